@@ -1,0 +1,217 @@
+//go:build linux
+
+// What a jail needs before a program can run in it: the program, and every library that it names.
+// A jail is just a directory, and whatever isn't in it isn't there.
+
+package main
+
+import (
+	"bufio"
+	"debug/elf"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// tools are copied into every jail, where the host has them.
+var tools = []string{"sh", "ls", "cat", "ps", "mkdir", "id"}
+
+// furnish copies the tools and the command into the jail, and returns the command as it is called
+// in there.
+func (p *picture) furnish(command []string) ([]string, error) {
+	for _, dir := range []string{"bin", "etc", "tmp"} {
+		if err := os.MkdirAll(filepath.Join(p.jail(), dir), 0o755); err != nil {
+			return nil, err
+		}
+	}
+	// Where the dynamic loader finds libraries that lie in no standard place (ldconfig(8)).
+	if err := p.copy("/etc/ld.so.cache", "/etc/ld.so.cache"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for _, tool := range tools {
+		if path, err := exec.LookPath(tool); err == nil {
+			if err := p.install(path, "/bin/"+tool); err != nil {
+				return nil, err
+			}
+		}
+	}
+	name := command[0]
+	path, err := exec.LookPath(name)
+	if err == nil {
+		path, err = filepath.Abs(path)
+	}
+	if err != nil {
+		return nil, &commandError{err}
+	}
+	target := path // a command given as a path is at that path inside as well
+	if !strings.Contains(name, "/") {
+		target = "/bin/" + name
+	}
+	if err := p.install(path, target); err != nil {
+		return nil, err
+	}
+	return append([]string{target}, command[1:]...), nil
+}
+
+// install copies a program to a place in the jail, and all that it needs to start: the libraries of
+// an ELF file, the interpreter of a script.
+func (p *picture) install(path, target string) error {
+	if err := p.copy(path, target); err != nil {
+		return err
+	}
+	if interpreter := shebang(path); interpreter != "" {
+		return p.install(interpreter, interpreter)
+	}
+	file, err := elf.Open(path)
+	if err != nil {
+		// Neither script nor ELF: the kernel will say what it thinks of it (ENOEXEC).
+		return nil
+	}
+	defer file.Close()
+	loader := interpreter(file)
+	if loader == "" {
+		return nil // static: it needs nothing
+	}
+	if err := p.copy(loader, loader); err != nil {
+		return err
+	}
+	return p.copyLibraries(file, path, loader, map[string]bool{})
+}
+
+// copyLibraries copies the shared libraries that an ELF file names, and those which they name.
+func (p *picture) copyLibraries(file *elf.File, path, loader string, seen map[string]bool) error {
+	names, err := file.ImportedLibraries() // the DT_NEEDED entries (elf(5))
+	if err != nil {
+		return fmt.Errorf("read the libraries that %s needs: %w", path, err)
+	}
+	for _, name := range names {
+		if seen[name] {
+			continue
+		}
+		seen[name] = true
+		found, library := findLibrary(name, file, path, loader)
+		if library == nil {
+			// musl's libc is its loader, and the loader is there already. Else the loader will say
+			// what it misses, by name.
+			continue
+		}
+		err := errors.Join(p.copy(found, found), p.copyLibraries(library, found, loader, seen))
+		library.Close()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// findLibrary looks for a library where the loader would (ld.so(8)), and opens it.
+func findLibrary(name string, file *elf.File, path, loader string) (string, *elf.File) {
+	var dirs []string
+	for _, tag := range []elf.DynTag{elf.DT_RPATH, elf.DT_RUNPATH} {
+		lists, _ := file.DynString(tag) // no such entry, no directories
+		for _, list := range lists {
+			origin := strings.NewReplacer("$ORIGIN", filepath.Dir(path), "${ORIGIN}", filepath.Dir(path))
+			dirs = append(dirs, filepath.SplitList(origin.Replace(list))...)
+		}
+	}
+	dirs = append(dirs, filepath.SplitList(os.Getenv("LD_LIBRARY_PATH"))...)
+	dirs = append(dirs, configuredDirs()...)
+	if real, err := filepath.EvalSymlinks(loader); err == nil {
+		dirs = append(dirs, filepath.Dir(real)) // a C library and its loader lie side by side
+	}
+	dirs = append(dirs, "/lib", "/usr/lib", "/lib64", "/usr/lib64")
+	if strings.Contains(name, "/") {
+		dirs, name = []string{filepath.Dir(name)}, filepath.Base(name)
+	}
+	for _, dir := range dirs {
+		found := filepath.Join(dir, name)
+		library, err := elf.Open(found)
+		if err != nil {
+			continue
+		}
+		// The loader passes over libraries for another machine, and so do we.
+		if library.Machine == file.Machine && library.Class == file.Class && filepath.IsAbs(found) {
+			return found, library
+		}
+		library.Close()
+	}
+	return "", nil
+}
+
+// configuredDirs returns the directories that the host's administrator has added for libraries.
+func configuredDirs() []string {
+	files, _ := filepath.Glob("/etc/ld.so.conf.d/*.conf") // the pattern is well formed: no error
+	var dirs []string
+	for _, name := range append(files, "/etc/ld.so.conf") {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			continue // musl has none
+		}
+		for line := range strings.Lines(string(text)) {
+			if dir := strings.TrimSpace(line); filepath.IsAbs(dir) && !slices.Contains(dirs, dir) {
+				dirs = append(dirs, dir)
+			}
+		}
+	}
+	return dirs
+}
+
+// interpreter returns the loader that an ELF file asks for, or "" if it is static.
+func interpreter(file *elf.File) string {
+	for _, segment := range file.Progs {
+		if segment.Type == elf.PT_INTERP {
+			name, err := io.ReadAll(segment.Open())
+			if err == nil {
+				return strings.TrimRight(string(name), "\x00")
+			}
+		}
+	}
+	return ""
+}
+
+// shebang returns the interpreter of a script, or "" if the file isn't one (execve(2)).
+func shebang(path string) string {
+	file, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer file.Close()
+	line, _ := bufio.NewReader(io.LimitReader(file, 256)).ReadString('\n')
+	if words := strings.Fields(strings.TrimPrefix(line, "#!")); strings.HasPrefix(line, "#!") && len(words) > 0 {
+		return words[0]
+	}
+	return ""
+}
+
+// copy copies one file of the host to a place in the jail, with its permissions. A link is followed:
+// the copy is what it leads to.
+func (p *picture) copy(path, target string) error {
+	target = filepath.Join(p.jail(), target)
+	if exists(target) {
+		return nil
+	}
+	from, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	info, err := from.Stat()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
+		return err
+	}
+	to, err := os.OpenFile(target, os.O_CREATE|os.O_EXCL|os.O_WRONLY, info.Mode().Perm()|0o200)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(to, from)
+	return errors.Join(err, to.Close())
+}

@@ -1,0 +1,88 @@
+//go:build linux
+
+// 01-chroot: the jail that isn't one.
+//
+//	go run ./01-chroot         the lesson
+//	go run ./01-chroot sh      any command, with its libraries copied into the jail
+//
+// What holds: "/" is another directory, and every path begins there.
+// What doesn't: everything else. Two ways lead out of the jail, and the lesson walks both.
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// step is the name of this directory, and of this program where it speaks of itself.
+const step = "01-chroot"
+
+// inside is the name under which this program starts itself again, to go to jail.
+const inside = "jail"
+
+func main() {
+	// The death of a parent, as Pdeathsig below means it, is the death of the *thread* that
+	// cloned (prctl(2)). Go moves goroutines from thread to thread; this one stays.
+	runtime.LockOSThread()
+	os.Exit(report(run(os.Args[1:])))
+}
+
+// run tells apart the ways in which this program is started.
+func run(args []string) error {
+	switch {
+	case os.Args[0] == inside:
+		return jail(args[0], args[1:])
+	case len(args) == 0:
+		return lesson()
+	case experiments[args[0]] != nil:
+		return experiments[args[0]](args[1:])
+	case strings.HasPrefix(args[0], "-"):
+		return usage(args[0])
+	}
+	picture, err := startPicture()
+	if err != nil {
+		return err
+	}
+	defer picture.end()
+	command, err := picture.furnish(args)
+	if err != nil {
+		return err
+	}
+	if err := host(picture.jail(), command...).Run(); err != nil {
+		return fmt.Errorf("run a jail: %w", err)
+	}
+	return nil
+}
+
+// host is the outer half. It prepares this same program to be started once more, in order to lock
+// itself into dir; /proc/self/exe finds it, wherever `go run` has put it.
+func host(dir string, command ...string) *exec.Cmd {
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Args = append([]string{inside, dir}, command...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL} // it dies if we do
+	borrowRoot(cmd.SysProcAttr, unix.CAP_SYS_CHROOT)
+	return cmd
+}
+
+// jail is the inner half. It returns only if something failed, and then nothing was run.
+func jail(dir string, command []string) error {
+	// The one line of this step. From here on, every path that begins with "/" begins at dir, and
+	// ".." of dir is dir (chroot(2)).
+	if err := unix.Chroot(dir); err != nil {
+		return &os.PathError{Op: "chroot", Path: dir, Err: err}
+	}
+	// That moved the root and not the working directory, which is still outside. Go's
+	// SysProcAttr.Chroot doesn't move it either.
+	if err := os.Chdir("/"); err != nil {
+		return err
+	}
+	os.Setenv("PATH", "/bin")
+	return become(command)
+}

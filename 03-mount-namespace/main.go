@@ -1,0 +1,135 @@
+//go:build linux
+
+// 03-mount-namespace: a root of its own, and no way back to the host's.
+//
+//	go run ./03-mount-namespace          the lesson
+//	go run ./03-mount-namespace ps -e    any command, alone in its /proc
+//
+// What holds: the host's files aren't there to be named, and 01's ways out lead nowhere.
+// What doesn't yet: the host's name and its message queues (04 mends that).
+package main
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// step is the name of this directory, and of this program where it speaks of itself.
+const step = "03-mount-namespace"
+
+// inside is the name under which this program starts itself again, on the container's side.
+const inside = "container"
+
+// namespaces is what the container doesn't share with the host. New is CLONE_NEWNS, from 2002 and
+// so named as if there would never be another kind: a copy of the list of mounts
+// (mount_namespaces(7)).
+const namespaces = unix.CLONE_NEWPID | unix.CLONE_NEWNS
+
+func main() {
+	// The death of a parent, as Pdeathsig below means it, is the death of the *thread* that
+	// cloned (prctl(2)). Go moves goroutines from thread to thread; this one stays.
+	runtime.LockOSThread()
+	os.Exit(report(run(os.Args[1:])))
+}
+
+// run tells apart the ways in which this program is started.
+func run(args []string) error {
+	switch {
+	case os.Args[0] == inside:
+		return container(args)
+	case len(args) == 0:
+		return lesson()
+	case experiments[args[0]] != nil:
+		return experiments[args[0]](args[1:])
+	case strings.HasPrefix(args[0], "-"):
+		return usage(args[0])
+	}
+	if err := host(args...).Run(); err != nil {
+		return fmt.Errorf("run a container: %w", err)
+	}
+	return nil
+}
+
+// host is the outer half. It prepares this same program to be started once more, as the first
+// process of new namespaces; /proc/self/exe finds it, wherever `go run` has put it.
+func host(command ...string) *exec.Cmd {
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Args = append([]string{inside}, command...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: namespaces,
+		// If we die, by whatever signal, the kernel kills PID 1, and with it its namespace.
+		Pdeathsig: unix.SIGKILL,
+	}
+	borrowRoot(cmd.SysProcAttr, unix.CAP_SYS_ADMIN)
+	return cmd
+}
+
+// container is the inner half, already in the new namespaces. It builds a root out of nothing,
+// moves into it, forgets the host's, and becomes the command. It returns only if one of these
+// failed, and then nothing was run.
+func container(command []string) error {
+	// The copied mounts are still peers of the host's wherever those are "shared", as systemd
+	// makes them: what is mounted here would appear there. So private first, all of them. Go
+	// does this by itself for Unshareflags, and doesn't for Cloneflags.
+	if err := mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return err
+	}
+	if err := buildRoot(); err != nil {
+		return err
+	}
+	if err := pivotRoot(rootfs); err != nil {
+		return err
+	}
+	if err := closeDescriptors(); err != nil {
+		return err
+	}
+	return become(command)
+}
+
+// pivotRoot makes newRoot the root of this mount namespace, and takes the host's out of it.
+// chroot(2) would only move this process's idea of "/", and 01 has walked back from that.
+func pivotRoot(newRoot string) error {
+	if err := os.Chdir(newRoot); err != nil {
+		return err
+	}
+	// With "." for both, the old root is stacked on top of the new one at the same place, and
+	// no directory is needed to put it in (pivot_root(2), NOTES).
+	if err := unix.PivotRoot(".", "."); err != nil {
+		return &os.PathError{Op: "pivot_root", Path: newRoot, Err: err}
+	}
+	// So "." is the old root now. MNT_DETACH takes it with everything mounted below, though
+	// this very program still runs from there (umount2(2)).
+	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
+		return &os.PathError{Op: "unmount the old root at", Path: "/", Err: err}
+	}
+	return os.Chdir("/")
+}
+
+// closeDescriptors marks every descriptor above standard error to be closed by execve(2). One
+// open directory of the host would be a way out of all this: 01's escape (b), and, in runc,
+// CVE-2024-21626.
+func closeDescriptors() error {
+	if unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) == nil {
+		return nil
+	}
+	// Before Linux 5.11, one by one.
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return err
+	}
+	for _, entry := range open {
+		if fd, _ := strconv.Atoi(entry.Name()); fd > 2 {
+			unix.CloseOnExec(fd)
+		}
+	}
+	return nil
+}

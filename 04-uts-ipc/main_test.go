@@ -1,0 +1,125 @@
+//go:build linux
+
+// What the chapter of 04 claims.
+
+package main
+
+import (
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestLesson reads the lesson's facts and compares them with each other.
+func TestLesson(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		hostname, err := os.Hostname()
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := expect(t, program(u))
+		names := regexp.MustCompile(`(?m)^(host|container) +hostname (\S+), NIS domain (\S+); `+
+			`UTS namespace (\d+)`).FindAllStringSubmatch(out, -1)
+		if len(names) != 4 {
+			t.Fatalf("%d lines about names, want 4:\n%s", len(names), out)
+		}
+		before, set, renamed, after := names[0], names[1], names[2], names[3]
+		if !slices.Equal(before, after) || before[2] != hostname {
+			t.Errorf("the host is %q; before %q, after %q", hostname, before, after)
+		}
+		if set[2] != "container" || set[3] != "jail.example" || !strings.HasPrefix(renamed[2], "box-") {
+			t.Errorf("inside: %q, then %q", set, renamed)
+		}
+		if set[4] == before[4] || set[4] != renamed[4] {
+			t.Errorf("UTS namespaces: %q, %q, %q", before, set, renamed)
+		}
+		// The tables, with blanks folded.
+		folded := regexp.MustCompile(` +`).ReplaceAllString(out, " ")
+		contains(t, folded,
+			"System V message queue found ENOENT ENOENT\n",
+			"System V shared memory found ENOENT ENOENT\n",
+			"POSIX message queue found ENOENT ENOENT\n",
+			"file in /dev/shm found found ENOENT\n",
+			"System V message queue ENOENT\n",
+			"System V shared memory ENOENT\n",
+			"POSIX message queue ENOENT\n",
+			"file in /dev/shm ENOENT\n",
+		)
+		contains(t, out, "I am uid 0\n", map[bool]string{true: "the same: uid 0;", false: "says uid "}[u.uid == 0])
+	})
+}
+
+// TestNames asks the ordinary tools.
+func TestNames(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		out := expect(t, program(u, "cat", "/proc/sys/kernel/hostname", "/proc/sys/kernel/domainname"))
+		if out != "container\njail.example\n" {
+			t.Errorf("names inside: %q", out)
+		}
+	})
+}
+
+// TestRenameStaysInside renames the machine from inside, and looks outside.
+func TestRenameStaysInside(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		before, err := os.ReadFile("/proc/sys/kernel/hostname")
+		if err != nil {
+			t.Fatal(err)
+		}
+		contains(t, expect(t, program(u, "/proc/self/exe", "lesson:rename", "elsewhere")),
+			"hostname container,", "hostname elsewhere,")
+		after, err := os.ReadFile("/proc/sys/kernel/hostname")
+		if err != nil || string(after) != string(before) {
+			t.Errorf("the host was %q, is %q, %v", before, after, err)
+		}
+	})
+}
+
+// TestObjectsOfTheHost makes one object of each kind, and finds it on this side only.
+func TestObjectsOfTheHost(t *testing.T) {
+	key, name := randomKey(), "lesson-test"
+	for _, object := range objects {
+		if err := object.make(key, name, "secret"); err != nil {
+			t.Fatalf("%s: %v", object.what, err)
+		}
+		defer object.remove(key, name)
+		if text, err := object.read(key, name); text != "secret" || err != nil {
+			t.Errorf("%s on the host: %q, %v", object.what, text, err)
+		}
+	}
+	asEveryUser(t, func(t *testing.T, u user) {
+		for _, file := range []string{"msg", "shm", "sem"} {
+			out := expect(t, program(u, "cat", "/proc/sysvipc/"+file))
+			if strings.Count(out, "\n") != 1 {
+				t.Errorf("/proc/sysvipc/%s inside has more than its heading:\n%s", file, out)
+			}
+		}
+		if out := expect(t, program(u, "ls", "/dev/mqueue", "/dev/shm")); out != "/dev/mqueue:\n\n/dev/shm:\n" {
+			t.Errorf("ls inside:\n%s", out)
+		}
+	})
+	listed, err := os.ReadFile("/proc/sysvipc/msg")
+	if err != nil || strings.Count(string(listed), "\n") < 2 {
+		t.Errorf("the control: /proc/sysvipc/msg on the host doesn't list the queue: %q, %v", listed, err)
+	}
+}
+
+// TestObjectsByName has the host's objects looked for by their key and name, by the same program
+// on both sides.
+func TestObjectsByName(t *testing.T) {
+	for _, object := range objects {
+		if _, err := object.read(1, "lesson-no-such"); err == nil {
+			t.Errorf("%s: found what isn't there", object.what)
+		}
+	}
+	asEveryUser(t, func(t *testing.T, u user) {
+		cmd := program(u, "/proc/self/exe", "lesson:find", "1", "lesson-no-such", "secret")
+		if out := expect(t, cmd); out != strings.Repeat(unix.ErrnoName(unix.ENOENT)+"\n", len(objects)) {
+			t.Errorf("inside: %q", out)
+		}
+	})
+}
