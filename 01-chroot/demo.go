@@ -128,7 +128,8 @@ func look(args []string) error {
 	if err != nil {
 		content = []byte(errno(err))
 	}
-	fmt.Printf("/ is inode %d, with %d entries; /.. is inode %d\n", root.Ino, len(entries), parent.Ino)
+	fmt.Printf("/ is inode %d, with %d entries; /.. is inode %d\n",
+		root.Ino, len(entries), parent.Ino)
 	fmt.Printf("the link %s -> / leads to inode %d\n", filepath.Join(dir, "top"), link.Ino)
 	fmt.Printf("%s: %s\n", file, content)
 	return nil

@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,8 +30,10 @@ func (p *picture) furnish(command []string) ([]string, error) {
 		}
 	}
 	// Where the dynamic loader finds libraries that lie in no standard place (ldconfig(8)).
-	if err := p.copy("/etc/ld.so.cache", "/etc/ld.so.cache"); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+	if cache := "/etc/ld.so.cache"; exists(cache) {
+		if err := p.copy(cache, cache); err != nil {
+			return nil, err
+		}
 	}
 	for _, tool := range tools {
 		if path, err := exec.LookPath(tool); err == nil {
@@ -116,8 +117,10 @@ func findLibrary(name string, file *elf.File, path, loader string) (string, *elf
 	for _, tag := range []elf.DynTag{elf.DT_RPATH, elf.DT_RUNPATH} {
 		lists, _ := file.DynString(tag) // no such entry, no directories
 		for _, list := range lists {
-			origin := strings.NewReplacer("$ORIGIN", filepath.Dir(path), "${ORIGIN}", filepath.Dir(path))
-			dirs = append(dirs, filepath.SplitList(origin.Replace(list))...)
+			for _, origin := range []string{"$ORIGIN", "${ORIGIN}"} {
+				list = strings.ReplaceAll(list, origin, filepath.Dir(path))
+			}
+			dirs = append(dirs, filepath.SplitList(list)...)
 		}
 	}
 	dirs = append(dirs, filepath.SplitList(os.Getenv("LD_LIBRARY_PATH"))...)
@@ -183,14 +186,15 @@ func shebang(path string) string {
 	}
 	defer file.Close()
 	line, _ := bufio.NewReader(io.LimitReader(file, 256)).ReadString('\n')
-	if words := strings.Fields(strings.TrimPrefix(line, "#!")); strings.HasPrefix(line, "#!") && len(words) > 0 {
+	line, script := strings.CutPrefix(line, "#!")
+	if words := strings.Fields(line); script && len(words) > 0 {
 		return words[0]
 	}
 	return ""
 }
 
-// copy copies one file of the host to a place in the jail, with its permissions. A link is followed:
-// the copy is what it leads to.
+// copy copies one file of the host to a place in the jail, with its permissions. A link is
+// followed: the copy is what it leads to.
 func (p *picture) copy(path, target string) error {
 	target = filepath.Join(p.jail(), target)
 	if exists(target) {

@@ -29,9 +29,10 @@ func TestExitStatus(t *testing.T) {
 		}{
 			{"success", []string{"true"}, 0, ""},
 			{"its own", []string{"sh", "-c", "exit 7"}, 7, ""},
-			{"of a child ended by a signal", []string{"sh", "-c", "exec 2>&-; sh -c 'kill -TERM $$'; exit"}, 143, ""},
-			{"not found", []string{"no-such-program"}, 127, `"no-such-program": executable file not found`},
-			{"no such path", []string{"/no/such/program"}, 127, "/no/such/program: no such file"},
+			{"that of a child, ended by a signal",
+				[]string{"sh", "-c", "exec 2>&-; sh -c 'kill -TERM $$'; exit"}, 143, ""},
+			{"not found", []string{"no-such-program"}, 127, `"no-such-program": executable`},
+			{"no such path", []string{"/no/such/file"}, 127, "/no/such/file: no such file"},
 			{"a directory", []string{"/usr"}, 126, "/usr"},
 			{"empty name", []string{""}, 127, "executable file not found"},
 			{"flag", []string{"--no-such-flag"}, 125, "unknown flag --no-such-flag"},
@@ -39,7 +40,7 @@ func TestExitStatus(t *testing.T) {
 			t.Run(c.name, func(t *testing.T) {
 				r := finish(t, program(u, c.command...))
 				if r.status != c.status {
-					t.Errorf("exit status %d, want %d; standard error %q", r.status, c.status, r.stderr)
+					t.Errorf("exit status %d, want %d; %q", r.status, c.status, r.stderr)
 				}
 				contains(t, r.stderr, c.says)
 				if c.says == "" && r.stderr != "" {
@@ -72,7 +73,8 @@ func TestStandardStreams(t *testing.T) {
 		if out := expect(t, cmd); out != data {
 			t.Errorf("cat returned %d bytes of %d, or others", len(out), len(data))
 		}
-		if out := expect(t, program(u, "test:close-stdin", "sh", "-c", "echo fine")); out != "fine\n" {
+		out := expect(t, program(u, "test:close-stdin", "sh", "-c", "echo fine"))
+		if out != "fine\n" {
 			t.Errorf("with standard input closed: %q", out)
 		}
 	})
@@ -84,11 +86,13 @@ func TestUserNamespacesForbidden(t *testing.T) {
 	asEveryUser(t, func(t *testing.T, u user) {
 		cmd := program(u, "test:forbid", "echo", "the command ran")
 		cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWUSER
-		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: ordinary, HostID: u.uid, Size: 1}}
-		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: ordinary, HostID: u.uid, Size: 1}}
+		uid := syscall.SysProcIDMap{ContainerID: ordinary, HostID: u.uid, Size: 1}
+		gid := uid
 		if u.uid == os.Getuid() {
-			cmd.SysProcAttr.GidMappings[0].HostID = os.Getgid()
+			gid.HostID = os.Getgid()
 		}
+		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{uid}
+		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{gid}
 		cmd.SysProcAttr.Credential = nil // root may map the ordinary user, and that one himself
 		cmd.SysProcAttr.AmbientCaps = []uintptr{unix.CAP_SYS_RESOURCE}
 		r := finish(t, cmd)

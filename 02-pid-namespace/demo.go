@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -68,7 +69,7 @@ func whatReachesTheHost() error {
 		return err
 	}
 	say("host", "another process of mine signals me: kill(%s, 0) = %s", me, control)
-	say("container", "the same from inside: kill(%s, 0) = %s: nobody here has that number", me, attack)
+	say("container", "the same from inside: kill(%s, 0) = %s", me, attack)
 
 	// A shell, since a Go program has handlers for these signals and so isn't what a PID 1 is.
 	for _, signal := range []string{"TERM", "KILL"} {
@@ -84,7 +85,8 @@ func whatReachesTheHost() error {
 // lifeOfInit shows what the kernel asks of PID 1, and what it does when PID 1 ends.
 func lifeOfInit(init *partner, family []process) error {
 	shell := family[slices.IndexFunc(family, func(p process) bool { return p.name == "sh" })]
-	orphan := family[slices.IndexFunc(family, func(p process) bool { return p.parent == shell.pid })]
+	itsChild := func(p process) bool { return p.parent == shell.pid }
+	orphan := family[slices.IndexFunc(family, itsChild)]
 	if err := unix.Kill(shell.pid, unix.SIGKILL); err != nil {
 		return fmt.Errorf("kill %d (sh): %w", shell.pid, err)
 	}
@@ -104,7 +106,7 @@ func lifeOfInit(init *partner, family []process) error {
 	}); err != nil {
 		return err
 	}
-	say("host", "the dead %s %d is still listed, in state Z: a zombie, until its parent waits for it",
+	say("host", "the dead %s %d is listed still, in state Z: a zombie, until its parent waits",
 		shell.name, shell.pid)
 	fact, err := init.tell("wait")
 	if err != nil {
@@ -117,7 +119,8 @@ func lifeOfInit(init *partner, family []process) error {
 		return fmt.Errorf("kill PID 1, %d on the host: %w", init.cmd.Process.Pid, err)
 	}
 	ended := init.end()
-	left := slices.DeleteFunc(family, func(p process) bool { return readProcess(p.pid).state == gone })
+	isGone := func(p process) bool { return readProcess(p.pid).state == gone }
+	left := slices.DeleteFunc(family, isGone)
 	say("host", "I kill PID 1 from outside, where it is just %d (%v); left of its family: %d",
 		init.cmd.Process.Pid, ended, len(left))
 	return nil
@@ -156,6 +159,25 @@ func familyOf(pid, want int) (found []process, err error) {
 		return len(found) == want && sleeps == want-2
 	})
 	return found, err
+}
+
+// tell says a word to the experiment and returns its answer.
+func (p *partner) tell(word string) (string, error) {
+	if _, err := fmt.Fprintln(p.stdin, word); err != nil {
+		return "", fmt.Errorf("tell %s to %s: %w", strings.Join(p.cmd.Args, " "), word, err)
+	}
+	return p.listen()
+}
+
+// until waits for something that another process is about to do, and gives up after ten seconds.
+func until(what string, done func() bool) error {
+	for range 1000 {
+		if done() {
+			return nil
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return fmt.Errorf("waited ten seconds in vain: %s", what)
 }
 
 // process is what /proc/PID/status says of a process (proc_pid_status(5)), read on the host.

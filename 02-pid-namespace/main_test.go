@@ -49,7 +49,8 @@ func TestLesson(t *testing.T) {
 		}
 		contains(t, out, "a child that I call "+rows[0][1])
 		// What leaks is the host's list.
-		listed := regexp.MustCompile(`listed in /proc: (\d+) processes`).FindAllStringSubmatch(out, -1)
+		counts := regexp.MustCompile(`listed in /proc: (\d+) processes`)
+		listed := counts.FindAllStringSubmatch(out, -1)
 		if len(listed) != 2 {
 			t.Fatalf("counts %q", listed)
 		}

@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/fatih/color"
 	"golang.org/x/sys/unix"
@@ -30,8 +29,8 @@ var colours = map[string]*color.Color{
 
 // say prints one fact: who, then what.
 func say(who, format string, args ...any) {
-	fmt.Printf("%s%s  %s\n", colours[who].Sprint(who), strings.Repeat(" ", len("container")-len(who)),
-		fmt.Sprintf(format, args...))
+	blanks := strings.Repeat(" ", len("container  ")-len(who))
+	fmt.Print(colours[who].Sprint(who), blanks, fmt.Sprintf(format, args...), "\n")
 }
 
 // self prepares this program to be run again as it is, outside: the control of an experiment
@@ -54,17 +53,6 @@ func ask(cmd *exec.Cmd) (string, error) {
 	return strings.TrimSpace(string(answer)), nil
 }
 
-// until waits for something that another process is about to do, and gives up after ten seconds.
-func until(what string, done func() bool) error {
-	for range 1000 {
-		if done() {
-			return nil
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	return fmt.Errorf("waited ten seconds in vain: %s", what)
-}
-
 // errno is what a system call answered, by its name in errno(3).
 func errno(err error) string {
 	var number unix.Errno
@@ -75,14 +63,4 @@ func errno(err error) string {
 		return fmt.Sprintf("%s (%s)", unix.ErrnoName(number), number)
 	}
 	return err.Error()
-}
-
-// namespaceOf returns the inode number that names this process's namespace of a kind, such as
-// "pid" (namespaces(7)). Two processes are in the same one if they see the same number.
-func namespaceOf(kind string) string {
-	link, err := os.Readlink("/proc/self/ns/" + kind)
-	if err != nil {
-		return err.Error()
-	}
-	return strings.Trim(link, kind+":[]")
 }

@@ -153,7 +153,7 @@ func whatLeaks(key int, secret string) error {
 		return fmt.Errorf("the host's message queue holds %s, inside it is %s", secret, text)
 	}
 	say("leak", "the hostname inside is %s, the host's", name)
-	say("leak", "a message queue of the host's is here too, with the host's message in it: %s", text)
+	say("leak", "so is this message, read from a queue of the host's: %s", text)
 	say("next", "go run ./04-uts-ipc")
 	return nil
 }

@@ -31,7 +31,8 @@ var experiments = map[string]func([]string) error{
 // from the host, and asks who root is.
 func lesson() error {
 	say("host", "%s", whoami(unix.CAP_SYS_ADMIN))
-	for _, part := range []func() error{twoNames, objectsOfTheHost, objectsOfTheContainer, whatLeaks} {
+	parts := []func() error{twoNames, objectsOfTheHost, objectsOfTheContainer, whatLeaks}
+	for _, part := range parts {
 		if err := part(); err != nil {
 			return err
 		}
@@ -138,10 +139,10 @@ func whatLeaks() error {
 	}
 	say("container", "%s", within)
 	if status.Uid == 0 {
-		say("leak", "the host says the same: uid %d; whatever root may do to the host, so may this", status.Uid)
+		say("leak", "the host says the same, uid 0: this is the host's own root")
 	} else {
-		say("leak", "the host says uid %d, but only since that one lent its user namespace; "+
-			"started by root, root inside is the host's root", status.Uid)
+		say("leak", "the host says uid %d, as the user namespace was borrowed from that one; "+
+			"from root, it is uid 0", status.Uid)
 	}
 	say("next", "go run ./05-user-namespace")
 	return nil

@@ -5,13 +5,12 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
-
-	"golang.org/x/sys/unix"
 )
 
 // TestLesson reads the lesson's facts and compares them with each other.
@@ -31,7 +30,7 @@ func TestLesson(t *testing.T) {
 		if !slices.Equal(before, after) || before[2] != hostname {
 			t.Errorf("the host is %q; before %q, after %q", hostname, before, after)
 		}
-		if set[2] != "container" || set[3] != "jail.example" || !strings.HasPrefix(renamed[2], "box-") {
+		if set[2] != "container" || set[3] != "jail.example" || renamed[2] == "container" {
 			t.Errorf("inside: %q, then %q", set, renamed)
 		}
 		if set[4] == before[4] || set[4] != renamed[4] {
@@ -49,14 +48,17 @@ func TestLesson(t *testing.T) {
 			"POSIX message queue ENOENT\n",
 			"file in /dev/shm ENOENT\n",
 		)
-		contains(t, out, "I am uid 0\n", map[bool]string{true: "the same: uid 0;", false: "says uid "}[u.uid == 0])
+		contains(t, out, "I am uid 0\n", map[bool]string{
+			true:  "the host says the same, uid 0",
+			false: fmt.Sprintf("the host says uid %d,", u.uid),
+		}[u.uid == 0])
 	})
 }
 
 // TestNames asks the ordinary tools.
 func TestNames(t *testing.T) {
 	asEveryUser(t, func(t *testing.T, u user) {
-		out := expect(t, program(u, "cat", "/proc/sys/kernel/hostname", "/proc/sys/kernel/domainname"))
+		out := expect(t, program(u, "sh", "-c", "cd /proc/sys/kernel; cat hostname domainname"))
 		if out != "container\njail.example\n" {
 			t.Errorf("names inside: %q", out)
 		}
@@ -98,13 +100,14 @@ func TestObjectsOfTheHost(t *testing.T) {
 				t.Errorf("/proc/sysvipc/%s inside has more than its heading:\n%s", file, out)
 			}
 		}
-		if out := expect(t, program(u, "ls", "/dev/mqueue", "/dev/shm")); out != "/dev/mqueue:\n\n/dev/shm:\n" {
+		out := expect(t, program(u, "ls", "/dev/mqueue", "/dev/shm"))
+		if out != "/dev/mqueue:\n\n/dev/shm:\n" {
 			t.Errorf("ls inside:\n%s", out)
 		}
 	})
 	listed, err := os.ReadFile("/proc/sysvipc/msg")
 	if err != nil || strings.Count(string(listed), "\n") < 2 {
-		t.Errorf("the control: /proc/sysvipc/msg on the host doesn't list the queue: %q, %v", listed, err)
+		t.Errorf("the control: on the host, /proc/sysvipc/msg is %q, %v", listed, err)
 	}
 }
 
@@ -118,7 +121,7 @@ func TestObjectsByName(t *testing.T) {
 	}
 	asEveryUser(t, func(t *testing.T, u user) {
 		cmd := program(u, "/proc/self/exe", "lesson:find", "1", "lesson-no-such", "secret")
-		if out := expect(t, cmd); out != strings.Repeat(unix.ErrnoName(unix.ENOENT)+"\n", len(objects)) {
+		if out := expect(t, cmd); out != strings.Repeat("ENOENT\n", len(objects)) {
 			t.Errorf("inside: %q", out)
 		}
 	})

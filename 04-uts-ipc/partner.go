@@ -1,7 +1,7 @@
 //go:build linux
 
-// A partner is an experiment that stays while the lesson goes on: it prints a line when it is
-// ready, and another for each word it is told. The same file in every step.
+// A partner is an experiment that stays while the lesson goes on, and says so with a line once it
+// is ready. The same file in every step.
 
 package main
 
@@ -10,12 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
-	"os/signal"
 	"strings"
-
-	"golang.org/x/sys/unix"
 )
 
 // partner is a running experiment with both ends of the conversation.
@@ -45,14 +41,6 @@ func start(cmd *exec.Cmd) (*partner, string, error) {
 	return p, line, err
 }
 
-// tell says a word to the experiment and returns its answer.
-func (p *partner) tell(word string) (string, error) {
-	if _, err := fmt.Fprintln(p.stdin, word); err != nil {
-		return "", fmt.Errorf("tell %s to %s: %w", strings.Join(p.cmd.Args, " "), word, err)
-	}
-	return p.listen()
-}
-
 // listen returns the next line. No line means that the experiment failed, and how it ended is the
 // error.
 func (p *partner) listen() (string, error) {
@@ -69,14 +57,4 @@ func (p *partner) listen() (string, error) {
 // end closes the conversation and waits until the experiment is over.
 func (p *partner) end() error {
 	return errors.Join(p.stdin.Close(), p.cmd.Wait())
-}
-
-// holdOn is the experiment's side of it: it says its line, and returns when standard input ends. By
-// then, and even before, the other side may have been killed; SIGPIPE, which the line would bring,
-// must not keep us from tidying up after it.
-func holdOn(line string) error {
-	signal.Ignore(unix.SIGPIPE)
-	fmt.Println(line)
-	_, err := io.Copy(io.Discard, os.Stdin)
-	return err
 }

@@ -1,0 +1,178 @@
+//go:build linux
+
+// What the chapter of 01 claims.
+
+package main
+
+import (
+	"debug/elf"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestLesson reads the lesson's facts and compares them with each other.
+func TestLesson(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		out := expect(t, program(u))
+		secret := regexp.MustCompile(`home/bin/secret holds (\w{20,})\n`).FindStringSubmatch(out)
+		if secret == nil {
+			t.Fatalf("no secret in:\n%s", out)
+		}
+		root := regexp.MustCompile(`(?m)^\w+ +/ is inode (\d+), .*; /\.\. is inode (\d+)$`)
+		link := regexp.MustCompile(`the link \S+ -> / leads to inode (\d+)`)
+		roots, links := root.FindAllStringSubmatch(out, -1), link.FindAllStringSubmatch(out, -1)
+		if len(roots) != 2 || len(links) != 2 {
+			t.Fatalf("views of / %q, and of the link %q, in:\n%s", roots, links, out)
+		}
+		outside, inside := roots[0][1], roots[1][1]
+		if outside == inside {
+			t.Errorf("/ is inode %s on both sides", inside)
+		}
+		if roots[1][2] != inside || links[1][1] != inside {
+			t.Errorf("in the jail, / is %s, .. leads to %s, the link to %s",
+				inside, roots[1][2], links[1][1])
+		}
+		if links[0][1] != outside {
+			t.Errorf("on the host / is inode %s, the link leads to %s", outside, links[0][1])
+		}
+		got := "arrives at inode " + outside + "; the secret: " + secret[1] + "\n"
+		contains(t, out,
+			"/home/bin/secret: "+secret[1]+"\n",
+			"/home/bin/secret: ENOENT (no such file or directory)\n",
+			"leak       way out (a), second chroot: "+got,
+			"leak       way out (b), open directory: "+got,
+			"jail       way out (a), second chroot: chroot /below: operation not permitted\n",
+		)
+		if n := strings.Count(out, "leak "); n != 3 {
+			t.Errorf("%d leaks, want (a), (b), and (b) again:\n%s", n, out)
+		}
+	})
+}
+
+// TestJailIsRoot lists "/" in the jail, which has what was put there and nothing of the host.
+func TestJailIsRoot(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		entries := strings.Fields(expect(t, program(u, "ls", "/")))
+		if !slices.Contains(entries, "bin") || slices.Contains(entries, "home") {
+			t.Errorf("/ in the jail: %q", entries)
+		}
+		out := expect(t, program(u, "sh", "-c", "cd ..; pwd; cd /bin/../..; pwd"))
+		if out != "/\n/\n" {
+			t.Errorf("cd .. in the jail: %q", out)
+		}
+	})
+}
+
+// TestCommands runs programs of several kinds in the jail: each must find its libraries.
+func TestCommands(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		contains(t, expect(t, program(u, "id")), "uid=0")
+		contains(t, expect(t, program(u, "mkdir", "-p", "/a/b")))
+		script := filepath.Join(t.TempDir(), "script")
+		if err := os.WriteFile(script, []byte("#!/bin/sh\necho a script\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if u.uid == os.Getuid() { // another user can't reach this test's directory
+			if out := expect(t, program(u, script)); out != "a script\n" {
+				t.Errorf("script: %q", out)
+			}
+		}
+	})
+}
+
+// TestNotExecutable asks for a file that is no program: in the jail, execve(2) says so.
+func TestNotExecutable(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		r := finish(t, program(u, "/etc/passwd"))
+		if r.status != 126 || !strings.Contains(r.stderr, "permission denied") {
+			t.Errorf("%+v", r)
+		}
+	})
+}
+
+// TestStaticProgram installs a static program, this one, and nothing beside it.
+func TestStaticProgram(t *testing.T) {
+	p := &picture{dir: t.TempDir()}
+	if err := p.install("/proc/self/exe", "/static"); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(p.jail())
+	if err != nil || len(entries) != 1 {
+		t.Errorf("beside the program: %v %v", entries, err)
+	}
+}
+
+// TestLibrariesAsTheLoaderFindsThem compares what is copied for a dynamic program with what ldd
+// lists.
+func TestLibrariesAsTheLoaderFindsThem(t *testing.T) {
+	ls, err := exec.LookPath("ls")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := elf.Open(ls)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if interpreter(file) == "" {
+		t.Skip("ls is static here and names no libraries; most systems have a dynamic one")
+	}
+	ldd, err := exec.LookPath("ldd")
+	if err != nil {
+		t.Skip("there is no ldd here to compare with; it comes with the C library's tools")
+	}
+	p := &picture{dir: t.TempDir()}
+	if err := p.install(ls, "/bin/ls"); err != nil {
+		t.Fatal(err)
+	}
+	listed := expect(t, exec.Command(ldd, ls))
+	for _, path := range regexp.MustCompile(`/\S+`).FindAllString(listed, -1) {
+		if !exists(filepath.Join(p.jail(), path)) {
+			t.Errorf("ldd lists %s; it isn't in the jail", path)
+		}
+	}
+}
+
+// TestRemoveSparesWhatIsMounted binds a directory of the host into a picture, and expects its
+// removal to be refused until that is unmounted. All this in a mount namespace of its own.
+func TestRemoveSparesWhatIsMounted(t *testing.T) {
+	precious := filepath.Join(t.TempDir(), "precious")
+	if err := os.WriteFile(precious, []byte("kept"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := self("test:remove", filepath.Dir(precious), t.TempDir())
+	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNS
+	borrowRoot(cmd.SysProcAttr, unix.CAP_SYS_ADMIN)
+	contains(t, expect(t, cmd), "is still mounted\nunmounted: <nil>\nremoved: <nil>\n")
+	if text, err := os.ReadFile(precious); string(text) != "kept" {
+		t.Errorf("the host's file: %q, %v", text, err)
+	}
+}
+
+// init adds test:remove, which plays the keeper of the picture dir with the directory bound into
+// it.
+func init() {
+	experiments["test:remove"] = func(args []string) error {
+		bound, dir := args[0], filepath.Join(args[1], "picture")
+		if err := errors.Join(
+			unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
+			os.MkdirAll(dir+"/a mount", 0o755),
+			unix.Mount(bound, dir+"/a mount", "", unix.MS_BIND, ""),
+		); err != nil {
+			return err
+		}
+		fmt.Println(remove(dir))
+		fmt.Println("unmounted:", unmountBelow(dir))
+		fmt.Println("removed:", remove(dir))
+		return nil
+	}
+}

@@ -1,0 +1,317 @@
+//go:build linux
+
+// What the chapter of 03 claims.
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestLesson reads the lesson's facts and compares them with each other.
+func TestLesson(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		hostname, err := os.Hostname()
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := expect(t, program(u))
+		view := regexp.MustCompile(`(?m)^\w+ +mount namespace (\d+); / is inode (\d+) with`)
+		views := view.FindAllStringSubmatch(out, -1)
+		if len(views) != 2 || views[0][1] == views[1][1] || views[0][2] == views[1][2] {
+			t.Errorf("views of host and container: %q", views)
+		}
+		table := regexp.MustCompile(`before (\w+), during (\w+), after (\w+)\n`)
+		hashes := table.FindStringSubmatch(out)
+		if hashes == nil || len(slices.Compact(hashes[1:])) != 1 {
+			t.Errorf("hashes of the mount table: %q", hashes)
+		}
+		contains(t, out,
+			"container  listed in /proc: 1 processes\n",
+			"= EROFS (read-only file system); stat(",
+			"= ENOENT (no such file or directory)\n",
+			"way out (a), second chroot: arrives at inode "+views[1][2]+"; the secret: ENOENT",
+			"container  way out (b), open directory: fchdir: bad file descriptor\n",
+			"the hostname inside is "+hostname+", the host's\n",
+			"read from a queue of the host's: ",
+		)
+	})
+}
+
+// TestPropagation runs the step where every mount is shared, as systemd has it, and looks whether
+// its mounts come out. The control is a process that does the same without the private remount.
+func TestPropagation(t *testing.T) {
+	for peer, want := range map[string]string{
+		"the step": "mount table unchanged\n",
+		"control":  "mount table changed\n",
+	} {
+		cmd := throwaway("test:shared", peer)
+		if out := expect(t, cmd); out != want {
+			t.Errorf("%s: %q, want %q", peer, out, want)
+		}
+	}
+}
+
+// TestWaysOut tries both ways out of 01 inside. The control is the jail of 01, which they leave.
+func TestWaysOut(t *testing.T) {
+	dir, err := os.MkdirTemp("", "secret-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	file, secret := filepath.Join(dir, "secret"), "the secret: it is out"
+	if err := errors.Join(
+		os.Chmod(dir, 0o755),
+		os.WriteFile(file, []byte("it is out"), 0o644),
+		os.Mkdir(filepath.Join(dir, "jail"), 0o777),
+	); err != nil {
+		t.Fatal(err)
+	}
+	outside, err := os.Open("/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer outside.Close()
+	for _, way := range []string{"a", "b"} {
+		control := self("test:jail", filepath.Join(dir, "jail"), way, file)
+		control.ExtraFiles = []*os.File{outside}
+		borrowRoot(control.SysProcAttr, unix.CAP_SYS_CHROOT)
+		contains(t, expect(t, control), secret)
+		asEveryUser(t, func(t *testing.T, u user) {
+			attack := program(u, "/proc/self/exe", "lesson:escape", way, file)
+			attack.ExtraFiles = []*os.File{outside}
+			out := expect(t, attack)
+			contains(t, out, "way out ("+way+")")
+			if strings.Contains(out, secret) {
+				t.Error(out)
+			}
+		})
+	}
+}
+
+// TestOldRootIsGone looks for the host's mounts inside.
+func TestOldRootIsGone(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		out := expect(t, program(u, "cat", "/proc/mounts"))
+		var points []string
+		for line := range strings.Lines(out) {
+			points = append(points, strings.Fields(line)[1])
+		}
+		if points[0] != "/" || !strings.HasPrefix(out, "tmpfs / tmpfs") {
+			t.Errorf("the first mount isn't the new root:\n%s", out)
+		}
+		for _, point := range points {
+			ours := point == "/" || point == "/proc" || filepath.Dir(point) == "/dev"
+			for _, path := range programs {
+				ours = ours || point == path || strings.HasPrefix(point, path+"/")
+			}
+			if !ours {
+				t.Errorf("%s is mounted inside", point)
+			}
+		}
+	})
+}
+
+// TestDescriptorsAreClosed leaves a file open, and looks for it inside.
+func TestDescriptorsAreClosed(t *testing.T) {
+	file, err := os.Open("/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	script := "for n in 3 4 5; do test -e /proc/self/fd/$n && echo $n; done; echo done"
+	control := exec.Command("sh", "-c", script)
+	control.ExtraFiles = []*os.File{file, file, file}
+	if out := expect(t, control); out != "3\n4\n5\ndone\n" {
+		t.Errorf("the control: %q", out)
+	}
+	asEveryUser(t, func(t *testing.T, u user) {
+		cmd := program(u, "sh", "-c", script)
+		cmd.ExtraFiles = []*os.File{file, file, file}
+		if out := expect(t, cmd); out != "done\n" {
+			t.Errorf("open inside: %q", out)
+		}
+	})
+}
+
+// TestReadOnly writes to /usr inside, and to something that is mounted below it, on both ways to
+// make a tree read-only. The control is the same bind mount before it is made so.
+func TestReadOnly(t *testing.T) {
+	out := expect(t, throwaway("test:readonly"))
+	want := "step: EROFS\nbind alone: ok\nremounted: EROFS\n"
+	if out != want {
+		t.Errorf("writes below a bind mount:\n%swant:\n%s", out, want)
+	}
+}
+
+// TestAlone counts what ps would count.
+func TestAlone(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		if out := expect(t, program(u, "sh", "-c", "cd /proc; echo [0-9]*")); out != "1\n" {
+			t.Errorf("processes inside: %q", out)
+		}
+	})
+	if _, err := exec.LookPath("ps"); err != nil {
+		t.Skip("there is no ps here to ask as well; it comes in the package procps")
+	}
+	asEveryUser(t, func(t *testing.T, u user) {
+		lines := strings.Split(strings.TrimSpace(expect(t, program(u, "ps", "-e"))), "\n")
+		if len(lines) != 2 || !strings.HasSuffix(lines[1], " ps") {
+			t.Errorf("ps -e inside: %q", lines)
+		}
+	})
+}
+
+// TestDevices uses each device.
+func TestDevices(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		script := `echo x > /dev/null; head -c 2 /dev/zero | od -An -tx1
+			head -c 3 /dev/urandom | wc -c; head -c 3 /dev/random | wc -c; echo x 2>&- > /dev/full || echo full
+			echo x > /dev/shm/file; cat /dev/shm/file; echo piped | cat /dev/stdin
+			: <> /dev/ptmx && echo ptmx; ls /dev`
+		out := expect(t, program(u, "sh", "-c", script))
+		want := "00 00 3 3 full x piped ptmx " +
+			"fd full null ptmx pts random shm stderr stdin stdout tty urandom zero"
+		if got := strings.Join(strings.Fields(out), " "); got != want {
+			t.Errorf("devices:\n%s\nwant:\n%s", got, want)
+		}
+	})
+}
+
+// TestUmask builds the root under a umask that would lock everybody out.
+func TestUmask(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		script := "umask; ls -ld /tmp /etc/passwd | cut -c1-10"
+		out := expect(t, program(u, "test:umask", "sh", "-c", script))
+		if out != "0077\n-rw-r--r--\ndrwxrwxrwt\n" {
+			t.Errorf("umask and modes: %q", out)
+		}
+	})
+}
+
+// TestProcCovered runs the step where part of /proc is covered, as in a Docker container, and
+// expects an error that says so, and no command.
+func TestProcCovered(t *testing.T) {
+	cmd := throwaway("test:covered")
+	cmd.SysProcAttr.UidMappings[0].ContainerID = ordinary // so that exec takes the privileges
+	cmd.SysProcAttr.AmbientCaps = []uintptr{unix.CAP_SYS_ADMIN}
+	cmd.SysProcAttr.Cloneflags &^= unix.CLONE_NEWPID // its /proc must be that of its own PIDs
+	r := finish(t, cmd)
+	if r.status != 125 || r.stdout != "" {
+		t.Errorf("exit status %d, standard output %q, want 125 and none", r.status, r.stdout)
+	}
+	contains(t, r.stderr, "mount proc on /tmp/proc: operation not permitted (is part of this")
+}
+
+// throwaway prepares an experiment that has privileges in namespaces of its own, and so may play
+// the host: always in a user namespace, root or not, since the kernel is stricter there.
+func throwaway(args ...string) *exec.Cmd {
+	cmd := self(args...)
+	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUSER
+	cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
+	cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
+	return cmd
+}
+
+// init adds what these tests run in the program's place.
+func init() {
+	// test:jail is 01 in short: to jail, and out again.
+	experiments["test:jail"] = func(args []string) error {
+		if err := errors.Join(unix.Chroot(args[0]), os.Chdir("/")); err != nil {
+			return err
+		}
+		return escape(args[1:])
+	}
+	// test:shared makes all mounts shared and starts the step, or, for the control, a process
+	// that only mounts. Then it says whether its own mounts are what they were.
+	experiments["test:shared"] = func(args []string) error {
+		if err := unix.Mount("none", "/", "", unix.MS_REC|unix.MS_SHARED, ""); err != nil {
+			return err
+		}
+		before, err := mountTable()
+		if err != nil {
+			return err
+		}
+		inner := host("/proc/self/exe", "lesson:look", "closely")
+		if args[0] == "control" {
+			inner = self("test:mount")
+			inner.SysProcAttr.Cloneflags = unix.CLONE_NEWNS
+		}
+		running, _, err := start(inner)
+		if err != nil {
+			return err
+		}
+		during, err := mountTable()
+		if err := errors.Join(err, running.end()); err != nil {
+			return err
+		}
+		if before == during {
+			fmt.Println("mount table unchanged")
+		} else {
+			fmt.Println("mount table changed")
+		}
+		return nil
+	}
+	experiments["test:mount"] = func([]string) error {
+		return errors.Join(mount("tmpfs", rootfs, "tmpfs", 0, ""), holdOn("mounted"))
+	}
+	// test:readonly mounts something below /usr, and writes to it through the step, and through
+	// bind mounts that are made read-only in the way that old kernels need.
+	experiments["test:readonly"] = func([]string) error {
+		if err := errors.Join(
+			mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
+			mount("tmpfs", "/usr/local", "tmpfs", unix.MS_NOSUID, ""),
+			mount("tmpfs", "/tmp", "tmpfs", 0, ""),
+			os.Mkdir("/tmp/bound", 0o755),
+		); err != nil {
+			return err
+		}
+		answer, err := ask(host("/proc/self/exe", "test:write", "/usr/local/file"))
+		if err != nil {
+			return err
+		}
+		fmt.Println("step:", answer)
+		if err := mount("/usr", "/tmp/bound", "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+			return err
+		}
+		fmt.Print("bind alone: ")
+		if err := experiments["test:write"]([]string{"/tmp/bound/local/file"}); err != nil {
+			return err
+		}
+		if err := remountReadOnly("/tmp/bound"); err != nil {
+			return err
+		}
+		fmt.Print("remounted: ")
+		return experiments["test:write"]([]string{"/tmp/bound/local/another"})
+	}
+	experiments["test:write"] = func(args []string) error {
+		answer, _, _ := strings.Cut(errno(os.WriteFile(args[0], nil, 0o600)), " ")
+		fmt.Println(answer)
+		return nil
+	}
+	experiments["test:umask"] = func(args []string) error {
+		unix.Umask(0o077)
+		return unix.Exec("/proc/self/exe", append([]string{step}, args...), os.Environ())
+	}
+	// test:covered covers a file of /proc, gives up its privileges, and becomes the program. That
+	// has to make a user namespace, in which the cover can't be lifted: only then it counts.
+	experiments["test:covered"] = func([]string) error {
+		return errors.Join(
+			mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
+			mount("/dev/null", "/proc/version", "", unix.MS_BIND, ""),
+			unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0),
+			unix.Exec("/proc/self/exe", []string{step, "echo", "the command ran"}, os.Environ()),
+		)
+	}
+}
