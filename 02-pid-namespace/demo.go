@@ -136,8 +136,9 @@ func whatLeaks() error {
 	if err != nil {
 		return err
 	}
-	say("host", "listed in /proc: %s", outside)
-	say("leak", "listed in /proc: %s, not 1; it is the host's, and ps looks nowhere else", within)
+	say("host", "processes listed in /proc: %s", outside)
+	say("leak", "processes listed in /proc: %s, not 1; it is the host's, and ps looks nowhere else",
+		within)
 	say("next", "go run ./03-mount-namespace")
 	return nil
 }
@@ -267,6 +268,6 @@ func countProcesses([]string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println(len(all), "processes")
+	fmt.Println(len(all))
 	return nil
 }

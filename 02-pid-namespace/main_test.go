@@ -49,7 +49,7 @@ func TestLesson(t *testing.T) {
 		}
 		contains(t, out, "a child that I call "+rows[0][1])
 		// What leaks is the host's list.
-		counts := regexp.MustCompile(`listed in /proc: (\d+) processes`)
+		counts := regexp.MustCompile(`processes listed in /proc: (\d+)`)
 		listed := counts.FindAllStringSubmatch(out, -1)
 		if len(listed) != 2 {
 			t.Fatalf("counts %q", listed)

@@ -110,8 +110,8 @@ func lessSeen() error {
 	if err != nil {
 		return err
 	}
-	say("host", "listed in /proc: %s", outside)
-	say("container", "listed in /proc: %s", within)
+	say("host", "processes listed in /proc: %s", outside)
+	say("container", "processes listed in /proc: %s", within)
 	say("container", "%s", attempt)
 	return nil
 }
@@ -223,7 +223,7 @@ func countProcesses([]string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println(len(all), "processes")
+	fmt.Println(len(all))
 	return nil
 }
 

@@ -38,7 +38,7 @@ func TestLesson(t *testing.T) {
 			t.Errorf("hashes of the mount table: %q", hashes)
 		}
 		contains(t, out,
-			"container  listed in /proc: 1 processes\n",
+			"container  processes listed in /proc: 1\n",
 			"= EROFS (read-only file system); stat(",
 			"= ENOENT (no such file or directory)\n",
 			"way out (a), second chroot: arrives at inode "+views[1][2]+"; the secret: ENOENT",
@@ -177,8 +177,8 @@ func TestAlone(t *testing.T) {
 func TestDevices(t *testing.T) {
 	asEveryUser(t, func(t *testing.T, u user) {
 		script := `echo x > /dev/null; head -c 2 /dev/zero | od -An -tx1
-			head -c 3 /dev/urandom | wc -c; head -c 3 /dev/random | wc -c; echo x 2>&- > /dev/full || echo full
-			echo x > /dev/shm/file; cat /dev/shm/file; echo piped | cat /dev/stdin
+			head -c 3 /dev/urandom | wc -c; head -c 3 /dev/random | wc -c
+			echo x 2>&- > /dev/full || echo full; echo x > /dev/shm/file; cat /dev/shm/file; echo piped | cat /dev/stdin
 			: <> /dev/ptmx && echo ptmx; ls /dev`
 		out := expect(t, program(u, "sh", "-c", script))
 		want := "00 00 3 3 full x piped ptmx " +

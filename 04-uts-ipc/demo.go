@@ -58,7 +58,7 @@ func twoNames() error {
 	for line := range strings.Lines(renamed) {
 		say("container", "%s", strings.TrimSpace(line))
 	}
-	say("host", "%s, after all that", after)
+	say("host", "afterwards: %s", after)
 	return nil
 }
 
@@ -96,6 +96,7 @@ func objectsOfTheContainer() error {
 	}
 	err = table("made in the container, looked for", []string{"on the host"},
 		[]*exec.Cmd{self("lesson:find", key, name, secret)})
+	fmt.Println()
 	return errors.Join(err, held.end())
 }
 
@@ -122,7 +123,6 @@ func table(title string, heads []string, finders []*exec.Cmd) error {
 	for i, row := range rows {
 		fmt.Printf("%38s%s\n", objects[i].what, strings.TrimRight(row, " "))
 	}
-	fmt.Println()
 	return nil
 }
 
@@ -141,8 +141,8 @@ func whatLeaks() error {
 	if status.Uid == 0 {
 		say("leak", "the host says the same, uid 0: this is the host's own root")
 	} else {
-		say("leak", "the host says uid %d, as the user namespace was borrowed from that one; "+
-			"from root, it is uid 0", status.Uid)
+		say("leak", "the host says uid %d, which lent its user namespace; started by root, "+
+			"this would be the host's own root", status.Uid)
 	}
 	say("next", "go run ./05-user-namespace")
 	return nil
