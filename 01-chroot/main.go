@@ -26,6 +26,7 @@ const step = "01-chroot"
 // inside is the name under which this program starts itself again, to go to jail.
 const inside = "jail"
 
+// main runs this program in one of its roles, and ends with the exit status that comes of it.
 func main() {
 	// The death of a parent, as Pdeathsig below means it, is the death of the *thread* that
 	// cloned (prctl(2)). Go moves goroutines from thread to thread; this one stays.

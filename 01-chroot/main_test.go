@@ -72,6 +72,37 @@ func TestJailIsRoot(t *testing.T) {
 	})
 }
 
+// TestWorkingDirectory looks where a command starts: a process that has been moved to jail without
+// its working directory is still outside (chroot(2)).
+func TestWorkingDirectory(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		entries := strings.Fields(expect(t, program(u, "ls")))
+		if !slices.Contains(entries, "bin") || slices.Contains(entries, "main_test.go") {
+			t.Errorf("the working directory in the jail: %q", entries)
+		}
+	})
+}
+
+// TestHolderSurvivesItsReader starts the keeper for somebody who is dead already: the line that it
+// says goes to a pipe without a reader, and its standard input is at its end.
+func TestHolderSurvivesItsReader(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		w := newWatch(t)
+		reader, writer, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		reader.Close()
+		defer writer.Close()
+		cmd := program(u, "lesson:keep")
+		cmd.Env, cmd.Stdout = w.env(), writer
+		if err := cmd.Run(); err != nil {
+			t.Errorf("the keeper: %v", err)
+		}
+		w.nothingLeft(t)
+	})
+}
+
 // TestCommands runs programs of several kinds in the jail: each must find its libraries.
 func TestCommands(t *testing.T) {
 	asEveryUser(t, func(t *testing.T, u user) {

@@ -32,6 +32,7 @@ func become(command []string) error {
 // commandError says that isolation was complete, but the command couldn't be started in it.
 type commandError struct{ error }
 
+// Unwrap lets errors.Is see why.
 func (e *commandError) Unwrap() error { return e.error }
 
 // report prints what went wrong, if anything did, and returns the exit status, as env(1) and

@@ -34,6 +34,7 @@ const inside = "container"
 // what is found by a key or a name that is no path (ipc_namespaces(7)).
 const namespaces = unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC
 
+// main runs this program in one of its roles, and ends with the exit status that comes of it.
 func main() {
 	// The death of a parent, as Pdeathsig below means it, is the death of the *thread* that
 	// cloned (prctl(2)). Go moves goroutines from thread to thread; this one stays.

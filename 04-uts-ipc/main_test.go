@@ -21,8 +21,9 @@ func TestLesson(t *testing.T) {
 			t.Fatal(err)
 		}
 		out := expect(t, program(u))
-		names := regexp.MustCompile(`(?m)^(host|container) +(?:afterwards: )?hostname (\S+), NIS domain (\S+); `+
-			`UTS namespace (\d+)`).FindAllStringSubmatch(out, -1)
+		line := regexp.MustCompile(`(?m)^(host|container) +(?:afterwards: )?` +
+			`hostname (\S+), NIS domain (\S+); UTS namespace (\d+)`)
+		names := line.FindAllStringSubmatch(out, -1)
 		if len(names) != 4 {
 			t.Fatalf("%d lines about names, want 4:\n%s", len(names), out)
 		}

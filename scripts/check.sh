@@ -1,0 +1,112 @@
+#!/usr/bin/env bash
+# All that CI checks, in one command.
+set -euo pipefail
+
+usage() {
+    cat <<'EOF'
+usage: scripts/check.sh [-q]
+
+Checks the repository: format, vet and build for every system that it is meant for, staticcheck,
+shellcheck, shfmt and actionlint, then the tests, and last the tests of the tests (scripts/sabotage).
+As root the tests run twice: as root, and as an ordinary user in a copy of the tree.
+
+  -q  quick: without scripts/sabotage, which takes minutes
+  -h  this text
+
+A test that is skipped is listed; where the variable CI is set it counts as a failure.
+Exits with 0 only if all is well.
+EOF
+}
+
+quick=
+while getopts qh option; do
+    case $option in
+        q) quick=yes ;;
+        h) usage && exit 0 ;;
+        *) usage >&2 && exit 2 ;;
+    esac
+done
+cd "$(dirname "$0")/.."
+
+# The checking tools, by exact version, so that a check means the same tomorrow.
+staticcheck=honnef.co/go/tools/cmd/staticcheck@v0.8.2
+shfmt=mvdan.cc/sh/v3/cmd/shfmt@v3.14.1
+actionlint=github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+
+# The systems on which the steps run, and, after them, those on which they say what is needed.
+systems='linux/amd64 linux/arm64 linux/riscv64 darwin/arm64 windows/amd64'
+
+scratch=$(mktemp -d)
+# Nothing is ever mounted in there: the tests that mount do so in namespaces of their own.
+trap 'rm -rf --one-file-system "$scratch"' EXIT
+
+say() {
+    printf '\n== %s\n' "$*"
+}
+
+fail() {
+    printf 'check.sh: %s\n' "$*" >&2
+    exit 1
+}
+
+# run_tests NAME COMMAND...: runs "COMMAND... go test" and looks at what was passed, failed, skipped.
+run_tests() {
+    local name=$1 log="$scratch/$1.log" status=0
+    shift
+    say "tests as $name"
+    "$@" go test -count=1 -v ./... >"$log" 2>&1 || status=$?
+    if [ "$status" -ne 0 ]; then
+        grep -vE '^ *(=== |--- PASS)' "$log" || cat "$log"
+    fi
+    # What each package says at its end, and what the transcripts test didn't run.
+    grep -E '^(ok|FAIL|---) |not run: ' "$log" | grep -vE '^--- PASS' || true # none is none
+    if grep -A3 -E '^ *--- SKIP' "$log"; then
+        [ -z "${CI:-}" ] || fail "skipped tests, above: in CI every test must run"
+    fi
+    passed=$((passed + $(grep -cE '^ *--- PASS' "$log")))
+    [ "$status" -eq 0 ] || fail "tests as $name: go test ended with $status"
+}
+
+say "gofmt"
+unformatted=$(gofmt -l -- *-*/ scripts)
+[ -z "$unformatted" ] || fail "not gofmt's format: $unformatted"
+
+say "go.mod is tidy, and the modules are what go.sum says"
+go mod tidy -diff
+go mod verify
+
+for system in $systems; do
+    say "build and vet, tests included: $system"
+    GOOS=${system%/*} GOARCH=${system#*/} go build -o "$scratch/build/" ./[0-9]*-*/
+    GOOS=${system%/*} GOARCH=${system#*/} go vet ./...
+done
+
+say "staticcheck"
+go run "$staticcheck" ./...
+
+say "shellcheck, shfmt, actionlint"
+command -v shellcheck >/dev/null || fail "no shellcheck here: apt-get install shellcheck"
+shellcheck scripts/*.sh .ci/run
+go run "$shfmt" -i 4 -ci -d scripts/*.sh .ci/run
+go run "$actionlint" .github/workflows/*.yml
+
+passed=0
+run_tests "$(id -un)" env
+if [ "$(id -u)" -eq 0 ]; then
+    # 65534 is nobody, who needs no entry in /etc/passwd and has no home: so one is made.
+    chmod 755 "$scratch"
+    scripts/fresh-clone.sh -u 65534 "$scratch/clone"
+    install -d -o 65534 -g 65534 "$scratch/home" "$scratch/tmp"
+    cd "$scratch/clone"
+    run_tests "an ordinary user" setpriv --reuid=65534 --regid=65534 --clear-groups env \
+        HOME="$scratch/home" TMPDIR="$scratch/tmp" GOCACHE="$scratch/home/go-build" \
+        GOPATH="$scratch/home/go" GOFLAGS=-mod=vendor GOPROXY=off
+    cd - >/dev/null
+fi
+
+if [ -z "$quick" ]; then
+    say "sabotage: each line of isolation taken out, and a test that notices"
+    go run ./scripts/sabotage
+fi
+
+printf '\n%d passed, 0 failed\n' "$passed"

@@ -1,0 +1,132 @@
+// The walls around a run of the tests.
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// initName is the name under which this program starts itself again, as the first process of the
+// namespaces in which the tests run.
+const initName = "sabotage: init"
+
+// contain prepares a command to be run in new namespaces: what an altered step does to the name of
+// the machine, to mounts, to message queues and to processes, it does to these, and they end with
+// the command. (The network and the cgroups remain the host's.) Each run has its own, for the one
+// before may have left a hole in them: a pivot_root without a mount namespace takes the root away
+// from everybody.
+//
+// An ordinary user needs a user namespace for that. In it he is who he was, and not root: tests ask
+// who they are and do something else as root.
+func contain(cmd *exec.Cmd) error {
+	if cmd.Err != nil {
+		return cmd.Err
+	}
+	cmd.Args = append([]string{initName, cmd.Path}, cmd.Args...)
+	cmd.Path = "/proc/self/exe"
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWNS | unix.CLONE_NEWPID,
+		// With PID 1 its whole namespace dies, so nothing goes on if we are killed.
+		Pdeathsig: unix.SIGKILL,
+	}
+	if uid, gid := os.Geteuid(), os.Getegid(); uid != 0 {
+		attr := cmd.SysProcAttr
+		attr.Cloneflags |= unix.CLONE_NEWUSER
+		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: uid, HostID: uid, Size: 1}}
+		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: gid, HostID: gid, Size: 1}}
+		// Whoever isn't root loses all capabilities at execve(2), except those in the ambient set
+		// (capabilities(7)). Mounting takes this one.
+		attr.AmbientCaps = []uintptr{unix.CAP_SYS_ADMIN}
+	}
+	return nil
+}
+
+// beInit is the first process of the namespaces. It gets them ready, starts the command, and
+// returns its exit status. The command isn't started if something failed, since then it might
+// reach the host.
+func beInit(args []string) int {
+	if len(args) < 2 {
+		fmt.Fprintln(os.Stderr, "sabotage: no command for the namespaces")
+		return 2
+	}
+	if err := prepare(); err != nil {
+		fmt.Fprintf(os.Stderr, "sabotage: prepare namespaces for the tests: %v\n", err)
+		return 1
+	}
+	child, err := syscall.ForkExec(args[0], args[1:], &syscall.ProcAttr{
+		Env:   os.Environ(),
+		Files: []uintptr{0, 1, 2},
+	})
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "sabotage: run %s: %v\n", args[0], err)
+		return 1
+	}
+	// Orphans come to PID 1, and stay zombies until it asks for them. Tests wait for processes to
+	// be gone, so it must.
+	for {
+		var status unix.WaitStatus
+		pid, err := unix.Wait4(-1, &status, 0, nil)
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			fmt.Fprintf(os.Stderr, "sabotage: wait for %s: %v\n", args[0], err)
+			return 1
+		case pid != child:
+		case status.Signaled():
+			return 128 + int(status.Signal())
+		case status.Exited():
+			return status.ExitStatus()
+		}
+	}
+}
+
+// prepare makes of a copy of the host's mounts a world of its own.
+func prepare() error {
+	// Until then mounts made here appear on the host, wherever its own are shared: Cloneflags
+	// doesn't see to that (Unshareflags does).
+	if err := mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE); err != nil {
+		return err
+	}
+	// This /proc shows the processes of the new namespace. A test takes it for the host's.
+	flags := uintptr(unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC)
+	if err := mount("proc", "/proc", "proc", flags); err != nil {
+		return err
+	}
+	// POSIX shared memory is files, so the IPC namespace doesn't hide it; and message queues are
+	// listed by the file system that was mounted in their namespace.
+	if info, err := os.Stat("/dev/shm"); err == nil && info.IsDir() {
+		if err := mount("tmpfs", "/dev/shm", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV); err != nil {
+			return err
+		}
+	}
+	var fs unix.Statfs_t
+	if unix.Statfs("/dev/mqueue", &fs) == nil && fs.Type == mqueueMagic {
+		if err := mount("mqueue", "/dev/mqueue", "mqueue", flags); err != nil {
+			return err
+		}
+	}
+	if os.Geteuid() == 0 {
+		return nil
+	}
+	// The borrowed capability has done its work. It is this thread's, and so the child's, which
+	// main's LockOSThread sees to.
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var none [2]unix.CapUserData
+	return os.NewSyscallError("capset", unix.Capset(&header, &none[0]))
+}
+
+// mqueueMagic is the type of the file system of message queues (ipc/mqueue.c).
+const mqueueMagic = 0x19800202
+
+// mount is mount(2) with an error that says what was to be mounted, and where.
+func mount(source, target, fstype string, flags uintptr) error {
+	if err := unix.Mount(source, target, fstype, flags, ""); err != nil {
+		return fmt.Errorf("mount %s on %s: %w", source, target, err)
+	}
+	return nil
+}

@@ -1,0 +1,335 @@
+// Sabotage proves that the tests of the steps test something: it takes out one line of isolation
+// after another, and each time the test that is there for it has to go red.
+//
+//	go run ./scripts/sabotage              all rows of the table (table.go)
+//	go run ./scripts/sabotage -step 03     those of one step
+//	go run ./scripts/sabotage -v           with all that the tests print
+//
+// A test that passes shows little as long as nobody has seen it fail: it may look in the wrong
+// place, or at nothing. So the tests named in a row run twice: on the tree as it is, where they
+// have to pass, and with the line gone, where they have to fail. A build that fails, a skip and a
+// timeout are no proof. The tree itself isn't touched: the altered file is laid over the real one
+// for the build ("go help build", -overlay).
+//
+// With its isolation gone, a step does to the host what it should do to its container. So every run
+// of the tests has new UTS, IPC, mount and PID namespaces around it (isolate_linux.go).
+//
+// The exit status is 0 if all rows went red, 1 if not, and 2 if the program was called wrongly.
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// testTimeout is how long the tests of one row may take, and buildTimeout how long it may take to
+// build them. A line gone may well mean that something waits forever.
+const (
+	testTimeout  = 2 * time.Minute
+	buildTimeout = 3 * time.Minute
+)
+
+// main tells apart the two ways in which this program is started.
+func main() {
+	// The children are to die with this process; the kernel takes the end of the thread that made
+	// them for its end (prctl(2), PR_SET_PDEATHSIG), so there is one thread for that.
+	runtime.LockOSThread()
+	if os.Args[0] == initName {
+		os.Exit(beInit(os.Args[1:]))
+	}
+	only := flag.String("step", "", "only the rows of this `step`, such as 03")
+	verbose := flag.Bool("v", false, "print the output of the tests as well")
+	flag.Parse()
+	if flag.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "sabotage: unexpected argument %s\n", flag.Arg(0))
+		flag.Usage()
+		os.Exit(2)
+	}
+	rows := ofStep(table, *only)
+	if len(rows) == 0 && *only != "" {
+		fmt.Fprintf(os.Stderr, "sabotage: the table has no row for step %s\n", *only)
+		os.Exit(2)
+	}
+	red, err := sabotage(rows, *verbose)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "sabotage: %v\n", err)
+	}
+	if err != nil || !red {
+		os.Exit(1)
+	}
+}
+
+// ofStep returns the rows of one step, by its number or its name, or all if there is none given.
+func ofStep(rows []row, step string) []row {
+	var some []row
+	for _, r := range rows {
+		if step == "" || r.step == step || strings.HasPrefix(r.step, step+"-") {
+			some = append(some, r)
+		}
+	}
+	return some
+}
+
+// sabotage tries the rows on the module that the working directory is in, and says whether all of
+// them went red.
+func sabotage(rows []row, verbose bool) (bool, error) {
+	// Ctrl-C ends the tests first, and only then is their directory removed. So does the end of
+	// whoever reads the output ("| head").
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM,
+		syscall.SIGPIPE)
+	defer stop()
+	s, err := newSaboteur(ctx, ".", os.Stdout)
+	if err != nil {
+		return false, err
+	}
+	defer s.close()
+	s.contain, s.verbose = contain, verbose
+	red := s.tryAll(rows)
+	if ctx.Err() != nil {
+		return false, errors.New("interrupted")
+	}
+	return red, nil
+}
+
+// saboteur is what all rows have in common.
+type saboteur struct {
+	ctx     context.Context // ends the run
+	root    string          // of the module
+	goflags string          // what the user has set: it is kept
+	scratch string          // a directory for the altered files, and for what the tests make
+	timeout time.Duration   // for the tests of one row
+	verbose bool
+	out     io.Writer
+	// contain prepares a command to be run where it can't harm the host.
+	contain func(*exec.Cmd) error
+}
+
+// newSaboteur finds the module around a directory and makes the scratch directory.
+func newSaboteur(ctx context.Context, dir string, out io.Writer) (*saboteur, error) {
+	cmd := exec.CommandContext(ctx, "go", "env", "-json", "GOMOD", "GOFLAGS")
+	cmd.Dir = dir
+	answer, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("go env: %w", err)
+	}
+	var env struct{ GOMOD, GOFLAGS string }
+	if err := json.Unmarshal(answer, &env); err != nil {
+		return nil, fmt.Errorf("go env: %w", err)
+	}
+	if env.GOMOD == "" || env.GOMOD == os.DevNull {
+		return nil, errors.New("this is no Go module: run it in the repository")
+	}
+	s := &saboteur{ctx: ctx, root: filepath.Dir(env.GOMOD), goflags: env.GOFLAGS, out: out,
+		timeout: testTimeout}
+	if s.scratch, err = os.MkdirTemp("", "sabotage-"); err != nil {
+		return nil, err
+	}
+	// Tests that are root run the steps as an ordinary user too, who has to get in here.
+	err = errors.Join(os.Chmod(s.scratch, 0o755), os.Mkdir(s.tmp(), 0o755),
+		os.Chmod(s.tmp(), 0o777|os.ModeSticky))
+	if err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// tmp is the directory for temporary files that the tests are given.
+func (s *saboteur) tmp() string { return filepath.Join(s.scratch, "tmp") }
+
+// close removes what is left. The mounts that a test may have made in there were gone when its
+// mount namespace was.
+func (s *saboteur) close() { _ = os.RemoveAll(s.scratch) }
+
+// control is what a row's tests do on the tree as it is.
+type control struct {
+	tests []string // the selected ones
+	err   error    // why nothing can be proved by them
+}
+
+// tryAll tries the rows one after the other, prints the table, and says whether all are red. The
+// controls come first.
+func (s *saboteur) tryAll(rows []row) bool {
+	if len(rows) == 0 {
+		fmt.Fprintln(s.out, "The table has no rows: nothing is proved.")
+		return true
+	}
+	controls := map[[2]string]control{}
+	for _, r := range rows {
+		key := [2]string{r.step, r.test}
+		if _, done := controls[key]; !done && s.ctx.Err() == nil {
+			controls[key] = s.control(r.step, r.test)
+		}
+	}
+	reds := 0
+	for _, r := range rows {
+		if s.ctx.Err() != nil {
+			return false
+		}
+		evidence, err := s.try(r, controls[[2]string{r.step, r.test}])
+		result := "red"
+		if err != nil {
+			result, evidence = "NOT RED", err.Error()
+		} else {
+			reds++
+		}
+		fmt.Fprintf(s.out, "%-7s  %-18s  %s  (%s)\n", result, r.step, r.takenOut(), r.test)
+		fmt.Fprintf(s.out, "         %s\n", evidence)
+		if err != nil {
+			fmt.Fprintf(s.out, "         the line is there for this: %s\n", r.why)
+		}
+	}
+	fmt.Fprintf(s.out, "\n%d of %d red\n", reds, len(rows))
+	return reds == len(rows)
+}
+
+// firstLine shortens a text to what names it.
+func firstLine(text string) string {
+	line, _, more := strings.Cut(strings.TrimSpace(text), "\n")
+	if more {
+		line += " …"
+	}
+	return line
+}
+
+// takenOut names a row by the first line of its text that isn't put back.
+func (r row) takenOut() string {
+	for line := range strings.SplitSeq(r.find, "\n") {
+		if line = strings.TrimSpace(line); line != "" && !strings.Contains(r.replace, line) {
+			return line
+		}
+	}
+	return firstLine(r.find)
+}
+
+// control runs tests on the tree as it is: there must be some, and they must pass.
+func (s *saboteur) control(step, test string) control {
+	o, err := s.goTest(step, test, "")
+	if err != nil {
+		return control{err: fmt.Errorf("in the unaltered tree: %w", err)}
+	}
+	tests := o.selected(test)
+	if len(tests) == 0 {
+		return control{err: fmt.Errorf("in the unaltered tree: no test is called %s", test)}
+	}
+	for _, name := range tests {
+		if o.results[name] != "pass" {
+			return control{err: fmt.Errorf("in the unaltered tree: %s: %s: %s",
+				name, o.results[name], o.message(name))}
+		}
+	}
+	return control{tests: tests}
+}
+
+// try takes out the line of one row. It returns the first thing that the tests complained of, or
+// an error if anything but a failure of all of them came of it.
+func (s *saboteur) try(r row, c control) (string, error) {
+	overlay, err := s.alter(r)
+	if err != nil {
+		return "", err
+	}
+	if c.err != nil {
+		return "", c.err
+	}
+	o, err := s.goTest(r.step, r.test, overlay)
+	if err != nil {
+		return "", err
+	}
+	for _, name := range c.tests {
+		switch o.results[name] {
+		case "fail":
+		case "pass":
+			return "", fmt.Errorf("%s passes without it%s", name, o.skips(name))
+		case "skip":
+			return "", fmt.Errorf("%s skips without it: %s", name, o.message(name))
+		default:
+			return "", fmt.Errorf("%s was never finished: %s", name, o.last())
+		}
+	}
+	return o.message(c.tests[0]), nil
+}
+
+// alter writes the altered file and the overlay that puts it in the real one's place, and returns
+// the overlay's path.
+func (s *saboteur) alter(r row) (string, error) {
+	path := filepath.Join(s.root, r.step, r.file)
+	original, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	altered, err := cut(string(original), r.find, r.replace)
+	if err != nil {
+		return "", fmt.Errorf("%s/%s: %w", r.step, r.file, err)
+	}
+	// The names stay the same from row to row: the go command looks at contents.
+	copied, overlay := filepath.Join(s.scratch, "altered"), filepath.Join(s.scratch, "overlay.json")
+	list, err := json.Marshal(map[string]any{"Replace": map[string]string{path: copied}})
+	if err != nil {
+		return "", err
+	}
+	return overlay, errors.Join(os.WriteFile(copied, []byte(altered), 0o644),
+		os.WriteFile(overlay, list, 0o644))
+}
+
+// goTest runs tests of one step, with an overlay or without. The error is for what is no result of
+// the tests: they could not be built, or took too long.
+func (s *saboteur) goTest(step, test, overlay string) (*outcome, error) {
+	ctx, cancel := context.WithTimeout(s.ctx, s.timeout+buildTimeout)
+	defer cancel()
+	// Without vet, which would refuse some of what an altered file may well do.
+	cmd := exec.CommandContext(ctx, "go", "test", "-json", "-count=1", "-vet=off",
+		"-timeout="+s.timeout.String(), "-run="+test, "./"+step)
+	cmd.Dir = s.root
+	cmd.Env = append(os.Environ(), "TMPDIR="+s.tmp())
+	if overlay != "" {
+		// By the environment and not as a flag, so that a test which runs the go command itself
+		// builds the altered step too.
+		cmd.Env = append(cmd.Env, "GOFLAGS="+s.goflags+" "+quote("-overlay="+overlay))
+	}
+	cmd.WaitDelay = 10 * time.Second
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := s.contain(cmd); err != nil {
+		return nil, err
+	}
+	err := cmd.Run()
+	o := readEvents(&stdout)
+	if s.verbose {
+		fmt.Fprintf(s.out, "%s%s", o.output.String(), stderr.String())
+	}
+	var exit *exec.ExitError
+	switch {
+	case s.ctx.Err() != nil:
+		return nil, s.ctx.Err()
+	case ctx.Err() != nil, o.timedOut:
+		return nil, errors.New("timeout: " + o.last())
+	case o.buildFailed:
+		return nil, errors.New("it doesn't build: " + o.complaint())
+	case err != nil && !errors.As(err, &exit):
+		return nil, err
+	case err != nil && len(o.results) == 0:
+		return nil, fmt.Errorf("go test: %w: %s", err, firstLine(stderr.String()+o.output.String()))
+	}
+	return o, nil
+}
+
+// quote puts quotes around a word of GOFLAGS that has blanks in it.
+func quote(word string) string {
+	if strings.ContainsAny(word, " \t") {
+		return "'" + word + "'"
+	}
+	return word
+}

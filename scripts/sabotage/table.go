@@ -1,0 +1,190 @@
+// The table of what is taken out, and which test has to notice.
+
+package main
+
+// row is one line of isolation, and the test that is there because of it. A row holds if the test
+// passes on the tree as it is, and fails without the line.
+type row struct {
+	// step is the directory: 02-pid-namespace.
+	step string
+
+	// file is the file in it.
+	file string
+
+	// find is the text to take out, to the letter, except that the tabs at the beginning of its
+	// lines may be left out, here and in the file. It may be a part of a line or several lines. It
+	// must be in the file exactly once: comments count, so that a row can't cut into the wrong
+	// place. If it is no longer there, the row is wrong and the run fails.
+	find string
+
+	// replace is what to put in its place: nothing, mostly. The file must still compile, or nothing
+	// is proved: an import or a variable that would be unused needs another user ("_ = root"), and
+	// a call whose error is looked at needs another error ("error(nil)").
+	replace string
+
+	// test is what "go test -run" gets. Every test that it selects must fail without the line, one
+	// that passes or skips is one too many; so name them in full, between ^ and $. With
+	// "^TestLesson$/^user$" it is the subtest that must fail.
+	test string
+
+	// why says what the reader of the report should know: what the line keeps apart.
+	why string
+}
+
+// table has a row for each line without which something would no longer be isolated, undone, or
+// refused.
+var table = []row{
+	{
+		step: "01-chroot", file: "main.go",
+		find:    `if err := unix.Chroot(dir); err != nil {`,
+		replace: `if err := error(nil); err != nil {`,
+		test:    "^(TestLesson|TestJailIsRoot)$",
+		why:     "without chroot, / is the host's",
+	},
+	{
+		step: "01-chroot", file: "main.go",
+		find:    `if err := os.Chdir("/"); err != nil {`,
+		replace: `if err := error(nil); err != nil {`,
+		test:    "^TestWorkingDirectory$",
+		why:     "chroot moves the root alone; the working directory stays outside",
+	},
+	{
+		step: "01-chroot", file: "picture.go",
+		find:    `endProcesses(dir), unmountBelow(dir), remove(dir))`,
+		replace: `unmountBelow(dir), remove(dir))`,
+		test:    "^TestKilledCommand$",
+		why:     "chroot ends nobody: the children of a killed command live on",
+	},
+	{
+		step: "01-chroot", file: "picture.go",
+		find:    `unmountBelow(dir), remove(dir))`,
+		replace: `unmountBelow(dir))`,
+		test:    "^TestLessonLeavesNothing$",
+		why:     "the picture is a directory on the host's disk",
+	},
+	{
+		step: "01-chroot", file: "picture.go",
+		find: `strings.HasPrefix(point, dir+"/") {
+			return fmt.Errorf`,
+		replace: `point == "" {
+			return fmt.Errorf`,
+		test: "^TestRemoveSparesWhatIsMounted$",
+		why:  "removing below a bind mount would remove the host's files",
+	},
+	{
+		step: "01-chroot", file: "hold.go",
+		find:    `signal.Ignore(unix.SIGPIPE)`,
+		replace: `signal.Ignore(unix.SIGWINCH)`,
+		test:    "^TestHolderSurvivesItsReader$",
+		why:     "the keeper's first line may find nobody to read it",
+	},
+	{
+		step: "01-chroot", file: "demo.go",
+		find:    `if err := dropChroot(); err != nil {`,
+		replace: "_ = dropChroot\n\t\tif err := error(nil); err != nil {",
+		test:    "^TestLesson$",
+		why:     "with the capability, (a) would lead out in the mended jail too",
+	},
+	{
+		step: "02-pid-namespace", file: "main.go",
+		find: "Cloneflags: namespaces,",
+		test: "^(TestLesson|TestCommandIsPID1|TestSignalsToPID1|TestHostProcessHasNoNumber)$",
+		why:  "without the flag the child stays in the host's PID namespace",
+	},
+	{
+		step: "02-pid-namespace", file: "main.go",
+		find: "Pdeathsig: unix.SIGKILL,",
+		test: "^TestKilledCommand$",
+		why:  "a killed outer process must take the container along",
+	},
+	{
+		step: "02-pid-namespace", file: "borrow.go",
+		find: "attr.Cloneflags |= unix.CLONE_NEWUSER",
+		test: "^TestCommandIsPID1$/^user$",
+		why:  "without a user namespace an ordinary user may make no other",
+	},
+	{
+		step: "03-mount-namespace", file: "main.go",
+		find:    "unix.CLONE_NEWPID | unix.CLONE_NEWNS",
+		replace: "unix.CLONE_NEWPID",
+		test:    "^(TestLesson|TestWaysOut|TestAlone)$/^user$",
+		why:     "without a mount namespace of its own nothing can be mounted but on the host",
+	},
+	{
+		step: "03-mount-namespace", file: "main.go",
+		find:    `if err := mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {`,
+		replace: `if err := error(nil); err != nil {`,
+		test:    "^TestPropagation$",
+		why:     "a shared mount passes on what is mounted inside",
+	},
+	{
+		step: "03-mount-namespace", file: "main.go",
+		find:    "if err := pivotRoot(rootfs); err != nil {",
+		replace: "_ = pivotRoot\n\tif err := os.Chdir(rootfs); err != nil {",
+		test:    "^(TestLesson|TestOldRootIsGone)$",
+		why:     "without pivot_root the command runs on the host's root",
+	},
+	{
+		step: "03-mount-namespace", file: "main.go",
+		find:    `if err := unix.PivotRoot(".", "."); err != nil {`,
+		replace: `if err := unix.Chroot("."); err != nil {`,
+		test:    "^(TestWaysOut|TestOldRootIsGone)$",
+		why:     "with chroot in place of pivot_root, 01's ways out lead out",
+	},
+	{
+		step: "03-mount-namespace", file: "main.go",
+		find:    `if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {`,
+		replace: `if err := error(nil); err != nil {`,
+		test:    "^TestOldRootIsGone$",
+		why:     "the host's root would stay, below the new one",
+	},
+	{
+		step: "03-mount-namespace", file: "main.go",
+		find:    "if err := closeDescriptors(); err != nil {",
+		replace: "_ = closeDescriptors\n\tif err := error(nil); err != nil {",
+		test:    "^(TestWaysOut|TestDescriptorsAreClosed)$",
+		why:     "a directory left open is a way out (CVE-2024-21626)",
+	},
+	{
+		step: "03-mount-namespace", file: "rootfs.go",
+		find:    "&unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})",
+		replace: "&unix.MountAttr{})",
+		test:    "^(TestLesson|TestReadOnly)$/^user$",
+		why:     "the host's /usr would be writable by whoever may write it outside",
+	},
+	{
+		step: "03-mount-namespace", file: "rootfs.go",
+		find:    "target, unix.AT_RECURSIVE,",
+		replace: "target, 0,",
+		test:    "^TestReadOnly$",
+		why:     "what is mounted below /usr would stay writable",
+	},
+	{
+		step: "03-mount-namespace", file: "rootfs.go",
+		find:    "defer unix.Umask(unix.Umask(0))",
+		replace: "",
+		test:    "^TestUmask$",
+		why:     "a caller's umask would close /tmp to everybody",
+	},
+	{
+		step: "04-uts-ipc", file: "main.go",
+		find:    "unix.CLONE_NEWNS | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC",
+		replace: "unix.CLONE_NEWNS | unix.CLONE_NEWIPC",
+		test:    "^(TestLesson|TestRenameStaysInside)$",
+		why:     "the container would rename the host, or not be allowed to",
+	},
+	{
+		step: "04-uts-ipc", file: "main.go",
+		find:    "unix.CLONE_NEWUTS | unix.CLONE_NEWIPC",
+		replace: "unix.CLONE_NEWUTS",
+		test:    "^(TestLesson|TestObjectsOfTheHost)$",
+		why:     "the host's queues and memory would be there to find",
+	},
+	{
+		step: "04-uts-ipc", file: "main.go",
+		find:    `if err := setNames("container", "jail.example"); err != nil {`,
+		replace: "_ = setNames\n\tif err := error(nil); err != nil {",
+		test:    "^(TestLesson|TestNames)$",
+		why:     "a new UTS namespace begins with the host's names",
+	},
+}

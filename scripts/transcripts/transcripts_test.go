@@ -1,0 +1,255 @@
+//go:build linux
+
+package transcripts
+
+import (
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+var update = flag.Bool("update", false, "write the commands' output into the chapters")
+
+// nobody is whom the commands run as where the tests run as root: the uid that fresh-clone.sh gives
+// the copy to.
+const nobody = 65534
+
+// TestChapters runs all transcripts.
+func TestChapters(t *testing.T) {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := chapters(t, root)
+	if len(names) == 0 {
+		t.Fatalf("no README.md and no chapters in %s", root)
+	}
+	dependOn(t, root)
+	r := newRunner(t, root)
+	r.update = *update
+	for _, name := range names {
+		t.Run(name, func(t *testing.T) {
+			rep, err := r.document(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, note := range rep.notes {
+				t.Log(note)
+			}
+			for _, problem := range rep.problems {
+				t.Error(problem)
+			}
+			if name != "README.md" && rep.ran == 0 {
+				t.Errorf("%s: no command of this chapter is executed", name)
+			}
+		})
+	}
+}
+
+// dependOn opens every directory, which makes the state of the files in it an input of the tests.
+// go test can't see what the commands of a transcript read, and would repeat a cached "ok" after a
+// step has changed.
+func dependOn(t *testing.T, root string) {
+	t.Helper()
+	err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+		if name := filepath.Base(path); err == nil && (name == ".git" || name == "vendor") {
+			return fs.SkipDir
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// newRunner returns the runner for an ordinary user: the one who runs the tests, or, where that is
+// root, nobody with a copy of the tree and directories of his own.
+func newRunner(t *testing.T, root string) *runner {
+	t.Helper()
+	gocmd, err := exec.LookPath("go")
+	if err != nil {
+		t.Skip("transcripts need the go command in PATH: https://go.dev/doc/install")
+	}
+	if _, err := exec.LookPath("bash"); err != nil {
+		t.Skip("transcripts need bash in PATH: install the package bash")
+	}
+	r := &runner{root: root, timeout: 120 * time.Second, grace: 10 * time.Second}
+	if deadline, ok := t.Deadline(); ok {
+		r.until = deadline.Add(-20 * time.Second)
+	}
+	if os.Getuid() == 0 {
+		r.becomeNobody(t, gocmd)
+	} else {
+		r.dir = root
+		r.env = os.Environ()
+		r.call(os.Getenv("HOME"), "/home/you")
+		r.call(os.TempDir(), "/tmp")
+	}
+	r.call(r.dir, "/repo")
+	r.env = slices.DeleteFunc(r.env, func(v string) bool {
+		// bash would read the file at its start.
+		return strings.HasPrefix(v, "BASH_ENV=")
+	})
+	// Messages in the reader's language would be all different.
+	r.env = append(r.env, "LC_ALL=C.UTF-8")
+
+	if out, err := r.try("go", "version"); err != nil {
+		t.Skipf("uid %d can't run %s: %v\n%s\n"+
+			"Install Go where everybody can read it, or run the tests as an ordinary user.",
+			nobody, gocmd, err, out)
+	}
+	if _, err := exec.LookPath("unshare"); err == nil {
+		if out, err := r.try("unshare", "--user", "--map-root-user", "true"); err != nil {
+			t.Skipf("an ordinary user can't make user namespaces here: %v\n%s\n"+
+				"Transcripts need them. The settings that forbid it (sysctl): "+
+				"kernel.apparmor_restrict_unprivileged_userns=1, "+
+				"kernel.unprivileged_userns_clone=0, user.max_user_namespaces=0.", err, out)
+		}
+	}
+	return r
+}
+
+// becomeNobody makes the runner work in a fresh clone as uid 65534.
+func (r *runner) becomeNobody(t *testing.T, gocmd string) {
+	t.Helper()
+	base := tempDir(t)
+	r.dir = filepath.Join(base, "repo")
+	clone := exec.Command(filepath.Join(r.root, "scripts", "fresh-clone.sh"),
+		"-u", strconv.Itoa(nobody), r.dir)
+	if out, err := clone.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %v\n%s", clone, err, out)
+	}
+	r.user = &syscall.Credential{Uid: nobody, Gid: nobody}
+	own := func(name string) string {
+		dir := filepath.Join(base, name)
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chown(dir, nobody, nobody); err != nil {
+			t.Fatal(err)
+		}
+		return dir
+	}
+	home, tmp := own("home"), own("tmp")
+	goroot, err := exec.Command(gocmd, "env", "GOROOT").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// For a program that isn't there, a shell that may not look into some directory of root's says
+	// “Permission denied”, not “not found”.
+	path := []string{filepath.Join(strings.TrimSpace(string(goroot)), "bin")}
+	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
+		if reachable(dir) {
+			path = append(path, dir)
+		}
+	}
+	r.env = []string{
+		"PATH=" + strings.Join(path, ":"),
+		"HOME=" + home,
+		"USER=nobody",
+		"LOGNAME=nobody",
+		"TMPDIR=" + tmp,
+		"GOTMPDIR=" + tmp,
+		"GOCACHE=" + own("cache"),
+		"GOFLAGS=-mod=vendor",
+		"GOPROXY=off",
+		"GOTOOLCHAIN=local",
+	}
+	r.call(home, "/home/you")
+	r.call(tmp, "/tmp")
+}
+
+// call adds a path to those that have another name in chapters, the longest first, as one may lie
+// in the other.
+func (r *runner) call(path, name string) {
+	r.names = append(r.names, naming{path, name})
+	slices.SortStableFunc(r.names, func(a, b naming) int { return len(b.path) - len(a.path) })
+}
+
+// try runs a program as the commands will be run.
+func (r *runner) try(args ...string) (string, error) {
+	// env looks the program up in the PATH that the commands have.
+	cmd := exec.Command("env", args...)
+	cmd.Dir = r.dir
+	cmd.Env = r.env
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: r.user}
+	out, err := cmd.CombinedOutput()
+	return strings.TrimSpace(string(out)), err
+}
+
+// tempDir makes a directory that other users can reach, as t.TempDir and a private TMPDIR aren't,
+// and removes it at the end.
+func tempDir(t *testing.T) string {
+	t.Helper()
+	for _, parent := range []string{os.TempDir(), "/tmp", "/var/tmp"} {
+		if !reachable(parent) {
+			continue
+		}
+		dir, err := os.MkdirTemp(parent, "transcripts-")
+		if err != nil {
+			continue
+		}
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := removeUnmounted(dir); err != nil {
+				t.Error(err)
+			}
+		})
+		return dir
+	}
+	t.Skip("transcripts need a temporary directory that all users can reach: set TMPDIR to one")
+	return ""
+}
+
+// reachable reports whether every user may pass through dir and all above it.
+func reachable(dir string) bool {
+	for {
+		info, err := os.Stat(dir)
+		if err != nil || info.Mode().Perm()&0o001 == 0 {
+			return false
+		}
+		if dir == filepath.Dir(dir) {
+			return true
+		}
+		dir = filepath.Dir(dir)
+	}
+}
+
+// removeUnmounted removes a directory, unless something is mounted in it: through a bind mount that
+// a command has left behind, the files of the host would go.
+func removeUnmounted(dir string) error {
+	mount, err := mountedBelow(dir)
+	if err != nil {
+		return err
+	}
+	if mount != "" {
+		return fmt.Errorf("%s is not removed, since something is mounted on %s", dir, mount)
+	}
+	return os.RemoveAll(dir)
+}
+
+// mountedBelow returns a mount point in dir, if there is one.
+func mountedBelow(dir string) (string, error) {
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return "", err
+	}
+	for line := range strings.Lines(string(mounts)) {
+		// The fifth field; proc_pid_mountinfo(5).
+		if f := strings.Fields(line); len(f) > 4 && strings.HasPrefix(f[4]+"/", dir+"/") {
+			return f[4], nil
+		}
+	}
+	return "", nil
+}
