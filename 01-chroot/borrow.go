@@ -62,7 +62,10 @@ func whyForbidden() string {
 				setting.name, setting.forbids, setting.name, setting.mend, step)
 		}
 	}
-	if exists("/.dockerenv") || exists("/run/.containerenv") {
+	// A runtime's seccomp filter answers for the kernel (prctl(2), PR_GET_SECCOMP).
+	mode, err := unix.PrctlRetInt(unix.PR_GET_SECCOMP, 0, 0, 0, 0)
+	filtered := err == nil && mode == unix.SECCOMP_MODE_FILTER
+	if filtered && (exists("/.dockerenv") || exists("/run/.containerenv")) {
 		return " (this seems to be a container whose runtime forbids it: start that one with " +
 			"--privileged, or run this on the host)"
 	}

@@ -138,7 +138,7 @@ func look(args []string) error {
 // escape takes way out "a" or "b", and prints where it led: to which root, and to which secret.
 func escape(args []string) error {
 	way, file := args[0], args[1]
-	names := map[string]string{"a": "second chroot", "b": "open directory"}
+	names := map[string]string{"a": "second chroot", "b": "the host's / left open, descriptor 3"}
 	if args[2] == "mended" {
 		if err := dropChroot(); err != nil {
 			return err

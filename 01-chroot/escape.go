@@ -6,6 +6,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -15,11 +16,13 @@ import (
 // second one, into a directory below, the working directory is left *above* the root. There is no
 // longer anything above it at which ".." would be held back.
 func escapeByChroot() error {
-	if err := os.MkdirAll("/below", 0o700); err != nil {
+	if err := os.Mkdir("below", 0o700); err != nil {
 		return err
 	}
-	if err := unix.Chroot("/below"); err != nil {
-		return &os.PathError{Op: "chroot", Path: "/below", Err: err}
+	moved := os.NewSyscallError("chroot below", unix.Chroot("below"))
+	// The directory has served. A root is held like an open file, and may be removed.
+	if err := errors.Join(moved, os.Remove("below")); err != nil {
+		return err
 	}
 	if err := climb(); err != nil {
 		return err

@@ -51,7 +51,9 @@ func run(args []string) error {
 	case strings.HasPrefix(args[0], "-"):
 		return usage(args[0])
 	}
-	if err := host(args...).Run(); err != nil {
+	cmd := host(args...)
+	defer lendTerminal(cmd, args)()
+	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("run a container: %w", err)
 	}
 	return nil

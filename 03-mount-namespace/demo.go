@@ -23,13 +23,15 @@ import (
 // experiments are the programs that the lesson runs inside, and some outside, to compare. Each
 // prints what it measured.
 var experiments = map[string]func([]string) error{
-	"lesson:hold":    hold,
-	"lesson:look":    look,
-	"lesson:count":   countProcesses,
-	"lesson:attempt": attempt,
-	"lesson:escape":  escape,
-	"lesson:name":    printHostname,
-	"lesson:queue":   printQueue,
+	"lesson:hold":   hold,
+	"lesson:look":   look,
+	"lesson:count":  countProcesses,
+	"lesson:stat":   tryStat,
+	"lesson:mode":   printMode,
+	"lesson:write":  tryWrite,
+	"lesson:escape": escape,
+	"lesson:name":   printHostname,
+	"lesson:queue":  printQueue,
 }
 
 // lesson sets out a file and a message queue on the host, and then looks for them from inside.
@@ -84,35 +86,39 @@ func twoViews() error {
 	}
 	say("host", "%s", control)
 	say("container", "%s", view)
-	say("host", "my mount table, as a hash: before %s, during %s, after %s", before, during, after)
+	say("host", "my mounts, as a hash: before %s, during %s, after %s", before, during, after)
 	if before != during || before != after {
 		say("host", "it isn't the same, so somebody mounted: we didn't")
 	}
 	return nil
 }
 
-// lessSeen counts processes as ps does, and tries a write to the host's programs and a look at the
-// user's home.
+// lessSeen lets both sides count processes as ps does, look at the user's home, and say how the
+// programs are mounted. The container tries to write there as well.
 func lessSeen() error {
-	outside, err := ask(self("lesson:count"))
-	if err != nil {
-		return err
-	}
-	within, err := ask(host("/proc/self/exe", "lesson:count"))
-	if err != nil {
-		return err
-	}
 	home, err := os.UserHomeDir()
-	if err != nil || home == "/root" { // /root is there, but another, empty one
+	if err != nil || home == "/root" || !exists(home) { // /root is inside too: another, empty one
 		home = "/home"
 	}
-	attempt, err := ask(host("/proc/self/exe", "lesson:attempt", home))
+	for _, question := range [][]string{
+		{"lesson:count"}, {"lesson:stat", home}, {"lesson:mode", "/usr"},
+	} {
+		outside, err := ask(self(question...))
+		if err != nil {
+			return err
+		}
+		within, err := ask(host(append([]string{"/proc/self/exe"}, question...)...))
+		if err != nil {
+			return err
+		}
+		say("host", "%s", outside)
+		say("container", "%s", within)
+	}
+	answer, err := ask(host("/proc/self/exe", "lesson:write", "/usr/written-from-inside"))
 	if err != nil {
 		return err
 	}
-	say("host", "processes listed in /proc: %s", outside)
-	say("container", "processes listed in /proc: %s", within)
-	say("container", "%s", attempt)
+	say("container", "%s", answer)
 	return nil
 }
 
@@ -131,7 +137,7 @@ func waysOut(file, secret string) error {
 		if err != nil {
 			return err
 		}
-		if strings.Contains(found, secret) {
+		if strings.Contains(found, secret) || strings.Contains(found, elsewhere) {
 			return fmt.Errorf("way out (%s) led out: %s", way, found)
 		}
 		say("container", "%s", found)
@@ -153,12 +159,12 @@ func whatLeaks(key int, secret string) error {
 		return fmt.Errorf("the host's message queue holds %s, inside it is %s", secret, text)
 	}
 	say("leak", "the hostname inside is %s, the host's", name)
-	say("leak", "so is this message, read from a queue of the host's: %s", text)
+	say("leak", "a message read inside, from a queue of the host's: %s", text)
 	say("next", "go run ./04-uts-ipc")
 	return nil
 }
 
-// mountTable returns this process's table of mounts, with its length, as a hash to compare.
+// mountTable returns a hash of this process's table of mounts, to compare.
 func mountTable() (string, error) {
 	table, err := os.ReadFile("/proc/self/mountinfo")
 	return fmt.Sprintf("%x", sha256.Sum256(table))[:16], err
@@ -176,7 +182,8 @@ func holderCommand(secret string) *exec.Cmd {
 // hold makes a file and a message queue with the secret in them, says where they are, and removes
 // them again when standard input ends.
 func hold(args []string) (err error) {
-	dir, err := os.MkdirTemp("", "secret-")
+	// Not below /tmp, which the container covers: there it would be out of sight anyway.
+	dir, err := os.MkdirTemp("/var/tmp", "secret-")
 	if err != nil {
 		return err
 	}
@@ -193,7 +200,7 @@ func hold(args []string) (err error) {
 	return holdOn(fmt.Sprint(file, " ", key))
 }
 
-// look prints what "/" is. Told to look closely, it names what is in it as well, and stays until
+// look prints which mounts there are and what "/" is. Told to look closely, it names what is in it as well, and stays until
 // standard input ends.
 func look(args []string) error {
 	var root unix.Stat_t
@@ -208,8 +215,12 @@ func look(args []string) error {
 	for _, entry := range entries {
 		names = append(names, entry.Name())
 	}
-	facts := fmt.Sprintf("mount namespace %s; / is inode %d with %d entries",
-		namespaceOf("mnt"), root.Ino, len(names))
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return err
+	}
+	facts := fmt.Sprintf("mount namespace %s with %d mounts; / is inode %d with %d entries",
+		namespaceOf("mnt"), strings.Count(string(mounts), "\n"), root.Ino, len(names))
 	if len(args) > 0 {
 		return holdOn(facts + ": " + strings.Join(names, " "))
 	}
@@ -223,27 +234,51 @@ func countProcesses([]string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println(len(all))
+	fmt.Println("processes listed in /proc:", len(all))
 	return nil
 }
 
-// attempt prints what the kernel says to a write below /usr, and to a look at a home directory.
-func attempt(args []string) error {
-	const file = "/usr/written-from-inside"
-	fd, write := unix.Open(file, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY, 0o600)
-	if write == nil {
-		unix.Close(fd)
-		os.Remove(file)
-	}
-	fmt.Printf("open(%q, O_CREAT) = %s; stat(%q) = %s\n",
-		file, errno(write), args[0], errno(unix.Stat(args[0], new(unix.Stat_t))))
+// tryStat prints what the kernel says to a look at a path.
+func tryStat(args []string) error {
+	fmt.Printf("stat(%q) = %s\n", args[0], errno(unix.Stat(args[0], new(unix.Stat_t))))
 	return nil
 }
+
+// printMode prints whether the mount at a path lets anybody write.
+func printMode(args []string) error {
+	var mounted unix.Statfs_t
+	if err := unix.Statfs(args[0], &mounted); err != nil {
+		return &os.PathError{Op: "statfs", Path: args[0], Err: err}
+	}
+	mode := "read-write"
+	if mounted.Flags&unix.ST_RDONLY != 0 {
+		mode = "read-only"
+	}
+	fmt.Printf("%s is mounted %s\n", args[0], mode)
+	return nil
+}
+
+// tryWrite makes a file, and removes it again. It is meant for the inside.
+func tryWrite(args []string) error {
+	fd, err := unix.Open(args[0], unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY, 0o600)
+	fmt.Printf("open(%q, O_CREAT) = %s\n", args[0], errno(err))
+	if err != nil {
+		return nil
+	}
+	return errors.Join(unix.Close(fd), os.Remove(args[0]))
+}
+
+// elsewhere is the word for a way out that has left the container's root.
+const elsewhere = "not its own /"
 
 // escape takes way out "a" or "b", and prints where it led: to which root, and to which secret.
 func escape(args []string) error {
 	way, file := args[0], args[1]
-	names := map[string]string{"a": "second chroot", "b": "open directory"}
+	names := map[string]string{"a": "second chroot", "b": "the host's / left open, descriptor 3"}
+	var own, top unix.Stat_t
+	if err := unix.Stat("/", &own); err != nil {
+		return &os.PathError{Op: "stat", Path: "/", Err: err}
+	}
 	var out error
 	if way == "a" {
 		out = escapeByChroot()
@@ -254,16 +289,19 @@ func escape(args []string) error {
 		fmt.Printf("way out (%s), %s: %v\n", way, names[way], out)
 		return nil
 	}
-	var top unix.Stat_t
 	if err := unix.Stat(".", &top); err != nil {
 		return &os.PathError{Op: "stat", Path: ".", Err: err}
+	}
+	arrived := "its own /"
+	if top.Dev != own.Dev || top.Ino != own.Ino {
+		arrived = elsewhere
 	}
 	secret, err := os.ReadFile(strings.TrimPrefix(file, "/")) // from the working directory
 	if err != nil {
 		secret = []byte(errno(err))
 	}
-	fmt.Printf("way out (%s), %s: arrives at inode %d; the secret: %s\n",
-		way, names[way], top.Ino, secret)
+	fmt.Printf("way out (%s), %s: arrives at inode %d, %s; the secret: %s\n",
+		way, names[way], top.Ino, arrived, secret)
 	return nil
 }
 

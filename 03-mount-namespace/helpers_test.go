@@ -151,7 +151,7 @@ func (w *watch) env() []string {
 	return append(os.Environ(), w.mark, "TMPDIR="+w.tmp)
 }
 
-// globalState lists what a step might leave on a host: mounts, System V objects, /dev/shm files.
+// globalState lists what a step might leave on a host: mounts, System V objects, files.
 // The tests of other steps run at the same time, so only what stays counts.
 func globalState(t *testing.T) []string {
 	var state []string
@@ -170,8 +170,11 @@ func globalState(t *testing.T) []string {
 			state = append(state, file+" "+line)
 		}
 	}
-	for _, dir := range []string{"/dev/shm", "/dev/mqueue"} { // the latter where it is mounted
-		files, err := filepath.Glob(dir + "/lesson-*")
+	// A queue is a file where mqueue is mounted.
+	for _, pattern := range []string{
+		"/dev/shm/lesson-*", "/dev/mqueue/lesson-*", "/var/tmp/secret-*", "/below",
+	} {
+		files, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -78,8 +78,8 @@ func objectsOfTheHost() error {
 	ipcOnly := self("lesson:find", key, name, secret)
 	ipcOnly.SysProcAttr.Cloneflags = unix.CLONE_NEWIPC
 	borrowRoot(ipcOnly.SysProcAttr, unix.CAP_SYS_ADMIN)
-	err = table("made on the host, looked for",
-		[]string{"on the host", "in a new IPC namespace", "in the container"}, []*exec.Cmd{
+	err = table("an object made on the host, seen from",
+		[]string{"the host", "a new IPC namespace", "the container"}, []*exec.Cmd{
 			self("lesson:find", key, name, secret),
 			ipcOnly,
 			host("/proc/self/exe", "lesson:find", key, name, secret),
@@ -94,7 +94,7 @@ func objectsOfTheContainer() error {
 	if err != nil {
 		return err
 	}
-	err = table("made in the container, looked for", []string{"on the host"},
+	err = table("one made in the container, seen from", []string{"the host"},
 		[]*exec.Cmd{self("lesson:find", key, name, secret)})
 	fmt.Println()
 	return errors.Join(err, held.end())
@@ -139,10 +139,10 @@ func whatLeaks() error {
 	}
 	say("container", "%s", within)
 	if status.Uid == 0 {
-		say("leak", "the host says the same, uid 0: this is the host's own root")
+		say("leak", "the host calls the same process uid 0: it is the host's own root")
 	} else {
-		say("leak", "the host says uid %d, which lent its user namespace; started by root, "+
-			"this would be the host's own root", status.Uid)
+		say("leak", "the host calls the same process uid %d, but only since this user isn't root; "+
+			"started by root, it is the host's root", status.Uid)
 	}
 	say("next", "go run ./05-user-namespace")
 	return nil

@@ -12,7 +12,6 @@ package main
 
 import (
 	"fmt"
-	"math"
 	"os"
 	"os/exec"
 	"runtime"
@@ -54,7 +53,9 @@ func run(args []string) error {
 	case strings.HasPrefix(args[0], "-"):
 		return usage(args[0])
 	}
-	if err := host(args...).Run(); err != nil {
+	cmd := host(args...)
+	defer lendTerminal(cmd, args)()
+	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("run a container: %w", err)
 	}
 	return nil
@@ -124,29 +125,34 @@ func pivotRoot(newRoot string) error {
 	if err := unix.PivotRoot(".", "."); err != nil {
 		return &os.PathError{Op: "pivot_root", Path: newRoot, Err: err}
 	}
-	// So "." is the old root now. MNT_DETACH takes it with everything mounted below, though
-	// this very program still runs from there (umount2(2)).
+	// umount2(2) takes the uppermost mount at ".", which is the old root. MNT_DETACH takes it with
+	// everything mounted below, though this very program still runs from there.
 	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
 		return &os.PathError{Op: "unmount the old root at", Path: "/", Err: err}
 	}
 	return os.Chdir("/")
 }
 
-// closeDescriptors marks every descriptor above standard error to be closed by execve(2). One
-// open directory of the host would be a way out of all this: 01's escape (b), and, in runc,
-// CVE-2024-21626.
+// closeDescriptors closes every descriptor above standard error. One open directory of the host
+// would be a way out of all this: 01's escape (b), and, in runc, CVE-2024-21626. To mark them for
+// execve(2) to close, as CLOSE_RANGE_CLOEXEC does (close_range(2)), comes too late: execve looks its
+// path up first, and /proc/self/fd/5/bin/sh would be the host's.
 func closeDescriptors() error {
-	if unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) == nil {
-		return nil
-	}
-	// Before Linux 5.11, one by one.
 	open, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
 		return err
 	}
 	for _, entry := range open {
-		if fd, _ := strconv.Atoi(entry.Name()); fd > 2 {
+		fd, _ := strconv.Atoi(entry.Name())
+		file, _ := os.Readlink("/proc/self/fd/" + entry.Name()) // gone, if it was ReadDir's own
+		switch {
+		case fd <= 2:
+		case strings.HasPrefix(file, "anon_inode:"):
+			// Go's runtime waits on such a one, and would stop us if it were gone. It has no
+			// place in any directory, so at exec is early enough.
 			unix.CloseOnExec(fd)
+		default:
+			unix.Close(fd)
 		}
 	}
 	return nil

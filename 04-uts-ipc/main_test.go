@@ -50,8 +50,8 @@ func TestLesson(t *testing.T) {
 			"file in /dev/shm ENOENT\n",
 		)
 		contains(t, out, "I am uid 0\n", map[bool]string{
-			true:  "the host says the same, uid 0",
-			false: fmt.Sprintf("the host says uid %d,", u.uid),
+			true:  "the host calls the same process uid 0:",
+			false: fmt.Sprintf("the host calls the same process uid %d,", u.uid),
 		}[u.uid == 0])
 	})
 }

@@ -103,7 +103,8 @@ func show(path string) error {
 }
 
 // bindReadOnly shows the tree at source, with what is mounted in it, at target as well, where
-// nothing of it can be written.
+// nothing of it can be written. Whoever may mount inside can lift that again, and then has only the
+// modes of the files against him: root none, an ordinary user's container all.
 func bindReadOnly(source, target string) error {
 	if err := mount(source, target, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
 		return err
