@@ -136,9 +136,8 @@ func whatLeaks() error {
 	if err != nil {
 		return err
 	}
-	say("host", "processes listed in /proc: %s", outside)
-	say("leak", "processes listed in /proc: %s, not 1; it is the host's, and ps looks nowhere else",
-		within)
+	say("host", "%s", outside)
+	say("leak", "%s, not 1; it is the host's, and ps looks nowhere else", within)
 	say("next", "go run ./03-mount-namespace")
 	return nil
 }
@@ -268,6 +267,6 @@ func countProcesses([]string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println(len(all))
+	fmt.Println("processes listed in /proc:", len(all))
 	return nil
 }

@@ -200,8 +200,8 @@ func hold(args []string) (err error) {
 	return holdOn(fmt.Sprint(file, " ", key))
 }
 
-// look prints which mounts there are and what "/" is. Told to look closely, it names what is in it as well, and stays until
-// standard input ends.
+// look prints how many mounts there are and what "/" is. Told to look closely, it names what is in
+// it as well, and stays until standard input ends.
 func look(args []string) error {
 	var root unix.Stat_t
 	if err := unix.Stat("/", &root); err != nil {

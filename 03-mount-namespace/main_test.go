@@ -46,7 +46,7 @@ func TestLesson(t *testing.T) {
 		contains(t, out,
 			"container  processes listed in /proc: 1\n",
 			"container  /usr is mounted read-only\n",
-			"container  open(\"/usr/written-from-inside\", O_CREAT) = EROFS (read-only file system)\n",
+			`container  open("/usr/written-from-inside", O_CREAT) = EROFS (read-only file system)`,
 			"container  way out (a), second chroot: arrives at inode "+views[1][2]+
 				", its own /; the secret: ENOENT",
 			"container  way out (b), the host's / left open, descriptor 3: fchdir: bad file",
