@@ -146,6 +146,13 @@ var table = []row{
 		why:     "a directory left open is a way out (CVE-2024-21626)",
 	},
 	{
+		step: "03-mount-namespace", file: "descriptors.go",
+		find:    "unix.Close(fd)",
+		replace: "unix.CloseOnExec(fd)",
+		test:    "^TestNoProgramOfTheHost$",
+		why:     "what is open while execve looks its path up leads to the host's programs",
+	},
+	{
 		step: "03-mount-namespace", file: "rootfs.go",
 		find:    "&unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})",
 		replace: "&unix.MountAttr{})",
