@@ -67,10 +67,10 @@ mechanism() {
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 case ${1-} in
--h | --help)
-    usage
-    exit
-    ;;
+    -h | --help)
+        usage
+        exit
+        ;;
 esac
 if (($# != 2)); then
     usage >&2

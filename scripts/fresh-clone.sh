@@ -46,15 +46,15 @@ files() {
 owner=
 while getopts hu: option; do
     case $option in
-    h)
-        usage
-        exit
-        ;;
-    u) owner=$OPTARG ;;
-    *)
-        usage >&2
-        exit 2
-        ;;
+        h)
+            usage
+            exit
+            ;;
+        u) owner=$OPTARG ;;
+        *)
+            usage >&2
+            exit 2
+            ;;
     esac
 done
 shift $((OPTIND - 1))
@@ -71,7 +71,7 @@ tree=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 mkdir -p "$1"
 copy=$(cd "$1" && pwd -P)
 case $copy/ in
-"$tree"/*) die "$copy lies in the tree that it would be a copy of" ;;
+    "$tree"/*) die "$copy lies in the tree that it would be a copy of" ;;
 esac
 [[ -z $(ls -A "$copy") ]] || die "$copy is not empty"
 

@@ -148,7 +148,7 @@ func (w widths) cell(p *process) string {
 	return text + p.paint(p.mark) + blanks
 }
 
-// lists writes the list of one side (0 the host's, 1 the container's), or those of both side by side.
+// lists writes the list of one side (0 is the host, 1 the container), or both side by side.
 func (w widths) lists(s *strings.Builder, rows []row, sides ...int) {
 	line := func(cells []string) {
 		if text := strings.TrimRight(strings.Join(cells, between), " "); text != "" {

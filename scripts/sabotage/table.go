@@ -194,4 +194,38 @@ var table = []row{
 		test:    "^(TestLesson|TestNames)$",
 		why:     "a new UTS namespace begins with the host's names",
 	},
+	{
+		step: "05-user-namespace", file: "main.go",
+		find:    "unix.CLONE_NEWUSER |",
+		replace: "0 |",
+		test:    "^(TestLesson|TestWhoItIs)$/^user$",
+		why:     "without a user namespace an ordinary user may make no other",
+	},
+	{
+		step: "05-user-namespace", file: "idmap.go",
+		find:    "HostID: uids.first,",
+		replace: "HostID: 0,",
+		test:    "^(TestLesson|TestWhoItIs|TestProgramsStayTheHosts)$/^root$",
+		why:     "root inside would be root outside",
+	},
+	{
+		step: "05-user-namespace", file: "main.go",
+		find:    "if err := awaitHost(); err != nil {",
+		replace: "_ = awaitHost\n\tif err := error(nil); err != nil {",
+		test:    "^TestNothingBeforeTheHost$",
+		why:     "a command would run before the host's half has done its part, or without it",
+	},
+	{
+		step: "05-user-namespace", file: "idmap.go",
+		find:    "if err := unix.Setgroups(nil); err != nil {",
+		replace: "if err := error(nil); err != nil {",
+		test:    "^TestHelpers$",
+		why:     "the groups of the host's user would stay",
+	},
+	{
+		step: "05-user-namespace", file: "idmap.go",
+		find: "sets[0].Inheritable, sets[1].Inheritable = 0, 0",
+		test: "^TestWhoItIs$/^user$",
+		why:  "inheritable capabilities turn up again in programs of other users",
+	},
 }

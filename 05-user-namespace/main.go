@@ -1,0 +1,172 @@
+//go:build linux
+
+// 05-user-namespace: root inside, nobody outside.
+//
+//	go run ./05-user-namespace          the lesson
+//	go run ./05-user-namespace id       any command, as uid 0 of its own user namespace
+//
+// What holds: whatever root does inside, the kernel asks first whose the thing is.
+// What doesn't yet: it sits on the host's network (06 mends that).
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// step is the name of this directory, and of this program where it speaks of itself.
+const step = "05-user-namespace"
+
+// inside is the name under which this program starts itself again, on the container's side.
+const inside = "container"
+
+// namespaces is what the container doesn't share with the host. New is CLONE_NEWUSER: user and
+// group numbers of its own, and capabilities that count there only (user_namespaces(7)). Whatever
+// the order of the flags, the kernel makes the user namespace first: so it owns the others, and
+// that is what gives its root a say in them.
+const namespaces = unix.CLONE_NEWUSER |
+	unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC
+
+// main runs this program in one of its roles, and ends with the exit status that comes of it.
+func main() {
+	// The death of a parent, as Pdeathsig below means it, is the death of the *thread* that
+	// cloned (prctl(2)). Go moves goroutines from thread to thread; this one stays.
+	runtime.LockOSThread()
+	os.Exit(report(run(os.Args[1:])))
+}
+
+// run tells apart the ways in which this program is started.
+func run(args []string) error {
+	switch {
+	case os.Args[0] == inside:
+		return container(args)
+	case len(args) == 0:
+		return lesson()
+	case experiments[args[0]] != nil:
+		return experiments[args[0]](args[1:])
+	case strings.HasPrefix(args[0], "-"):
+		return usage(args[0])
+	}
+	if err := host(args); err != nil {
+		return fmt.Errorf("run a container: %w", err)
+	}
+	return nil
+}
+
+// host is the outer half. It starts this same program once more, as the first process of new
+// namespaces (/proc/self/exe finds it, wherever `go run` has put it), does what can be done only
+// from here, and waits for the end.
+func host(command []string) error {
+	wait, ready, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer ready.Close()
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Args = append([]string{inside}, command...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.ExtraFiles = []*os.File{wait} // descriptor 3 there
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: namespaces,
+		// If we die, by whatever signal, the kernel kills PID 1, and with it its namespace.
+		Pdeathsig: unix.SIGKILL,
+	}
+	mapLater, err := mapIDs(cmd.SysProcAttr)
+	if err != nil {
+		return err
+	}
+	defer lendTerminal(cmd, command)()
+	err = cmd.Start()
+	wait.Close()
+	if err != nil {
+		return err
+	}
+	if err := mapLater(cmd.Process.Pid); err != nil {
+		return errors.Join(err, cmd.Process.Kill(), cmd.Wait())
+	}
+	if _, err := ready.Write([]byte("!")); err != nil {
+		return errors.Join(err, cmd.Process.Kill(), cmd.Wait())
+	}
+	return cmd.Wait()
+}
+
+// container is the inner half, already in the new namespaces. It waits until it is somebody, builds
+// a root out of nothing, moves into it, forgets the host's, takes a name, and becomes the command.
+// It returns only if one of these failed, and then nothing was run.
+func container(command []string) error {
+	if err := awaitHost(); err != nil {
+		return err
+	}
+	if err := settle(); err != nil {
+		return err
+	}
+	// The copied mounts are still peers of the host's wherever those are "shared", as systemd
+	// makes them: what is mounted here would appear there. So private first, all of them. Go
+	// does this by itself for Unshareflags, and doesn't for Cloneflags.
+	if err := mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return err
+	}
+	if err := buildRoot(); err != nil {
+		return err
+	}
+	if err := pivotRoot(rootfs); err != nil {
+		return err
+	}
+	if err := setNames("container", "jail.example"); err != nil {
+		return err
+	}
+	if err := closeDescriptors(); err != nil {
+		return err
+	}
+	return become(command)
+}
+
+// awaitHost waits for the outer half to have done its part. End of file says that it died before.
+func awaitHost() error {
+	pipe := os.NewFile(3, "pipe from the host's half")
+	defer pipe.Close()
+	if _, err := io.ReadFull(pipe, make([]byte, 1)); err != nil {
+		return fmt.Errorf("wait for the host's half: %w", err)
+	}
+	return nil
+}
+
+// setNames gives the machine another name in this UTS namespace, which is where uname(2) reads it
+// from. (UTS, "UNIX Time-sharing System", is part of the name of that call's structure.) Were it
+// not for CLONE_NEWUTS, root would rename the host here.
+func setNames(host, domain string) error {
+	if err := unix.Sethostname([]byte(host)); err != nil {
+		return fmt.Errorf("set the hostname to %s: %w", host, err)
+	}
+	if err := unix.Setdomainname([]byte(domain)); err != nil {
+		return fmt.Errorf("set the NIS domain to %s: %w", domain, err)
+	}
+	return nil
+}
+
+// pivotRoot makes newRoot the root of this mount namespace, and takes the host's out of it.
+// chroot(2) would only move this process's idea of "/", and 01 has walked back from that.
+func pivotRoot(newRoot string) error {
+	if err := os.Chdir(newRoot); err != nil {
+		return err
+	}
+	// With "." for both, the old root is stacked on top of the new one at the same place, and
+	// no directory is needed to put it in (pivot_root(2), NOTES).
+	if err := unix.PivotRoot(".", "."); err != nil {
+		return &os.PathError{Op: "pivot_root", Path: newRoot, Err: err}
+	}
+	// umount2(2) takes the uppermost mount at ".", which is the old root. MNT_DETACH takes it with
+	// everything mounted below, though this very program still runs from there.
+	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
+		return &os.PathError{Op: "unmount the old root at", Path: "/", Err: err}
+	}
+	return os.Chdir("/")
+}

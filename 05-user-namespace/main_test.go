@@ -1,0 +1,262 @@
+//go:build linux
+
+// What the chapter of 05 claims.
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// firstOf is the uid on the host that the container's uid 0 has to be, for a test's user.
+func firstOf(t *testing.T, u user) int {
+	t.Helper()
+	if u.uid != 0 {
+		return u.uid
+	}
+	uids, err := nobodys("uid")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if uids.first < 100_000 && os.Getuid() == 0 {
+		t.Logf("root's range in /etc/subuid begins at %d", uids.first)
+	}
+	if uids.count == 0 {
+		t.Skip("root has no 65536 ids to give away here; run it outside of a user namespace")
+	}
+	return uids.first
+}
+
+// TestLesson reads the lesson's facts and compares them with each other.
+func TestLesson(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		first := firstOf(t, u)
+		out := expect(t, program(u))
+		folded := regexp.MustCompile(` +`).ReplaceAllString(out, " ")
+		contains(t, folded,
+			fmt.Sprintf(" its uid %d 0\n", first),
+			fmt.Sprintf(" owner of a file it made %d 0\n", first),
+			"host /usr belongs to uid 0\n",
+			"container /usr belongs to uid 65534: nobody",
+			fmt.Sprintf("uid_map: 0 %d ", first),
+		)
+		// For root, one column more comes first. It is the control: what is refused in the others
+		// is allowed there, as far as this machine's root may do it at all.
+		control := ""
+		if u.uid == 0 {
+			control = "ok "
+		}
+		contains(t, folded,
+			" sethostname, to the same name "+control+"EPERM ok\n",
+			" mount a tmpfs "+control+"EPERM ok\n",
+			" kill a child of one's own "+control+"ok ok\n",
+			" chroot, to / "+control+"ok ok\n",
+			" settimeofday "+control+"EPERM EPERM\n",
+			" mknod, of another /dev/null "+control+"EPERM EPERM\n",
+			" open /proc/sys/kernel/panic to write "+control+"EACCES EACCES\n",
+			" open /proc/kmsg to read, mode 0400 "+control+"EACCES EACCES\n",
+			" access /usr to write "+control+"EACCES EACCES\n",
+			" setns to the host's UTS namespace "+control+"EPERM EPERM\n",
+			" raise a hard limit ", " load a module ",
+		)
+		// A user may signal his own processes, whatever they call themselves.
+		signal := "ok ESRCH\n"
+		if u.uid == 0 {
+			signal = "ok EPERM ESRCH\n"
+		}
+		contains(t, folded, " signal a process of the host's "+signal)
+		for _, row := range []string{"raise a hard limit", "load a module"} {
+			ending := regexp.MustCompile(row + ` (.*)\n`).FindStringSubmatch(folded)
+			if ending == nil || strings.HasSuffix(ending[1], "ok") {
+				t.Errorf("%s: %q", row, ending)
+			}
+		}
+	})
+}
+
+// TestWhoItIs asks id(1) inside and the host about the same process.
+func TestWhoItIs(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		inner, _, err := start(program(u, "sh", "-c", "id -u; read -r end"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer inner.end()
+		pid, err := childOf(inner.cmd.Process.Pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var process unix.Stat_t // the owner of /proc/PID is the process's (proc_pid(5))
+		if err := unix.Stat(fmt.Sprintf("/proc/%d", pid), &process); err != nil {
+			t.Fatal(err)
+		}
+		if want := firstOf(t, u); int(process.Uid) != want {
+			t.Errorf("the host calls it uid %d, want %d", process.Uid, want)
+		}
+		out := expect(t, program(u, "sh", "-c", "id -u; id -g; grep CapInh /proc/self/status"))
+		if out != "0\n0\nCapInh:\t0000000000000000\n" {
+			t.Errorf("inside, uid, gid and inheritable capabilities are %q", out)
+		}
+	})
+}
+
+// TestGroups gives the program a group of the host's, which root can make it leave and an ordinary
+// user can't: then it is a group without a name.
+func TestGroups(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		cmd := program(u, "id", "-G")
+		if os.Getuid() == 0 {
+			cmd.SysProcAttr.Credential = &syscall.Credential{
+				Uid: uint32(u.uid), Gid: uint32(u.uid), Groups: []uint32{4},
+			}
+		}
+		if out := expect(t, cmd); out != "0\n" && (u.uid == 0 || out != "0 65534\n") {
+			t.Errorf("groups inside: %q", out)
+		}
+	})
+}
+
+// TestProgramsStayTheHosts lifts the flag that makes /usr read-only, as its root may, and tries to
+// write. Root's 04 could. The control is the host's root, in a mount namespace.
+func TestProgramsStayTheHosts(t *testing.T) {
+	script := "mount -o remount,bind,rw /usr && test -w /usr"
+	asEveryUser(t, func(t *testing.T, u user) {
+		if r := finish(t, program(u, "sh", "-c", script)); r.status != 1 || r.stderr != "" {
+			t.Errorf("exit status %d, standard error %q, want 1 and none", r.status, r.stderr)
+		}
+	})
+	if os.Getuid() != 0 {
+		return
+	}
+	control := exec.Command("sh", "-c", "mount --bind /usr /usr && "+script)
+	control.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS}
+	expect(t, control)
+}
+
+// TestHelpers gives an ordinary user a range of ids and newuidmap(1), and looks for all of them
+// inside.
+func TestHelpers(t *testing.T) {
+	if _, err := exec.LookPath("newuidmap"); err != nil {
+		t.Skip("there is no newuidmap here; it comes in the package uidmap (or shadow)")
+	}
+	if os.Getuid() != 0 {
+		t.Skip("only root can hand out ids for a test; run it as root")
+	}
+	cmd := self("test:helpers")
+	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNS
+	want := "0 65534 1\n1 200000 65535\n0 65534 1\n1 200000 65535\n0\nowner 1000\n"
+	out := regexp.MustCompile(`(?m)^ +| +`).ReplaceAllStringFunc(expect(t, cmd),
+		func(blanks string) string { return blanks[:1] })
+	if out = strings.ReplaceAll("\n"+out, "\n ", "\n")[1:]; out != want {
+		t.Errorf("maps, groups and a file's owner with newuidmap:\n%swant:\n%s", out, want)
+	}
+}
+
+// TestNothingBeforeTheHost starts the inner half without an outer one that says "go".
+func TestNothingBeforeTheHost(t *testing.T) {
+	for _, text := range []string{"", "!"} {
+		inner := self("echo", "the command ran")
+		inner.Args = append([]string{inside}, inner.Args[1:]...)
+		inner.Stderr = nil
+		reader, writer, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := writer.WriteString(text); err != nil {
+			t.Fatal(err)
+		}
+		writer.Close()
+		inner.ExtraFiles = []*os.File{reader}
+		attr := inner.SysProcAttr
+		attr.Cloneflags = namespaces
+		attr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
+		attr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
+		r := finish(t, inner)
+		reader.Close()
+		switch {
+		case text == "" && (r.status != 125 || r.stdout != ""):
+			t.Errorf("exit status %d, standard output %q, want 125 and none", r.status, r.stdout)
+		case text == "":
+			contains(t, r.stderr, "wait for the host's half: EOF")
+		case r.stdout != "the command ran\n":
+			t.Errorf("the control: %q, %q", r.stdout, r.stderr)
+		}
+	}
+}
+
+// TestRanges chooses ids on systems that have set aside others.
+func TestRanges(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root gives ids away; run it as root")
+	}
+	for text, want := range map[string]string{
+		"":                                    "100000 65536",
+		"# nothing\n\n":                       "100000 65536",
+		"someone:100000:65536\n":              "165536 65536",
+		"b:165536:65536\na:100000:65536\n":    "231072 65536",
+		"someone:150000:10\n":                 "150010 65536",
+		"root:500000:65536\nother:100000:9\n": "500000 65536",
+		"0:600000:70000\n":                    "600000 65536",
+		"root:500000:10\n":                    "100000 65536", // too few
+		"root:5000000000:65536\n":             "0 0",          // there are 4294967295
+	} {
+		cmd := self("test:ranges", text)
+		cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNS
+		if out := expect(t, cmd); out != want+"\n" {
+			t.Errorf("with %q in /etc/subuid: %q, want %q", text, out, want)
+		}
+	}
+}
+
+// init adds what these tests run in the program's place.
+func init() {
+	// replace shows another text in a file's place, to this mount namespace alone.
+	replace := func(path, text string) error {
+		dir, err := os.MkdirTemp("", "replace-")
+		if err != nil {
+			return err
+		}
+		if _, err := os.Stat(path); err != nil {
+			return fmt.Errorf("%w (it comes in the package passwd or uidmap)", err)
+		}
+		file := filepath.Join(dir, "file")
+		return errors.Join(
+			os.WriteFile(file, []byte(text), 0o644),
+			unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
+			unix.Mount(file, path, "", unix.MS_BIND, ""),
+			os.Remove(file), // a mount holds it
+			os.Remove(dir),
+		)
+	}
+	experiments["test:helpers"] = func([]string) error {
+		const text = "65534:200000:65536\n"
+		err := errors.Join(replace("/etc/subuid", text), replace("/etc/subgid", text))
+		if err != nil {
+			return err
+		}
+		cmd := program(user{"user", ordinary}, "sh", "-c", `cd /proc/self
+			cat uid_map gid_map; id -G; touch /tmp/file; chown 1000 /tmp/file
+			stat -c 'owner %u' /tmp/file`)
+		cmd.SysProcAttr.Credential.Groups = []uint32{4} // which it has to leave
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+		return cmd.Run()
+	}
+	experiments["test:ranges"] = func(args []string) error {
+		if err := replace("/etc/subuid", args[0]); err != nil {
+			return err
+		}
+		found, err := nobodys("uid")
+		fmt.Println(found.first*min(found.count, 1), found.count)
+		return err
+	}
+}

@@ -1,0 +1,126 @@
+//go:build linux
+
+// What root tries: some that a container's root may do, some that it may not. Where one of them
+// succeeds, it does no harm and is undone.
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// trial is one attempt, and what the kernel looks at before it answers.
+type trial struct {
+	what string
+	try  func(hostPID int) error
+}
+
+// trials are the attempts, in the order of the lesson's table. The first four concern what the
+// container's user namespace owns.
+var trials = []trial{
+	{"sethostname, to the same name", func(int) error {
+		name, err := os.Hostname()
+		if err != nil {
+			return err
+		}
+		return unix.Sethostname([]byte(name))
+	}},
+	{"mount a tmpfs", func(int) error {
+		// Private, so that it stays where it is; where that isn't allowed, no mount is.
+		if err := unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+			return err
+		}
+		if err := unix.Mount("tmpfs", "/tmp", "tmpfs", 0, ""); err != nil {
+			return err
+		}
+		return unix.Unmount("/tmp", 0)
+	}},
+	{"kill a child of one's own", func(int) error {
+		child := exec.Command("sleep", "60")
+		child.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
+		if err := child.Start(); err != nil {
+			return err
+		}
+		err := child.Process.Kill()
+		child.Wait() // "signal: killed", as meant
+		return err
+	}},
+	{"chroot, to /", func(int) error { return unix.Chroot("/") }},
+	{"settimeofday", func(int) error {
+		// No time and no zone: the kernel looks at who is asking, and changes nothing.
+		_, _, number := unix.Syscall(unix.SYS_SETTIMEOFDAY, 0, 0, 0)
+		return answer(number)
+	}},
+	{"mknod, of another /dev/null", func(int) error {
+		node := fmt.Sprintf("/tmp/null-%d", os.Getpid())
+		err := unix.Mknod(node, unix.S_IFCHR|0o600, int(unix.Mkdev(1, 3)))
+		if err == nil {
+			err = os.Remove(node)
+		}
+		return err
+	}},
+	{"load a module", func(int) error {
+		// Of a file that isn't open. Who may load modules is told so: EBADF.
+		_, _, number := unix.Syscall(unix.SYS_FINIT_MODULE, ^uintptr(0), 0, 0)
+		if number == unix.EBADF {
+			return nil
+		}
+		return answer(number)
+	}},
+	{"open /proc/sys/kernel/panic to write", func(int) error {
+		return open("/proc/sys/kernel/panic", unix.O_WRONLY)
+	}},
+	{"open /proc/kmsg to read, mode 0400", func(int) error {
+		return open("/proc/kmsg", unix.O_RDONLY|unix.O_NONBLOCK)
+	}},
+	{"access /usr to write", func(int) error { return unix.Access("/usr", unix.W_OK) }},
+	{"raise a hard limit", func(int) error {
+		lower, higher := unix.Rlimit{}, unix.Rlimit{Max: 1}
+		if err := unix.Setrlimit(unix.RLIMIT_CORE, &lower); err != nil {
+			return err
+		}
+		return unix.Setrlimit(unix.RLIMIT_CORE, &higher)
+	}},
+	{"signal a process of the host's", func(hostPID int) error {
+		return unix.Kill(hostPID, 0)
+	}},
+	{"setns to the host's UTS namespace", func(int) error {
+		return unix.Setns(0, unix.CLONE_NEWUTS) // standard input is it
+	}},
+}
+
+// open opens a file, and closes it again.
+func open(path string, flags int) error {
+	fd, err := unix.Open(path, flags, 0)
+	if err != nil {
+		return err
+	}
+	return unix.Close(fd)
+}
+
+// answer makes an error of what a raw system call returns, or none of 0.
+func answer(number unix.Errno) error {
+	if number == 0 {
+		return nil
+	}
+	return number
+}
+
+// tryAll makes all attempts, and prints a line for each: "ok", or the name of the errno.
+func tryAll(args []string) error {
+	var hostPID int
+	if _, err := fmt.Sscan(args[0], &hostPID); err != nil {
+		return err
+	}
+	for _, t := range trials {
+		name, _, _ := strings.Cut(errno(t.try(hostPID)), " ")
+		fmt.Println(name)
+	}
+	return nil
+}
