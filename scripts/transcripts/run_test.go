@@ -199,7 +199,7 @@ sh
 $ sleep 0.01 & first=$!
 $ sh
 container# true
-host$ wait; jobs; [ $! = $first ] && echo mine
+host$ wait; jobs -r; [ $! = $first ] && echo mine
 mine
 '''
 `, 4},
