@@ -56,7 +56,9 @@ func lesson() error {
 	}
 
 	for _, privileges := range []string{"root", "mended"} {
-		if privileges == "mended" {
+		if privileges == "root" {
+			say("host", "two ways out, tried in the jail by its root:")
+		} else {
 			say("host", "the mend people reach for: take CAP_SYS_CHROOT away. Both ways once more:")
 		}
 		for _, way := range []string{"a", "b"} {

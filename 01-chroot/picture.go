@@ -41,6 +41,7 @@ func (p *picture) end() { p.keeper.end() }
 
 // keep is the keeper. It makes the directory, prints its path, and waits until whoever started it
 // closes the other end of its standard input: by intention, or by dying, of SIGKILL if need be.
+// Against a SIGKILL of its own there is no remedy.
 func keep([]string) error {
 	dir, err := os.MkdirTemp("", "jail-")
 	if err != nil {
@@ -53,7 +54,8 @@ func keep([]string) error {
 	return errors.Join(holdOn(dir), endProcesses(dir), unmountBelow(dir), remove(dir))
 }
 
-// endProcesses kills whoever still has his root in dir: a chroot jail ends nobody by itself. What
+// endProcesses kills whoever still has his root in dir: a chroot jail ends nobody by itself. It
+// doesn't find those who have got out; only a PID namespace has all its processes in hand. What
 // can't be read has another owner, and so isn't ours.
 func endProcesses(dir string) error {
 	for {

@@ -103,11 +103,10 @@ func settle() error {
 	return os.NewSyscallError("capset", unix.Capset(&header, &sets[0]))
 }
 
-// nobodys finds ids, "uid" or "gid", that root can give to a container: those set aside for root,
-// or else the first from 100000 on that are set aside for nobody (subuid(5)). Where this process
-// is in a user namespace itself, and that hasn't so many ids, the range is empty.
+// nobodys finds ids, "uid" or "gid", that root can give to a container. Where this process is in a
+// user namespace itself, and that hasn't so many, there are none.
 func nobodys(kind string) (idRange, error) {
-	found, err := setAside(kind)
+	own, err := setAside(kind)
 	if err != nil {
 		return idRange{}, err
 	}
@@ -115,20 +114,11 @@ func nobodys(kind string) (idRange, error) {
 	if err != nil {
 		return idRange{}, err
 	}
-	if os.Getuid() != 0 || found.count < enough {
-		found.first = 100_000
-		overlaps := func(e entry) bool {
-			return e.first < found.first+enough && found.first < e.first+e.count
-		}
-		for i := slices.IndexFunc(all, overlaps); i >= 0; i = slices.IndexFunc(all, overlaps) {
-			found.first = all[i].first + all[i].count
-		}
-	}
-	found.count = enough
 	ours, err := os.ReadFile("/proc/self/" + kind + "_map")
 	if err != nil {
 		return idRange{}, err
 	}
+	found := choose(own, all)
 	for line := range strings.Lines(string(ours)) {
 		var first, outside, count int
 		if _, err := fmt.Sscan(line, &first, &outside, &count); err != nil {
@@ -139,6 +129,22 @@ func nobodys(kind string) (idRange, error) {
 		}
 	}
 	return idRange{}, nil
+}
+
+// choose returns the ids set aside for root, if they are enough, or else the first from 100000 on,
+// where such ids begin, that are set aside for nobody (subuid(5)).
+func choose(own idRange, all []entry) idRange {
+	if own.count >= enough {
+		return idRange{own.first, enough}
+	}
+	free := idRange{100_000, enough}
+	overlaps := func(e entry) bool {
+		return e.first < free.first+free.count && free.first < e.first+e.count
+	}
+	for i := slices.IndexFunc(all, overlaps); i >= 0; i = slices.IndexFunc(all, overlaps) {
+		free.first = all[i].first + all[i].count
+	}
+	return free
 }
 
 // setAside returns the ids that the system has set aside for the caller, if any.
@@ -164,23 +170,24 @@ type entry struct {
 
 // entries reads /etc/subuid or /etc/subgid. Without that file nothing is set aside.
 func entries(kind string) ([]entry, error) {
-	file := "/etc/sub" + kind
-	text, err := os.ReadFile(file)
+	text, err := os.ReadFile("/etc/sub" + kind)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
 	var all []entry
 	for line := range strings.Lines(string(text)) {
-		fields := strings.Split(strings.TrimSpace(line), ":")
+		e, fields := entry{}, strings.Split(strings.TrimSpace(line), ":")
 		if len(fields) != 3 {
 			continue // a comment, or nothing
 		}
-		first, err1 := strconv.Atoi(fields[1])
-		count, err2 := strconv.Atoi(fields[2])
+		var err1, err2 error
+		e.owner = fields[0]
+		e.first, err1 = strconv.Atoi(fields[1])
+		e.count, err2 = strconv.Atoi(fields[2])
 		if err := errors.Join(err1, err2); err != nil {
-			return nil, fmt.Errorf("read %q in %s: %w", line, file, err)
+			return nil, fmt.Errorf("read %q in /etc/sub%s: %w", line, kind, err)
 		}
-		all = append(all, entry{fields[0], idRange{first, count}})
+		all = append(all, e)
 	}
 	return all, nil
 }

@@ -11,8 +11,7 @@
 // (exceptions_test.go). An entry of the table that nothing needs any more fails too.
 //
 // The other promises about the shape of the repository are tested beside it: the names at the top
-// level, the direct dependencies, the files a step has, doc comments, the width of a line, and
-// what scripts/diff.sh shows.
+// level, the direct dependencies, the files a step has, doc comments, and the width of a line.
 //
 // All of it reads text and starts nothing of a step, so it runs on any operating system.
 package ladder
