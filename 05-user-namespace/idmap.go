@@ -24,11 +24,13 @@ type idRange struct{ first, count int }
 // enough is how many ids root gives a container: those that a Linux system hands out by itself.
 const enough = 65536
 
-// mapIDs prepares the maps of a user namespace that is about to be made. Root maps 0 and up to ids
-// that belong to nobody on the host. The kernel lets it write such a map, and Go does that between
-// clone(2) and execve(2). Everybody else gets a function that maps what it may, to be called once
-// the namespace is there.
+// mapIDs prepares the maps of a user namespace that is about to be made, for one of three callers.
+// Root maps 0 and up to ids that belong to nobody on the host. An ordinary user may map one id, the
+// own one. Go writes either map between clone(2) and execve(2). The third is a user who may have
+// more by the help of newuidmap(1), which needs a PID: so there is a function to be called once the
+// namespace is there.
 func mapIDs(attr *syscall.SysProcAttr) (later func(pid int) error, err error) {
+	later = func(int) error { return nil }
 	uids, uidErr := nobodys("uid")
 	gids, gidErr := nobodys("gid")
 	if err := errors.Join(uidErr, gidErr); err != nil {
@@ -39,7 +41,14 @@ func mapIDs(attr *syscall.SysProcAttr) (later func(pid int) error, err error) {
 		attr.GidMappings = []syscall.SysProcIDMap{{HostID: gids.first, Size: gids.count}}
 		attr.GidMappingsEnableSetgroups = true
 		attr.Credential = &syscall.Credential{} // uid 0 and gid 0, of the new namespace
-		return func(int) error { return nil }, nil
+		return later, nil
+	}
+	_, missing := exec.LookPath("newuidmap")
+	more, err := setAside("uid")
+	if missing != nil || err != nil || more.count == 0 {
+		attr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
+		attr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
+		return later, err
 	}
 	// Until it is mapped, its first process has no uid that means anything, so execve(2) would take
 	// its capabilities away. Ambient ones stay (capabilities(7)).
@@ -47,13 +56,13 @@ func mapIDs(attr *syscall.SysProcAttr) (later func(pid int) error, err error) {
 	for capability := range last + 1 {
 		attr.AmbientCaps = append(attr.AmbientCaps, uintptr(capability))
 	}
-	return mapOwn, err
+	return mapByHelpers, err
 }
 
-// mapOwn writes the maps of a process's user namespace as an ordinary user may: 0 is the caller,
-// and nobody else is anybody. With newuidmap(1) and newgidmap(1), which are set-uid root, and ids
-// that the system has set aside for the caller in /etc/subuid and /etc/subgid, there are more.
-func mapOwn(pid int) error {
+// mapByHelpers writes the maps of a process's user namespace: 0 is the caller, and from 1 on there
+// are the ids that the system has set aside for the caller in /etc/subuid and /etc/subgid. The
+// helpers are set-uid root, and look there as well.
+func mapByHelpers(pid int) error {
 	proc := fmt.Sprintf("/proc/%d/", pid)
 	for kind, own := range map[string]int{"uid": os.Getuid(), "gid": os.Getgid()} {
 		more, err := setAside(kind)
@@ -66,7 +75,7 @@ func mapOwn(pid int) error {
 			if helper.Run() == nil {
 				continue
 			}
-			// It isn't there, or may not, as in most containers. The one id needs no helper.
+			// It may not, as in most containers. The one id needs no helper.
 		}
 		if kind == "gid" {
 			// Else one could leave a group that a file is closed to (user_namespaces(7)).

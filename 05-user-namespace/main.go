@@ -90,12 +90,20 @@ func host(command []string) error {
 		return err
 	}
 	if err := mapLater(cmd.Process.Pid); err != nil {
-		return errors.Join(err, cmd.Process.Kill(), cmd.Wait())
+		return abandon(cmd, err)
 	}
 	if _, err := ready.Write([]byte("!")); err != nil {
-		return errors.Join(err, cmd.Process.Kill(), cmd.Wait())
+		return abandon(cmd, err)
 	}
 	return cmd.Wait()
+}
+
+// abandon ends a container that can't be completed, and returns the reason. That it was killed then
+// is no news.
+func abandon(cmd *exec.Cmd, reason error) error {
+	reason = errors.Join(reason, cmd.Process.Kill())
+	_ = cmd.Wait()
+	return reason
 }
 
 // container is the inner half, already in the new namespaces. It waits until it is somebody, builds

@@ -226,7 +226,7 @@ var table = []row{
 	{
 		step: "05-user-namespace", file: "idmap.go",
 		find: "sets[0].Inheritable, sets[1].Inheritable = 0, 0",
-		test: "^TestWhoItIs$/^user$",
+		test: "^TestHelpers$",
 		why:  "inheritable capabilities turn up again in programs of other users",
 	},
 }
