@@ -1,0 +1,507 @@
+//go:build linux
+
+// What the chapter of 06 claims.
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestLesson reads the lesson's facts and compares them with each other. The lesson itself ends
+// with an error if a word doesn't arrive, or the world sees another caller than it should.
+func TestLesson(t *testing.T) {
+	needsNft(t)
+	asEveryUser(t, func(t *testing.T, u user) {
+		out := expect(t, program(u))
+		view := regexp.MustCompile(`(?m)^(host|container) +network namespace (\d+) with links (.*)`)
+		views := view.FindAllStringSubmatch(out, -1)
+		if len(views) != 2 || views[0][2] == views[1][2] || views[1][3] != "lo (down)" {
+			t.Errorf("views of host and container: %q", views)
+		}
+		answer := regexp.MustCompile(`(?m)^(host|container) +connect\((.*)\) = (\w+)`)
+		answers := answer.FindAllStringSubmatch(out, -1)
+		var got []string
+		for _, a := range answers {
+			got = append(got, a[3])
+		}
+		if !slices.Equal(got, []string{"ok", "ok", "ENETUNREACH", "ECONNREFUSED"}) {
+			t.Errorf("answers to connect: %q", answers)
+		}
+		contains(t, out,
+			"host       ip link add jail0a", "type veth peer name eth0 netns ",
+			" ip link set lo up\n", " ip addr add 10.", " ip route add default via 10.",
+			"container  I call 10.", "host       I call 10.", "a second container, at once: 10.",
+			"without NAT, the world is called by 10.", "with NAT, the world is called by 10.",
+		)
+	})
+}
+
+// TestOwnNetwork looks from a whole container for what the host has, and for what it has itself.
+func TestOwnNetwork(t *testing.T) {
+	port, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer port.Close()
+	socket, err := net.Listen("unix", fmt.Sprintf("@jail-test-%d", os.Getpid()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	targets := []string{"lesson:reach", port.Addr().String(), socket.Addr().String()}
+	if out := expect(t, self(targets...)); strings.Count(out, "= ok\n") != 2 {
+		t.Errorf("the control: %q", out)
+	}
+	asEveryUser(t, func(t *testing.T, u user) {
+		out := expect(t, program(u, append([]string{"/proc/self/exe"}, targets...)...))
+		if strings.Count(out, "= ECONNREFUSED ") != 2 {
+			t.Errorf("inside: %q", out)
+		}
+		out = expect(t, program(u, "/proc/self/exe", "lesson:links"))
+		if !strings.HasSuffix(out, " with links lo (up), eth0 (up)\n") {
+			t.Errorf("links inside: %q", out)
+		}
+		out = expect(t, program(u, "cat", "/etc/resolv.conf"))
+		if out == "" || strings.Contains(out, "127.0.0.") {
+			t.Errorf("/etc/resolv.conf inside: %q", out)
+		}
+	})
+}
+
+// TestWorld connects a played host to a played world, and lets a container's command call it. The
+// world has to see the host, and without the table of nft nobody.
+func TestWorld(t *testing.T) {
+	needsNft(t)
+	asEveryUser(t, func(t *testing.T, u user) {
+		out := expect(t, onPlayedHost(u, "test:world"))
+		want := "the world was called by the host\n" +
+			"without nft, the call ends so: deadline\n" +
+			"links, tables and forwarding are as before\n"
+		if out != want {
+			t.Errorf("got:\n%swant:\n%s", out, want)
+		}
+	})
+}
+
+// TestTwenty starts twenty containers at once on a played host: each calls it, and none is taken
+// for another. It does so again, and kills them all. Nothing may be left.
+func TestTwenty(t *testing.T) {
+	needsNft(t)
+	asEveryUser(t, func(t *testing.T, u user) {
+		out := expect(t, onPlayedHost(u, "test:twenty"))
+		want := "20 callers, 20 addresses, 20 words\n" +
+			"links, tables and forwarding are as before\n" +
+			"20 killed\n" +
+			"links, tables and forwarding are as before\n"
+		if out != want {
+			t.Errorf("got:\n%swant:\n%s", out, want)
+		}
+	})
+}
+
+// TestNameTaken plugs a container in where somebody else is about to take the same addresses: the
+// link is there by its name, and nothing else yet.
+func TestNameTaken(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		if out := expect(t, onPlayedHost(u, "test:taken")); out != "the next one\n" {
+			t.Errorf("with the first choice taken: %q", out)
+		}
+	})
+}
+
+// TestForwardingDropped sets up a chain like Docker's, and looks whether the step says so.
+func TestForwardingDropped(t *testing.T) {
+	needsNft(t)
+	asEveryUser(t, func(t *testing.T, u user) {
+		r := finish(t, onPlayedHost(u, "test:dropping"))
+		if r.status != 0 || r.stdout != "fine\n" {
+			t.Errorf("exit status %d, standard output %q", r.status, r.stdout)
+		}
+		contains(t, r.stderr, "the host drops what it forwards (table ip filter, chain FORWARD)",
+			"iptables -I FORWARD -i jail")
+	})
+}
+
+// TestWithoutNft has the container talk to the host where there is no nft.
+func TestWithoutNft(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		cmd := program(u, "/bin/sh", "-c", "PATH=/usr/bin:/bin cat /etc/resolv.conf")
+		cmd.Env = append(os.Environ(), "PATH=/nowhere")
+		if out := expect(t, cmd); !strings.HasPrefix(out, "# there is no nft command on the host") {
+			t.Errorf("/etc/resolv.conf inside: %q", out)
+		}
+	})
+}
+
+// TestNothingBeforeTheHost starts the inner half without an outer one that says "go".
+func TestNothingBeforeTheHost(t *testing.T) {
+	for _, text := range []string{"", "nameserver 1.", "\x00"} {
+		inner := self("echo", "the command ran")
+		inner.Args = append([]string{inside}, inner.Args[1:]...)
+		inner.Stderr = nil
+		reader, writer, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := writer.WriteString(text); err != nil {
+			t.Fatal(err)
+		}
+		writer.Close()
+		inner.ExtraFiles = []*os.File{reader}
+		attr := inner.SysProcAttr
+		attr.Cloneflags = namespaces
+		attr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
+		attr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
+		r := finish(t, inner)
+		reader.Close()
+		switch {
+		case text != "\x00" && (r.status != 125 || r.stdout != ""):
+			t.Errorf("exit status %d, standard output %q, want 125 and none", r.status, r.stdout)
+		case text != "\x00":
+			contains(t, r.stderr, "wait for the host's half: EOF")
+		case r.stdout != "the command ran\n":
+			t.Errorf("the control: %q, %q", r.stdout, r.stderr)
+		}
+	}
+}
+
+// TestChooseCable chooses addresses where others are in use.
+func TestChooseCable(t *testing.T) {
+	for _, c := range []struct {
+		used  string
+		start uint32
+		host  string // the host's end, or an error
+	}{
+		{"", 0, "10.0.0.1/30"},
+		{"0.0.0.0/0", 7, "10.0.0.29/30"},
+		{"10.0.0.0/24", 0, "10.0.1.1/30"},
+		{"10.0.0.2/32 10.0.0.4/30", 0, "10.0.0.9/30"},
+		{"10.255.255.252/30", 1<<22 - 1, "10.0.0.1/30"},
+		{"10.0.0.0/8", 0, "172.16.0.1/30"},
+		{"10.0.0.0/8 172.16.0.0/12", 0, "192.168.0.1/30"},
+		{"10.0.0.0/7 172.0.0.0/8 192.168.0.0/16", 0, "no four addresses"},
+	} {
+		var used []netip.Prefix
+		for _, text := range strings.Fields(c.used) {
+			used = append(used, netip.MustParsePrefix(text))
+		}
+		got, err := chooseCable(used, c.start)
+		switch {
+		case err != nil && !strings.HasPrefix(err.Error(), c.host):
+			t.Errorf("with %q in use: %v", c.used, err)
+		case err == nil && got.host.String() != c.host:
+			t.Errorf("with %q in use: %s, want %s", c.used, got.host, c.host)
+		case err == nil && (got.container.Addr() != got.host.Addr().Next() || len(got.link) > 15):
+			t.Errorf("with %q in use: %+v", c.used, got)
+		}
+	}
+}
+
+// TestReachable picks name servers.
+func TestReachable(t *testing.T) {
+	text := "# a comment\nsearch example\nnameserver 127.0.0.53\nnameserver\nnameserver fe80::1\n" +
+		"nameserver 192.0.2.53\noptions edns0\nnameserver  198.51.100.7 # x\n"
+	want := "nameserver 192.0.2.53\nnameserver 198.51.100.7\n"
+	if got := reachable(text); got != want {
+		t.Errorf("reachable: %q, want %q", got, want)
+	}
+}
+
+// needsNft skips a test without nft.
+func needsNft(t *testing.T) {
+	t.Helper()
+	if _, err := exec.LookPath("nft"); err != nil {
+		t.Skip("there is no nft here; it comes in the package nftables")
+	}
+}
+
+// onPlayedHost prepares an experiment that has a network namespace of its own, and so may play the
+// host: with root's real privileges, or those of a user namespace.
+func onPlayedHost(u user, args ...string) *exec.Cmd {
+	cmd := program(u, args...)
+	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNET
+	if u.uid != 0 {
+		cmd.Args = append([]string{step, "test:as-user"}, args...)
+		cmd.SysProcAttr.Cloneflags = 0
+	}
+	return cmd
+}
+
+// init adds what these tests run in the program's place.
+func init() {
+	// test:as-user is the ordinary user's way to play the host.
+	experiments["test:as-user"] = func(args []string) error { return playHost(args) }
+	experiments["test:call"] = func(args []string) error {
+		heard, err := call(args[0])
+		if timeout, ok := err.(net.Error); ok && timeout.Timeout() {
+			heard, err = "deadline", nil
+		}
+		fmt.Println(heard)
+		return err
+	}
+	experiments["test:world"] = func([]string) error {
+		before, err := networkState()
+		if err != nil {
+			return err
+		}
+		if err := playWorld(); err != nil {
+			return err
+		}
+		return asBefore(before)
+	}
+	experiments["test:dropping"] = func([]string) error {
+		if err := errors.Join(setUpLoopback(),
+			nft("table ip filter { chain FORWARD { "+
+				"type filter hook forward priority 0; policy drop; }; }"),
+		); err != nil {
+			return err
+		}
+		return host([]string{"echo", "fine"})
+	}
+	experiments["test:twenty"] = func([]string) error {
+		if err := setUpLoopback(); err != nil {
+			return err
+		}
+		before, err := networkState()
+		if err != nil {
+			return err
+		}
+		if err := callTwenty(); err != nil {
+			return err
+		}
+		if err := asBefore(before); err != nil {
+			return err
+		}
+		if err := killTwenty(); err != nil {
+			return err
+		}
+		return asBefore(before)
+	}
+	experiments["test:taken"] = func([]string) error {
+		p, _, err := start(node("lesson:obey"))
+		if err != nil {
+			return err
+		}
+		defer p.end()
+		pid := p.cmd.Process.Pid
+		first, err := chooseCable(nil, uint32(pid))
+		if err != nil {
+			return err
+		}
+		n, err := dialNetlink(nil)
+		if err != nil {
+			return err
+		}
+		defer n.close()
+		if err := n.addVeth(first.link, "other", pid); err != nil {
+			return err
+		}
+		second, err := plugIn(pid, nil)
+		if second.host.Addr() == first.container.Addr().Next().Next().Next() {
+			fmt.Println("the next one")
+		}
+		return err
+	}
+	experiments["test:greet"] = func(args []string) error {
+		link, err := net.InterfaceByName("eth0")
+		if err != nil {
+			return err
+		}
+		addresses, err := link.Addrs()
+		if err != nil {
+			return err
+		}
+		own, err := netip.ParsePrefix(addresses[0].String())
+		if err != nil {
+			return err
+		}
+		heard, err := call(net.JoinHostPort(own.Addr().Prev().String(), args[0]))
+		fmt.Println(own.Addr(), heard)
+		return err
+	}
+}
+
+// playWorld plugs a world into this played host, and makes it the default route.
+func playWorld() error {
+	if err := setUpLoopback(); err != nil {
+		return err
+	}
+	world, _, err := start(node("lesson:obey"))
+	if err != nil {
+		return err
+	}
+	defer world.end()
+	c, err := plugIn(world.cmd.Process.Pid, nil)
+	if err != nil {
+		return err
+	}
+	n, err := dialNetlink(nil)
+	if err != nil {
+		return err
+	}
+	defer n.close()
+	if err := n.addDefaultRoute(c.container.Addr()); err != nil {
+		return err
+	}
+	// The world knows no way to anybody but this host.
+	inner, err := dialNetlinkOf(world.cmd.Process.Pid, nil)
+	if err != nil {
+		return err
+	}
+	defer inner.close()
+	if err := inner.deleteDefaultRoute(); err != nil {
+		return err
+	}
+	// The call is a program's of the container.
+	port, err := world.tell("witness " + c.container.Addr().String())
+	if err != nil {
+		return err
+	}
+	if _, err := ask(self("/proc/self/exe", "test:call", port)); err != nil {
+		return err
+	}
+	caller, err := world.listen()
+	if err != nil {
+		return err
+	}
+	who, _, _ := net.SplitHostPort(caller)
+	if who == c.host.Addr().String() {
+		who = "the host"
+	}
+	fmt.Println("the world was called by", who)
+
+	if port, err = world.tell("witness " + c.container.Addr().String()); err != nil {
+		return err
+	}
+	without := self("/proc/self/exe", "test:call", port)
+	without.Env = append(os.Environ(), "PATH=/nowhere")
+	heard, err := ask(without)
+	if err != nil {
+		return err
+	}
+	fmt.Println("without nft, the call ends so:", heard)
+	return nil
+}
+
+// callTwenty lets twenty containers call at once.
+func callTwenty() error {
+	here, err := net.Listen("tcp4", "0.0.0.0:0")
+	if err != nil {
+		return err
+	}
+	defer here.Close()
+	go func() {
+		for i := 0; ; i++ {
+			connection, err := here.Accept()
+			if err != nil {
+				return
+			}
+			fmt.Fprintf(connection, "word-%d\n", i)
+			connection.Close()
+		}
+	}()
+	_, port, _ := net.SplitHostPort(here.Addr().String())
+	var (
+		group sync.WaitGroup
+		mutex sync.Mutex
+		seen  = map[string]bool{}
+		words = map[string]bool{}
+		fault error
+	)
+	for range 20 {
+		group.Go(func() {
+			// No Pdeathsig: this goroutine's thread may end before its child.
+			cmd := exec.Command("/proc/self/exe", "/proc/self/exe", "test:greet", port)
+			cmd.Stderr = os.Stderr
+			out, err := ask2(cmd)
+			mutex.Lock()
+			defer mutex.Unlock()
+			fault = errors.Join(fault, err)
+			address, word, _ := strings.Cut(out, " ")
+			seen[address], words[word] = true, true
+		})
+	}
+	group.Wait()
+	fmt.Printf("20 callers, %d addresses, %d words\n", len(seen), len(words))
+	return fault
+}
+
+// ask2 is ask without its errors' text.
+func ask2(cmd *exec.Cmd) (string, error) {
+	out, err := cmd.Output()
+	return strings.TrimSpace(string(out)), err
+}
+
+// killTwenty starts twenty containers, and kills them from outside as soon as all have begun.
+func killTwenty() error {
+	var running []*partner
+	for range 20 {
+		p, _, err := start(self("sh", "-c", "echo ready; sleep 600"))
+		if err != nil {
+			return err
+		}
+		running = append(running, p)
+	}
+	for _, p := range running {
+		if err := p.cmd.Process.Kill(); err != nil {
+			return err
+		}
+	}
+	for _, p := range running {
+		p.end() // "signal: killed", as meant
+	}
+	fmt.Println(len(running), "killed")
+	return nil
+}
+
+// networkState lists the links, the tables of nft and what is set to forward.
+func networkState() (string, error) {
+	links, err := net.Interfaces()
+	if err != nil {
+		return "", err
+	}
+	var names []string
+	for _, link := range links {
+		forwards, err := os.ReadFile("/proc/sys/net/ipv4/conf/" + link.Name + "/forwarding")
+		if err != nil {
+			return "", err
+		}
+		names = append(names, link.Name+" "+string(forwards))
+	}
+	tables, err := exec.Command("nft", "list", "tables").Output()
+	return strings.Join(names, "") + string(tables), err
+}
+
+// asBefore waits until the state is what it was: keepers take their time, and so does the kernel.
+func asBefore(before string) error {
+	now, err := "", error(nil)
+	for range 200 {
+		if now, err = networkState(); err == nil && now == before {
+			fmt.Println("links, tables and forwarding are as before")
+			return nil
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return fmt.Errorf("left behind: before %q, now %q, %v", before, now, err)
+}
+
+// deleteDefaultRoute takes the default route away.
+func (n *netlink) deleteDefaultRoute() error {
+	_, err := n.request("ip route del default", unix.RTM_DELROUTE, 0, routeHeader())
+	return err
+}
