@@ -54,6 +54,9 @@ func run(args []string) error {
 	case len(args) > 0 && strings.HasPrefix(args[0], "-"):
 		return usage(args[0])
 	case os.Args[0] == played:
+		if _, err := awaitHost(); err != nil {
+			return err
+		}
 		if err := setUpLoopback(); err != nil {
 			return err
 		}

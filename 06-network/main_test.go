@@ -137,6 +137,23 @@ func TestForwardingDropped(t *testing.T) {
 	})
 }
 
+// TestPasta lets an ordinary user's container call out, where pasta is installed: to the address of
+// the host's gateway, for which pasta takes the host itself. The control has no pasta.
+func TestPasta(t *testing.T) {
+	needsNft(t)
+	if _, err := exec.LookPath("pasta"); err != nil {
+		t.Skip("there is no pasta here; it comes in the package passt")
+	}
+	if os.Getuid() != 0 {
+		t.Skip("only root can play a host with a world for another user; run it as root")
+	}
+	cmd := onPlayedHost(user{"root", 0}, "test:pasta")
+	cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWNS
+	if out := expect(t, cmd); out != "with pasta ok, without none\n" {
+		t.Errorf("got %q", out)
+	}
+}
+
 // TestWithoutNft has the container talk to the host where there is no nft.
 func TestWithoutNft(t *testing.T) {
 	asEveryUser(t, func(t *testing.T, u user) {
@@ -273,6 +290,48 @@ func init() {
 		}
 		return host([]string{"echo", "fine"})
 	}
+	experiments["test:pasta"] = func([]string) error {
+		// A /dev/net/tun for everybody, as most systems have it.
+		if err := errors.Join(
+			unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
+			unix.Mount("tmpfs", "/dev/net", "tmpfs", 0, "mode=755"),
+			unix.Mknod("/dev/net/tun", unix.S_IFCHR|0o666, int(unix.Mkdev(10, 200))),
+			os.Chmod("/dev/net/tun", 0o666),
+			setUpLoopback(),
+		); err != nil {
+			return err
+		}
+		world, c, err := plugWorldIn()
+		if err != nil {
+			return err
+		}
+		defer world.end()
+		here, err := net.Listen("tcp4", "127.0.0.1:0")
+		if err != nil {
+			return err
+		}
+		defer here.Close()
+		_, port, _ := net.SplitHostPort(here.Addr().String())
+		gateway := net.JoinHostPort(c.container.Addr().String(), port)
+		var answers []any
+		for _, path := range []string{os.Getenv("PATH"), "/nowhere"} {
+			inner := program(user{"user", ordinary}, "/proc/self/exe", "lesson:reach", gateway)
+			inner.Env = append(os.Environ(), "PATH="+path)
+			inner.Stderr = os.Stderr
+			answer, err := ask(inner)
+			if err != nil {
+				return err
+			}
+			_, answer, _ = strings.Cut(answer, " = ")
+			answer, _, _ = strings.Cut(answer, " ")
+			if answer != "ok" {
+				answer = "none" // the played host doesn't even say that it knows no way
+			}
+			answers = append(answers, answer)
+		}
+		fmt.Printf("with pasta %s, without %s\n", answers...)
+		return nil
+	}
 	experiments["test:twenty"] = func([]string) error {
 		if err := setUpLoopback(); err != nil {
 			return err
@@ -336,38 +395,40 @@ func init() {
 	}
 }
 
-// playWorld plugs a world into this played host, and makes it the default route.
+// plugWorldIn plugs a world into this played host, and makes it the default route. The world knows
+// no way to anybody but this host.
+func plugWorldIn() (world *partner, c cable, err error) {
+	world, _, err = start(node("lesson:obey"))
+	if err != nil {
+		return world, c, err
+	}
+	pid := world.cmd.Process.Pid
+	if c, err = plugIn(pid, nil); err != nil {
+		return world, c, err
+	}
+	n, err := dialNetlink(nil)
+	if err != nil {
+		return world, c, err
+	}
+	defer n.close()
+	inner, err := dialNetlinkOf(pid, nil)
+	if err != nil {
+		return world, c, err
+	}
+	defer inner.close()
+	return world, c, errors.Join(n.addDefaultRoute(c.container.Addr()), inner.deleteDefaultRoute())
+}
+
+// playWorld lets a container's program call a world.
 func playWorld() error {
 	if err := setUpLoopback(); err != nil {
 		return err
 	}
-	world, _, err := start(node("lesson:obey"))
+	world, c, err := plugWorldIn()
 	if err != nil {
 		return err
 	}
 	defer world.end()
-	c, err := plugIn(world.cmd.Process.Pid, nil)
-	if err != nil {
-		return err
-	}
-	n, err := dialNetlink(nil)
-	if err != nil {
-		return err
-	}
-	defer n.close()
-	if err := n.addDefaultRoute(c.container.Addr()); err != nil {
-		return err
-	}
-	// The world knows no way to anybody but this host.
-	inner, err := dialNetlinkOf(world.cmd.Process.Pid, nil)
-	if err != nil {
-		return err
-	}
-	defer inner.close()
-	if err := inner.deleteDefaultRoute(); err != nil {
-		return err
-	}
-	// The call is a program's of the container.
 	port, err := world.tell("witness " + c.container.Addr().String())
 	if err != nil {
 		return err
@@ -384,7 +445,6 @@ func playWorld() error {
 		who = "the host"
 	}
 	fmt.Println("the world was called by", who)
-
 	if port, err = world.tell("witness " + c.container.Addr().String()); err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -230,22 +231,50 @@ func reachable(text string) (servers string) {
 }
 
 // playHost lets an ordinary user follow. It starts this program again as root of a user namespace
-// with a network namespace, which plays the host's part. It has no way to the world: nobody can
-// plug that in but root.
+// with a network namespace, which plays the host's part. Only root could plug that into the world;
+// but where pasta(1) is installed, it carries a command's packets there and back, as connections of
+// this user's.
 func playHost(args []string) error {
+	wait, ready, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer ready.Close()
 	cmd := exec.Command("/proc/self/exe", args...)
 	cmd.Args[0] = played
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.ExtraFiles = []*os.File{wait}
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNET,
 		UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
 		GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
 		Pdeathsig:   unix.SIGKILL,
 	}
-	if err := cmd.Run(); err != nil {
+	err = cmd.Start()
+	wait.Close()
+	if err != nil {
 		return fmt.Errorf("play the host: %w", err)
 	}
-	return nil
+	if _, missing := exec.LookPath("pasta"); missing == nil && len(args) > 0 && tunnels() {
+		// It returns when all is in place, and its daemon ends with the namespace.
+		pasta := exec.Command("pasta", "--config-net", "--quiet", strconv.Itoa(cmd.Process.Pid))
+		if out, err := pasta.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "%s: no way to the world: pasta: %v: %s\n", step, err, out)
+		}
+	}
+	if _, err := ready.WriteString("\x00"); err != nil {
+		return abandon(cmd, err)
+	}
+	return cmd.Wait()
+}
+
+// tunnels reports whether this user may make the kind of link that pasta needs.
+func tunnels() bool {
+	tun, err := os.OpenFile("/dev/net/tun", os.O_RDWR, 0)
+	if err != nil {
+		return false
+	}
+	return tun.Close() == nil
 }
 
 // setUpLoopback is what every host does first.

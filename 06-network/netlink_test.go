@@ -119,10 +119,10 @@ func TestRequestErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer n.close()
-	err = n.setUp("no-such-link")
-	asked := "ip link set no-such-link up: "
+	_, err = n.index("no-such-link")
+	asked := "ip link show no-such-link: "
 	if !errors.Is(err, unix.ENODEV) || !strings.HasPrefix(err.Error(), asked) {
-		t.Errorf("set a link up that isn't there: %v", err)
+		t.Errorf("a link that isn't there: %v", err)
 	}
 	if routes, err := n.routes(); err != nil || len(routes) == 0 {
 		t.Errorf("routes: %v, %v", routes, err)
