@@ -24,6 +24,7 @@ import (
 // prints what it measured. The keeper is not one, but is started in the same way.
 var experiments = map[string]func([]string) error{
 	"keep:nat":      keepNAT,
+	"keep:pasta":    keepPasta,
 	"lesson:links":  printLinkStates,
 	"lesson:reach":  reach,
 	"lesson:obey":   obey,

@@ -54,10 +54,7 @@ func run(args []string) error {
 	case len(args) > 0 && strings.HasPrefix(args[0], "-"):
 		return usage(args[0])
 	case os.Args[0] == played:
-		if _, err := awaitHost(); err != nil {
-			return err
-		}
-		if err := setUpLoopback(); err != nil {
+		if err := beHost(); err != nil {
 			return err
 		}
 	case !holds(unix.CAP_NET_ADMIN):

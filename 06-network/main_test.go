@@ -147,11 +147,14 @@ func TestPasta(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can play a host with a world for another user; run it as root")
 	}
+	w := newWatch(t)
 	cmd := onPlayedHost(user{"root", 0}, "test:pasta")
 	cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWNS
+	cmd.Env = w.env()
 	if out := expect(t, cmd); out != "with pasta ok, without none\n" {
 		t.Errorf("got %q", out)
 	}
+	w.nothingLeft(t)
 }
 
 // TestWithoutNft has the container talk to the host where there is no nft.
@@ -259,6 +262,16 @@ func onPlayedHost(u user, args ...string) *exec.Cmd {
 	return cmd
 }
 
+// setUpLoopback is what a played host does first.
+func setUpLoopback() error {
+	n, err := dialNetlink(nil)
+	if err != nil {
+		return err
+	}
+	defer n.close()
+	return n.setUp("lo")
+}
+
 // init adds what these tests run in the program's place.
 func init() {
 	// test:as-user is the ordinary user's way to play the host.
@@ -330,7 +343,13 @@ func init() {
 			answers = append(answers, answer)
 		}
 		fmt.Printf("with pasta %s, without %s\n", answers...)
-		return nil
+		// And one that is killed: what it leaves, the test looks for.
+		killed, _, err := start(program(user{"user", ordinary}, "sh", "-c", "echo on; sleep 600"))
+		if err != nil {
+			return err
+		}
+		defer killed.end()
+		return killed.cmd.Process.Kill()
 	}
 	experiments["test:twenty"] = func([]string) error {
 		if err := setUpLoopback(); err != nil {

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -255,17 +256,64 @@ func playHost(args []string) error {
 	if err != nil {
 		return fmt.Errorf("play the host: %w", err)
 	}
+	way := ""
 	if _, missing := exec.LookPath("pasta"); missing == nil && len(args) > 0 && tunnels() {
-		// It returns when all is in place, and its daemon ends with the namespace.
-		pasta := exec.Command("pasta", "--config-net", "--quiet", strconv.Itoa(cmd.Process.Pid))
-		if out, err := pasta.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "%s: no way to the world: pasta: %v: %s\n", step, err, out)
+		way = "pasta"
+		keeper := self("keep:pasta", strconv.Itoa(cmd.Process.Pid))
+		keeper.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // it outlives us, if only just
+		p, _, err := start(keeper)
+		if err != nil {
+			return abandon(cmd, err)
 		}
+		defer p.end()
 	}
-	if _, err := ready.WriteString("\x00"); err != nil {
+	if _, err := ready.WriteString(way + "\x00"); err != nil {
 		return abandon(cmd, err)
 	}
 	return cmd.Wait()
+}
+
+// keepPasta runs pasta for the network namespace of a process until standard input ends. By itself
+// it would stay for good, and the namespace with it. What it says is about what it can do without,
+// and standard error is the command's.
+func keepPasta(args []string) error {
+	pasta := exec.Command("pasta", "--foreground", "--config-net", "--quiet", args[0])
+	pasta.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
+	if err := pasta.Start(); err != nil {
+		return err
+	}
+	err := holdOn("started")
+	if killed := pasta.Process.Kill(); !errors.Is(killed, os.ErrProcessDone) {
+		err = errors.Join(err, killed)
+	}
+	_ = pasta.Wait() // "signal: killed", as meant
+	return err
+}
+
+// beHost is what a played host does first: set up its loopback, and wait for its way to the world,
+// if one is being made. If that doesn't come, there is none, as without.
+func beHost() error {
+	way, err := awaitHost()
+	if err != nil {
+		return err
+	}
+	n, err := dialNetlink(nil)
+	if err != nil {
+		return err
+	}
+	defer n.close()
+	if err := n.setUp("lo"); err != nil {
+		return err
+	}
+	for range 500 {
+		link, err := uplink()
+		if err != nil || link != "" || way == "" {
+			return err
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	fmt.Fprintf(os.Stderr, "%s: no way to the world: pasta has opened none\n", step)
+	return nil
 }
 
 // tunnels reports whether this user may make the kind of link that pasta needs.
@@ -275,14 +323,4 @@ func tunnels() bool {
 		return false
 	}
 	return tun.Close() == nil
-}
-
-// setUpLoopback is what every host does first.
-func setUpLoopback() error {
-	n, err := dialNetlink(nil)
-	if err != nil {
-		return err
-	}
-	defer n.close()
-	return n.setUp("lo")
 }
