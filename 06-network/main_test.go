@@ -135,6 +135,11 @@ func TestForwardingDropped(t *testing.T) {
 		contains(t, r.stderr, "the host drops what it forwards (table ip filter, chain FORWARD)",
 			"iptables -I FORWARD -i jail")
 	})
+	if _, err := exec.LookPath("iptables-legacy"); err != nil || os.Getuid() != 0 {
+		return // what is there has been tried
+	}
+	r := finish(t, onPlayedHost(user{"root", 0}, "test:dropping", "legacy"))
+	contains(t, r.stderr, "the host drops what it forwards (iptables-legacy, chain FORWARD)")
 }
 
 // TestPasta lets an ordinary user's container call out, where pasta is installed: to the address of
@@ -294,7 +299,14 @@ func init() {
 		}
 		return asBefore(before)
 	}
-	experiments["test:dropping"] = func([]string) error {
+	experiments["test:dropping"] = func(args []string) error {
+		if len(args) > 0 {
+			old := exec.Command("iptables-legacy", "-P", "FORWARD", "DROP")
+			if err := errors.Join(setUpLoopback(), old.Run()); err != nil {
+				return err
+			}
+			return host([]string{"echo", "fine"})
+		}
 		if err := errors.Join(setUpLoopback(),
 			nft("table ip filter { chain FORWARD { "+
 				"type filter hook forward priority 0; policy drop; }; }"),

@@ -67,6 +67,14 @@ func dropping() (chains []string) {
 			chains = append(chains, table+", "+chain)
 		}
 	}
+	// The tables of old are not in nft's list. To ask for them would make them, so only if they are.
+	names, _ := os.ReadFile("/proc/net/ip_tables_names") // root's to read, and not there by default
+	if strings.Contains(string(names), "filter\n") {
+		rules, _ := exec.Command("iptables-legacy", "-S", "FORWARD").Output()
+		if strings.HasPrefix(string(rules), "-P FORWARD DROP") {
+			chains = append(chains, "iptables-legacy, chain FORWARD")
+		}
+	}
 	return chains
 }
 
