@@ -67,8 +67,8 @@ func dropping() (chains []string) {
 			chains = append(chains, table+", "+chain)
 		}
 	}
-	// The tables of old are not in nft's list. To ask for them would make them, so only if they are.
-	names, _ := os.ReadFile("/proc/net/ip_tables_names") // root's to read, and not there by default
+	// The tables of old are not in that list. Asking for them makes them, so only if there are any.
+	names, _ := os.ReadFile("/proc/net/ip_tables_names") // for root to read
 	if strings.Contains(string(names), "filter\n") {
 		rules, _ := exec.Command("iptables-legacy", "-S", "FORWARD").Output()
 		if strings.HasPrefix(string(rules), "-P FORWARD DROP") {
