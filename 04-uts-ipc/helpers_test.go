@@ -12,20 +12,41 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestMain makes of the test binary the step's program as well: under any name but that of a test
 // binary it is the program. So the tests need no compiler, and can run on a bare kernel.
 func TestMain(m *testing.M) {
 	if !strings.HasSuffix(os.Args[0], ".test") {
+		shake()
 		main()
 	}
 	os.Exit(m.Run())
+}
+
+// shake does what Go's scheduler does now and then: it moves this goroutine off the process's first
+// thread. What main relies on must hold all the same, and not only most of the time.
+func shake() {
+	for range 100 {
+		if unix.Gettid() != os.Getpid() {
+			return
+		}
+		taken := make(chan bool)
+		go func() {
+			runtime.LockOSThread() // the first one, if this goroutine has made room
+			taken <- true
+			select {}
+		}()
+		<-taken
+	}
 }
 
 // ordinary is the uid that stands for an ordinary user where the tests run as root. It needs no

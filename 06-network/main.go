@@ -36,13 +36,13 @@ const played = "host"
 const namespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNET |
 	unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC
 
+// init keeps main on the first thread, where Go would move it about. Two things of the kernel
+// belong to a thread, not to a process: Pdeathsig, below, tells of the death of the *thread* that
+// cloned, and is forgotten if another thread than the one it was set for calls execve (prctl(2)).
+func init() { runtime.LockOSThread() }
+
 // main runs this program in one of its roles, and ends with the exit status that comes of it.
-func main() {
-	// The death of a parent, as Pdeathsig below means it, is the death of the *thread* that
-	// cloned (prctl(2)). Go moves goroutines from thread to thread; this one stays.
-	runtime.LockOSThread()
-	os.Exit(report(run(os.Args[1:])))
-}
+func main() { os.Exit(report(run(os.Args[1:]))) }
 
 // run tells apart the ways in which this program is started.
 func run(args []string) error {

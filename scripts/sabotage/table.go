@@ -98,6 +98,13 @@ var table = []row{
 		why:  "a killed outer process must take the container along",
 	},
 	{
+		step: "02-pid-namespace", file: "main.go",
+		find:    "func init() { runtime.LockOSThread() }",
+		replace: "func init() { _ = runtime.LockOSThread }",
+		test:    "^TestKilledCommand$",
+		why:     "the kernel forgets Pdeathsig if another thread calls execve than it was set for",
+	},
+	{
 		step: "02-pid-namespace", file: "borrow.go",
 		find:    "attr.Cloneflags |= unix.CLONE_NEWUSER",
 		replace: "_ = unix.CLONE_NEWUSER",
