@@ -29,13 +29,15 @@ func TestMain(m *testing.M) {
 		shake()
 		main()
 	}
-	os.Exit(m.Run())
+	status := m.Run()
+	takeBack()
+	os.Exit(status)
 }
 
 // shake does what Go's scheduler does now and then: it moves this goroutine off the process's first
 // thread. What main relies on must hold all the same, and not only most of the time.
 func shake() {
-	for range 100 {
+	for range 3 { // each makes a thread, of which 07 grants few
 		if unix.Gettid() != os.Getpid() {
 			return
 		}
@@ -98,8 +100,16 @@ func program(u user, args ...string) *exec.Cmd {
 	if u.uid != os.Getuid() {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(u.uid), Gid: uint32(u.uid)}
 	}
+	lend(u, cmd)
 	return cmd
 }
+
+// lend is for a step whose program needs something of root's before an ordinary user can run it,
+// and takeBack for its end. Most steps lend nothing.
+var (
+	lend     = func(user, *exec.Cmd) {}
+	takeBack = func() {}
+)
 
 // result is what a command left for its caller.
 type result struct {
@@ -172,7 +182,7 @@ func (w *watch) env() []string {
 	return append(os.Environ(), w.mark, "TMPDIR="+w.tmp)
 }
 
-// globalState lists what a step might leave on a host: mounts, System V objects, files.
+// globalState lists what a step might leave on a host: mounts, System V objects, files, cgroups.
 // The tests of other steps run at the same time, so only what stays counts.
 func globalState(t *testing.T) []string {
 	var state []string
@@ -201,6 +211,13 @@ func globalState(t *testing.T) []string {
 		}
 		state = append(state, files...)
 	}
+	// A cgroup of ours has the step's name; where there are no cgroups, there is nothing to walk.
+	_ = filepath.WalkDir("/sys/fs/cgroup", func(path string, entry os.DirEntry, err error) error {
+		if err == nil && entry.IsDir() && strings.HasPrefix(entry.Name(), step+"-") {
+			state = append(state, path)
+		}
+		return nil // a cgroup may go while we walk
+	})
 	return state
 }
 

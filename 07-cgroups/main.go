@@ -1,0 +1,215 @@
+//go:build linux
+
+// 07-cgroups: limits on what a container may use up.
+//
+//	go run -exec sudo ./07-cgroups       the lesson
+//	go run -exec sudo ./07-cgroups sh    any command, with its share of the machine
+//
+// What holds: memory, processes and CPU time have limits, and the kernel keeps count. What doesn't
+// yet: all capabilities, every system call, a root that isn't an image (08 mends that).
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// step is the name of this directory, and of this program where it speaks of itself.
+const step = "07-cgroups"
+
+// inside is the name under which this program starts itself again, on the container's side.
+const inside = "container"
+
+// played is its name where a network namespace plays the host's part.
+const played = "host"
+
+// namespaces is what the container doesn't share with the host, from its first moment on. The
+// cgroup namespace is not among them: it comes later (see container).
+const namespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNET |
+	unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC
+
+// init keeps main on the first thread, where Go would move it about. Two things of the kernel
+// belong to a thread, not to a process: Pdeathsig, below, tells of the death of the *thread* that
+// cloned, and is forgotten if another thread than the one it was set for calls execve (prctl(2)).
+func init() { runtime.LockOSThread() }
+
+// main runs this program in one of its roles, and ends with the exit status that comes of it.
+func main() { os.Exit(report(run(os.Args[1:]))) }
+
+// run tells apart the ways in which this program is started.
+func run(args []string) error {
+	switch {
+	case os.Args[0] == inside:
+		return container(args)
+	case len(args) > 0 && experiments[args[0]] != nil:
+		return experiments[args[0]](args[1:])
+	case len(args) > 0 && strings.HasPrefix(args[0], "-"):
+		return usage(args[0])
+	case os.Args[0] == played:
+		if err := beHost(); err != nil {
+			return err
+		}
+	case !holds(unix.CAP_NET_ADMIN):
+		return playHost(args)
+	}
+	if len(args) == 0 {
+		return lesson()
+	}
+	if err := host(args); err != nil {
+		return fmt.Errorf("run a container: %w", err)
+	}
+	return nil
+}
+
+// host is the outer half. It gives the container a cgroup, and takes that away in the end.
+func host(command []string) error {
+	group, release, err := newCgroup()
+	if err != nil {
+		return err
+	}
+	err = contain(group, command, os.Stdout)
+	warnOfOOM(group)
+	return errors.Join(err, release())
+}
+
+// contain starts this same program once more, in a cgroup and as the first process of new
+// namespaces (/proc/self/exe finds it, wherever `go run` has put it), does what can be done only
+// from here, and waits for the end.
+func contain(group cgroup, command []string, stdout io.Writer) error {
+	wait, ready, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer ready.Close()
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Args = append([]string{inside}, command...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, stdout, os.Stderr
+	cmd.ExtraFiles = []*os.File{wait} // descriptor 3 there
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: namespaces,
+		// If we die, by whatever signal, the kernel kills PID 1, and with it its namespace.
+		Pdeathsig: unix.SIGKILL,
+	}
+	mapLater, err := mapIDs(cmd.SysProcAttr)
+	if err != nil {
+		return err
+	}
+	defer lendTerminal(cmd, command)()
+	err = group.start(cmd)
+	wait.Close()
+	if err != nil {
+		return err
+	}
+	if err := mapLater(cmd.Process.Pid); err != nil {
+		return abandon(cmd, err)
+	}
+	resolvConf, disconnect, err := connect(cmd.Process.Pid)
+	if err != nil {
+		return errors.Join(abandon(cmd, err), disconnect())
+	}
+	if _, err := ready.WriteString(resolvConf + "\x00"); err != nil {
+		return errors.Join(abandon(cmd, err), disconnect())
+	}
+	return errors.Join(cmd.Wait(), disconnect())
+}
+
+// abandon ends a container that can't be completed, and returns the reason. That it was killed then
+// is no news.
+func abandon(cmd *exec.Cmd, reason error) error {
+	reason = errors.Join(reason, cmd.Process.Kill())
+	_ = cmd.Wait()
+	return reason
+}
+
+// container is the inner half, already in the new namespaces. It waits until it is somebody, builds
+// a root out of nothing, moves into it, forgets the host's, takes a name, and becomes the command.
+// It returns only if one of these failed, and then nothing was run.
+func container(command []string) error {
+	resolvConf, err := awaitHost()
+	if err != nil {
+		return err
+	}
+	if err := settle(); err != nil {
+		return err
+	}
+	// From now on our cgroup is the root of all that we see of the tree (cgroup_namespaces(7)). It
+	// is the cgroup that we are in at this moment: with clone's flags it would be our parent's.
+	if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil {
+		return os.NewSyscallError("unshare(CLONE_NEWCGROUP)", err)
+	}
+	// The copied mounts are still peers of the host's wherever those are "shared", as systemd
+	// makes them: what is mounted here would appear there. So private first, all of them. Go
+	// does this by itself for Unshareflags, and doesn't for Cloneflags.
+	if err := mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return err
+	}
+	if err := buildRoot(); err != nil {
+		return err
+	}
+	if err := pivotRoot(rootfs); err != nil {
+		return err
+	}
+	if err := setNames("container", "jail.example"); err != nil {
+		return err
+	}
+	if err := os.WriteFile("/etc/resolv.conf", []byte(resolvConf), 0o644); err != nil {
+		return err
+	}
+	if err := closeDescriptors(); err != nil {
+		return err
+	}
+	return become(command)
+}
+
+// awaitHost waits for the outer half to have done its part, which it says by the text of a file. If
+// that has no end, it died before.
+func awaitHost() (resolvConf string, err error) {
+	pipe := os.NewFile(3, "pipe from the host's half")
+	defer pipe.Close()
+	text, err := bufio.NewReader(pipe).ReadString(0)
+	if err != nil {
+		return "", fmt.Errorf("wait for the host's half: %w", err)
+	}
+	return strings.TrimSuffix(text, "\x00"), nil
+}
+
+// setNames gives the machine another name in this UTS namespace, which is where uname(2) reads it
+// from. (UTS, "UNIX Time-sharing System", is part of the name of that call's structure.) Were it
+// not for CLONE_NEWUTS, root would rename the host here.
+func setNames(host, domain string) error {
+	if err := unix.Sethostname([]byte(host)); err != nil {
+		return fmt.Errorf("set the hostname to %s: %w", host, err)
+	}
+	if err := unix.Setdomainname([]byte(domain)); err != nil {
+		return fmt.Errorf("set the NIS domain to %s: %w", domain, err)
+	}
+	return nil
+}
+
+// pivotRoot makes newRoot the root of this mount namespace, and takes the host's out of it.
+// chroot(2) would only move this process's idea of "/", and 01 has walked back from that.
+func pivotRoot(newRoot string) error {
+	if err := os.Chdir(newRoot); err != nil {
+		return err
+	}
+	// With "." for both, the old root is stacked on top of the new one at the same place, and
+	// no directory is needed to put it in (pivot_root(2), NOTES).
+	if err := unix.PivotRoot(".", "."); err != nil {
+		return &os.PathError{Op: "pivot_root", Path: newRoot, Err: err}
+	}
+	// umount2(2) takes the uppermost mount at ".", which is the old root. MNT_DETACH takes it with
+	// everything mounted below, though this very program still runs from there.
+	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
+		return &os.PathError{Op: "unmount the old root at", Path: "/", Err: err}
+	}
+	return os.Chdir("/")
+}

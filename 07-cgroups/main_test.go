@@ -1,0 +1,356 @@
+//go:build linux
+
+// What the chapter of 07 claims.
+
+package main
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestLesson reads the lesson's facts and compares them with each other.
+func TestLesson(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		out := expect(t, program(u))
+		for _, pattern := range []string{
+			`(?m)^host       memory\.(max|limit_in_bytes): 67108864$`,
+			`(?m)^host       pids\.max: 50$`,
+			`(?m)^ +it touched  33554432 bytes +-$`,
+			`(?m)^ +its exit status  0 +137$`,
+			`(?m)^ +memory\.\w+ oom_kill  0 +1$`,
+			`(?m)^container  I start 100 processes: [34]\d are there, then fork = EAGAIN `,
+			`(?m)^host       pids\.events max: [1-9]`,
+			`(?m)^host       cpu\.stat nr_periods: \d+, nr_throttled: [1-9]`,
+			`(?m)^container  /proc/self/cgroup: /\ncontainer  cgroups in the tree: 1\n`,
+			`(?m)^container  write\("/tmp/memory\.\w+", "(max|-1)"\) = `,
+			`(?m)^container  then I touch 268435456 bytes all the same: exit status 137$`,
+			`(?m)^leak       all capabilities, in this user namespace: 0+[1-9a-f]`,
+			`(?m)^leak       all system calls: seccomp mode \d$`,
+		} {
+			if !regexp.MustCompile(pattern).MatchString(out) {
+				t.Errorf("no line like %s in:\n%s", pattern, out)
+			}
+		}
+		// The peak is near the limit, where the kernel records it (Linux 5.19, in version 2).
+		peak := regexp.MustCompile(`(?m)^ +memory\.\w+  \d+ +(\d+)$`).FindStringSubmatch(out)
+		if peak == nil {
+			contains(t, out, "not counted by this kernel")
+		} else if n, _ := strconv.Atoi(peak[1]); n > memoryLimit*11/10 || n < memoryLimit*9/10 {
+			t.Errorf("peak %s, limit %d", peak[1], memoryLimit)
+		}
+		// The loop is the same on both sides, and at the same time.
+		shares := regexp.MustCompile(`(?m)^(host|container) +I am busy .*: (\d+) %$`).
+			FindAllStringSubmatch(out, -1)
+		if len(shares) != 2 {
+			t.Fatalf("shares of a CPU: %q", shares)
+		}
+		outside, _ := strconv.Atoi(shares[0][2])
+		inside, _ := strconv.Atoi(shares[1][2])
+		if inside*2 > outside {
+			t.Errorf("the loop had %d %% of a CPU inside, and %d %% outside", inside, outside)
+		}
+	})
+}
+
+// TestMemory touches half of the limit, and four times as much, which the host allows.
+func TestMemory(t *testing.T) {
+	half, four := strconv.Itoa(memoryLimit/2), strconv.Itoa(4*memoryLimit)
+	if out := expect(t, self("lesson:touch", four)); out != four+" bytes\n" {
+		t.Errorf("the control: %q", out)
+	}
+	asEveryUser(t, func(t *testing.T, u user) {
+		out := expect(t, program(u, "/proc/self/exe", "lesson:touch", half))
+		if out != half+" bytes\n" {
+			t.Errorf("half of the limit: %q", out)
+		}
+		r := finish(t, program(u, "/proc/self/exe", "lesson:touch", four))
+		if r.status != 137 || r.stdout != "" {
+			t.Errorf("four times the limit: exit status %d, output %q", r.status, r.stdout)
+		}
+		contains(t, r.stderr, "the kernel has killed 1 for using more than 64 MiB of memory")
+	})
+}
+
+// TestProcesses starts twice as many processes as there may be, which the host allows.
+func TestProcesses(t *testing.T) {
+	many := strconv.Itoa(2 * pidsLimit)
+	want := "I start 100 processes: 100 are there, then fork = ok\n"
+	if out := expect(t, self("lesson:fork", many)); out != want {
+		t.Errorf("the control: %q", out)
+	}
+	asEveryUser(t, func(t *testing.T, u user) {
+		out := expect(t, program(u, "/proc/self/exe", "lesson:fork", many))
+		var there int
+		_, err := fmt.Sscanf(out, "I start 100 processes: %d are there, then fork = EAGAIN", &there)
+		if err != nil || there >= pidsLimit {
+			t.Errorf("inside: %q, %v", out, err)
+		}
+	})
+}
+
+// TestTree looks for cgroups above its own, and for a way to lift a limit.
+func TestTree(t *testing.T) {
+	control := expect(t, self("lesson:tree"))
+	asEveryUser(t, func(t *testing.T, u user) {
+		r := finish(t, program(u, "/proc/self/exe", "lesson:tree", "mount"))
+		want := "/proc/self/cgroup: /\ncgroups in the tree: 1\n"
+		if !strings.HasPrefix(r.stdout, want) || strings.HasPrefix(control, want) {
+			t.Errorf("inside:\n%sthe control:\n%s", r.stdout, control)
+		}
+		if r.status != 137 { // it has touched too much memory, after it has tried to lift the limit
+			t.Errorf("exit status %d:\n%s%s", r.status, r.stdout, r.stderr)
+		}
+		if out := expect(t, program(u, "cut", "-d:", "-f3", "/proc/self/cgroup")); strings.Trim(
+			out, "/\n") != "" {
+			t.Errorf("/proc/self/cgroup inside: %q", out)
+		}
+	})
+}
+
+// TestUnlimitedIsRefused asks for a command where no cgroup can be made: nothing may run.
+func TestUnlimitedIsRefused(t *testing.T) {
+	cmd := program(user{uid: os.Getuid()}, "echo", "the command ran")
+	if os.Getuid() == 0 {
+		// Somebody who has been lent nothing.
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: ordinary, Gid: ordinary}
+	} else if finish(t, program(user{uid: os.Getuid()}, "keep:cgroup")).status == 0 {
+		t.Skip("a part of the tree of cgroups is yours; run this outside of it, or as root")
+	}
+	r := finish(t, cmd)
+	if r.status != 125 || r.stdout != "" || strings.Count(r.stderr, "\n") != 1 {
+		t.Errorf("exit status %d, standard output %q, standard error %q",
+			r.status, r.stdout, r.stderr)
+	}
+	if !strings.Contains(r.stderr, "systemd-run --user --scope -p Delegate=yes") &&
+		!strings.Contains(r.stderr, "in version 1 only root divides the tree: go run -exec sudo") {
+		t.Errorf("no word of what helps: %q", r.stderr)
+	}
+}
+
+// TestThirty runs thirty at once, each with limits of its own, and then kills thirty. No cgroup
+// may be left.
+func TestThirty(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		w := newWatch(t)
+		var all sync.WaitGroup
+		for i := range 30 {
+			all.Go(func() {
+				cmd := program(u, "sh", "-c", fmt.Sprintf("exit %d", i))
+				cmd.Env = w.env()
+				if r := finish(t, cmd); r.status != i || r.stderr != "" {
+					t.Errorf("number %d: %+v", i, r)
+				}
+			})
+		}
+		all.Wait()
+		w.nothingLeft(t)
+
+		var running []*partner
+		for range 30 {
+			cmd := program(u, "sh", "-c", "echo on; cat")
+			cmd.Env = w.env()
+			p, line, err := start(cmd)
+			if err != nil || line != "on" {
+				t.Fatalf("%q, %v", line, err)
+			}
+			running = append(running, p)
+		}
+		if n := len(ourCgroups(t)); n < 30 { // the control of nothingLeft
+			t.Errorf("%d cgroups while thirty containers run", n)
+		}
+		for _, p := range running {
+			if err := p.cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, p := range running {
+			p.end() // how it ended is not the question
+		}
+		w.nothingLeft(t)
+	})
+}
+
+// ourCgroups lists the cgroups of this step's containers.
+func ourCgroups(t *testing.T) (dirs []string) {
+	err := filepath.WalkDir("/sys/fs/cgroup", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() && strings.HasPrefix(d.Name(), step+"-") {
+			dirs = append(dirs, path)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dirs
+}
+
+// TestKeeperKilled ends the keeper of the cgroup while a command runs. Then the outer half has to
+// remove it.
+func TestKeeperKilled(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		w := newWatch(t)
+		cmd := program(u, "sh", "-c", "echo on; cat")
+		cmd.Env = w.env()
+		p, _, err := start(cmd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, process := range w.processes() {
+			var pid int
+			if !strings.Contains(process, "keep:cgroup") {
+				continue
+			}
+			if _, err := fmt.Sscanf(process, "/proc/%d", &pid); err != nil {
+				t.Fatal(err)
+			}
+			if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := p.end(); err == nil || err.Error() != "exit status 125" {
+			t.Errorf("a step that has lost its keeper ends with %v", err)
+		}
+		w.nothingLeft(t)
+	})
+}
+
+// TestParseTrees reads what several kinds of systems have in /proc.
+func TestParseTrees(t *testing.T) {
+	mount := func(root, point, fstype, options string) string {
+		return "31 23 0:28 " + root + " " + point + " rw,relatime shared:9 - " +
+			fstype + " " + fstype + " " + options + "\n"
+	}
+	for name, c := range map[string]struct {
+		paths, table string
+		controller   string
+		want         cgroupTree
+	}{
+		"version 2": {"0::/user.slice/session-1.scope\n",
+			mount("/", "/sys/fs/cgroup", "cgroup2", "rw,nsdelegate"), "",
+			cgroupTree{"/sys/fs/cgroup", "/sys/fs/cgroup/user.slice/session-1.scope"}},
+		"version 1": {"7:cpu,cpuacct:/x\n4:memory:/\n",
+			mount("/", "/sys/fs/cgroup/cpu,cpuacct", "cgroup", "rw,cpu,cpuacct"), "cpu",
+			cgroupTree{"/sys/fs/cgroup/cpu,cpuacct", "/sys/fs/cgroup/cpu,cpuacct/x"}},
+		"both": {"4:pids:/a\n0::/b\n",
+			mount("/", "/sys/fs/cgroup/pids", "cgroup", "rw,pids") +
+				mount("/", "/sys/fs/cgroup/unified", "cgroup2", "rw"), "",
+			cgroupTree{"/sys/fs/cgroup/unified", "/sys/fs/cgroup/unified/b"}},
+		"a part of the tree": {"4:memory:/docker/c/d\n",
+			mount("/docker/c", "/sys/fs/cgroup/memory", "cgroup", "rw,memory"), "memory",
+			cgroupTree{"/sys/fs/cgroup/memory", "/sys/fs/cgroup/memory/d"}},
+		"another part": {"0::/../..\n", mount("/", "/sys/fs/cgroup", "cgroup2", "rw"), "",
+			cgroupTree{}},
+		"not mounted": {"4:memory:/\n", mount("/", "/", "ext4", "rw"), "memory", cgroupTree{}},
+		"a colon": {"0::/a:b\n", mount("/", "/c", "cgroup2", "rw"), "",
+			cgroupTree{"/c", "/c/a:b"}},
+		"a blank": {"0::/a\n", mount("/", `/c\040d`, "cgroup2", "rw"), "",
+			cgroupTree{"/c d", "/c d/a"}},
+	} {
+		trees, err := parseTrees(c.paths, c.table)
+		if err != nil || trees[c.controller] != c.want {
+			t.Errorf("%s: %+v, %v", name, trees, err)
+		}
+	}
+	if _, err := parseTrees("nonsense\n", ""); err == nil {
+		t.Error("nonsense is understood")
+	}
+}
+
+// TestPlaceInTree chooses a place in a tree that belongs to the caller, as root's does.
+func TestPlaceInTree(t *testing.T) {
+	top := t.TempDir()
+	all := "cpu io memory pids\n"
+	for dir, files := range map[string][2]string{ // controllers, subtree_control
+		"":         {all, all},
+		"a":        {all, "memory pids\n"},
+		"a/b":      {"memory pids\n", ""},
+		"x":        {all, all},
+		"x/y":      {all, ""},
+		"x/y/leaf": {"", ""},
+	} {
+		if err := os.MkdirAll(filepath.Join(top, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for i, file := range []string{"cgroup.controllers", "cgroup.subtree_control"} {
+			err := os.WriteFile(filepath.Join(top, dir, file), []byte(files[i]), 0o644)
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for own, want := range map[string]string{
+		"": "", "a": "", "a/b": "", "x": "x", "x/y/leaf": "x",
+	} {
+		tree := cgroupTree{top, filepath.Join(top, own)}
+		got, err := placeInTree(tree)
+		if err != nil || got != filepath.Join(top, want) {
+			t.Errorf("from %q: %s, %v, want %q", own, got, err, want)
+		}
+	}
+	// Where nothing is enabled anywhere, the nearest that can be.
+	for _, dir := range []string{"", "x"} {
+		if err := os.Truncate(filepath.Join(top, dir, "cgroup.subtree_control"), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := placeInTree(cgroupTree{top, filepath.Join(top, "x/y/leaf")})
+	if err != nil || got != filepath.Join(top, "x/y") ||
+		!lists(got+"/cgroup.subtree_control", "+memory", "+pids", "+cpu") {
+		t.Errorf("with nothing enabled: %s, %v", got, err)
+	}
+}
+
+// TestNotWritten tries settings that can't be made.
+func TestNotWritten(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "memory.max")
+	err := apply([]setting{{file: file, value: "1"}})
+	if err == nil {
+		t.Fatal("a limit in a file that isn't there")
+	}
+	contains(t, err.Error()+whyRefused(err, cgroup1{}),
+		"set a limit of 1: open "+file, "no such file", "cgroup.subtree_control")
+	if _, err := os.Stat(file); err == nil {
+		t.Error("the file has been made")
+	}
+	if machineSwaps() {
+		return
+	}
+	if err := apply([]setting{{file: file, value: "0", swap: true}}); err != nil {
+		t.Errorf("a limit on swap that doesn't exist: %v", err)
+	}
+}
+
+// TestCounter reads numbers from control files of either kind.
+func TestCounter(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	for text, want := range map[string]string{
+		"7\n": "7 -", "oom 1\noom_kill 3\n": "- 3", "": "- -", "max\n": "- -",
+	} {
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, key := range []string{"", "oom_kill"} {
+			number, err := counter{file, key}.read()
+			if err != nil {
+				got = append(got, "-")
+			} else {
+				got = append(got, strconv.Itoa(number))
+			}
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%q: %q, want %s", text, got, want)
+		}
+	}
+}

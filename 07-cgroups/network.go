@@ -1,0 +1,128 @@
+//go:build linux
+
+// The cable between host and container: a pair of links, an address at each end, and a route.
+
+package main
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// cable is what connects a container. Its link is the end on the host; the other is eth0.
+type cable struct {
+	link            string
+	host, container netip.Prefix // the addresses, with the size of their network
+}
+
+// private are the networks that anybody may use for himself (RFC 1918).
+var private = []netip.Prefix{
+	netip.MustParsePrefix("10.0.0.0/8"),
+	netip.MustParsePrefix("172.16.0.0/12"),
+	netip.MustParsePrefix("192.168.0.0/16"),
+}
+
+// plugIn connects the container whose first process is pid. All of it goes when the container does:
+// one end is in its network namespace, and the other doesn't stay alone.
+func plugIn(pid int, trace func(string)) (c cable, err error) {
+	outside, err := dialNetlink(trace)
+	if err != nil {
+		return c, err
+	}
+	defer outside.close()
+	inside, err := dialNetlinkOf(pid, trace)
+	if err != nil {
+		return c, err
+	}
+	defer inside.close()
+	routes, err := outside.routes()
+	if err != nil {
+		return c, err
+	}
+	var used []netip.Prefix
+	for _, r := range routes {
+		used = append(used, r.to)
+	}
+	for range 100 { // more than ever start at the same moment
+		if c, err = chooseCable(used, uint32(pid)); err != nil {
+			return c, err
+		}
+		// Somebody else may be choosing the same at the same time. The name is made of the
+		// addresses, and of one name there is one link: the kernel says who was first.
+		err = outside.addVeth(c.link, "eth0", pid)
+		if !errors.Is(err, unix.EEXIST) {
+			break
+		}
+		used = append(used, c.host.Masked())
+	}
+	if err != nil {
+		return c, err
+	}
+	for _, step := range []func() error{
+		func() error { return outside.addAddress(c.link, c.host) },
+		func() error { return outside.setUp(c.link) },
+		func() error { return inside.setUp("lo") },
+		func() error { return inside.addAddress("eth0", c.container) },
+		func() error { return inside.setUp("eth0") },
+		func() error { return inside.addDefaultRoute(c.host.Addr()) },
+	} {
+		if err := step(); err != nil {
+			return c, err
+		}
+	}
+	return c, nil
+}
+
+// chooseCable takes the first network of four addresses, from somewhere in the private ones on,
+// that overlaps with none in use. Of the four, one is the network's and one for broadcast; so two
+// ends are left.
+func chooseCable(used []netip.Prefix, start uint32) (cable, error) {
+	used = slices.DeleteFunc(slices.Clone(used), func(p netip.Prefix) bool {
+		return p.Bits() == 0 // the default route is for whatever no other is for
+	})
+	for _, pool := range private {
+		first := number(pool.Addr())
+		networks := uint32(1) << (30 - pool.Bits())
+		for i := range networks {
+			base := first + (start+i)%networks*4
+			network := netip.PrefixFrom(address(base), 30)
+			if slices.ContainsFunc(used, network.Overlaps) {
+				continue
+			}
+			return cable{
+				link:      fmt.Sprintf("jail%08x", base),
+				host:      netip.PrefixFrom(address(base+1), 30),
+				container: netip.PrefixFrom(address(base+2), 30),
+			}, nil
+		}
+	}
+	return cable{}, fmt.Errorf("no four addresses are free: this host has routes to all of %v",
+		private)
+}
+
+// number is an IPv4 address as one.
+func number(a netip.Addr) uint32 { return binary.BigEndian.Uint32(a.AsSlice()) }
+
+// address is the reverse.
+func address(n uint32) netip.Addr {
+	return netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, n)))
+}
+
+// forwards tells whether packets that come in by a link may go on to others.
+func forwards(link string) (bool, error) {
+	text, err := os.ReadFile("/proc/sys/net/ipv4/conf/" + link + "/forwarding")
+	return string(text) == "1\n", err
+}
+
+// forward lets them, or not. It is for one link: /proc/sys/net/ipv4/ip_forward would be for all
+// that the host has (Linux, Documentation/networking/ip-sysctl.rst).
+func forward(link string, on bool) error {
+	return writeFile("/proc/sys/net/ipv4/conf/"+link+"/forwarding",
+		map[bool]string{false: "0", true: "1"}[on])
+}

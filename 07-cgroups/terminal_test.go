@@ -1,0 +1,100 @@
+//go:build linux
+
+// The step at a terminal: a shell may have it, and Ctrl-C ends the rest. The same file in every
+// step from 02 on.
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// terminal makes a pseudo-terminal (pty(7)) and returns both its ends.
+func terminal(t *testing.T) (ours, theirs *os.File) {
+	t.Helper()
+	ours, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ours.Close() })
+	fd := int(ours.Fd())
+	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	number, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs, err = os.OpenFile(fmt.Sprint("/dev/pts/", number), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ours, theirs
+}
+
+// TestTerminal types at a terminal: to a shell, which has jobs there and ends in peace, and to a
+// command, which Ctrl-C has to end although PID 1 wouldn't mind it.
+func TestTerminal(t *testing.T) {
+	const prompt = inside + "# "
+	asEveryUser(t, func(t *testing.T, u user) {
+		for _, c := range []struct {
+			command []string
+			dialog  []string // what appears and what is typed then, in turn
+			status  int
+		}{
+			{[]string{"sh"}, []string{prompt, "exit 3\n"}, 3},
+			{[]string{"sh"}, []string{
+				prompt, "cat\n", "cat\r\n", "it runs\n", "it runs\r\nit runs", "\x03",
+				prompt, "exit 4\n",
+			}, 4},
+			{[]string{"cat"}, []string{"", "it runs\n", "it runs\r\nit runs", "\x03"}, 130},
+		} {
+			screen, status := converse(t, program(u, c.command...), c.dialog)
+			if status != c.status || strings.Contains(screen, "tty") {
+				t.Errorf("%q: exit status %d, want %d; on the screen:\n%s",
+					c.command, status, c.status, screen)
+			}
+		}
+	})
+}
+
+// converse runs a command at a terminal, and returns what it has shown, and its exit status.
+func converse(t *testing.T, cmd *exec.Cmd, dialog []string) (screen string, status int) {
+	t.Helper()
+	ours, theirs := terminal(t)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = theirs, theirs, theirs
+	cmd.SysProcAttr.Setctty = true
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	theirs.Close()
+	seen := 0 // so much of the screen has been answered
+	buffer := make([]byte, 1024)
+	for {
+		if len(dialog) > 0 && strings.Contains(screen[seen:], dialog[0]) {
+			seen = len(screen)
+			if _, err := ours.WriteString(dialog[1]); err != nil {
+				t.Fatal(err)
+			}
+			dialog = dialog[2:]
+		}
+		n, err := ours.Read(buffer)
+		if err != nil {
+			break // nobody has the other end open any more
+		}
+		screen += string(buffer[:n])
+	}
+	cmd.Wait() // its error is the exit status
+	state := cmd.ProcessState.Sys().(syscall.WaitStatus)
+	if state.Signaled() {
+		return screen, 128 + int(state.Signal())
+	}
+	return screen, state.ExitStatus()
+}
