@@ -181,6 +181,38 @@ func TestThirty(t *testing.T) {
 	})
 }
 
+// TestNothingBeforeTheHost starts the inner half without an outer one that says "go".
+func TestNothingBeforeTheHost(t *testing.T) {
+	for _, text := range []string{"", "nameserver 1.", "\x00"} {
+		inner := self("echo", "the command ran")
+		inner.Args = append([]string{inside}, inner.Args[1:]...)
+		inner.Stderr = nil
+		reader, writer, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := writer.WriteString(text); err != nil {
+			t.Fatal(err)
+		}
+		writer.Close()
+		inner.ExtraFiles = []*os.File{reader}
+		attr := inner.SysProcAttr
+		attr.Cloneflags = namespaces
+		attr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
+		attr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
+		r := finish(t, inner)
+		reader.Close()
+		switch {
+		case text != "\x00" && (r.status != 125 || r.stdout != ""):
+			t.Errorf("exit status %d, standard output %q, want 125 and none", r.status, r.stdout)
+		case text != "\x00":
+			contains(t, r.stderr, "wait for the host's half: EOF")
+		case r.stdout != "the command ran\n":
+			t.Errorf("the control: %q, %q", r.stdout, r.stderr)
+		}
+	}
+}
+
 // ourCgroups lists the cgroups of this step's containers.
 func ourCgroups(t *testing.T) (dirs []string) {
 	err := filepath.WalkDir("/sys/fs/cgroup", func(path string, d fs.DirEntry, err error) error {

@@ -42,6 +42,9 @@ const (
 	buildTimeout = 3 * time.Minute
 )
 
+// cgroupTree is where the host's cgroups are.
+const cgroupTree = "/sys/fs/cgroup"
+
 // main tells apart the two ways in which this program is started.
 func main() {
 	// The children are to die with this process; the kernel takes the end of the thread that made
@@ -305,7 +308,11 @@ func (s *saboteur) goTest(step, test, overlay string) (*outcome, error) {
 	if err := s.contain(cmd); err != nil {
 		return nil, err
 	}
+	before := cgroupsOf(cgroupTree, step)
 	err := cmd.Run()
+	if failed := removeCgroups(cgroupTree, step, before); failed != nil {
+		return nil, failed
+	}
 	o := readEvents(&stdout)
 	if s.verbose {
 		fmt.Fprintf(s.out, "%s%s", o.output.String(), stderr.String())

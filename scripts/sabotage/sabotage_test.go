@@ -331,3 +331,37 @@ func TestTable(t *testing.T) {
 		}
 	}
 }
+
+// TestCgroups removes what a step has left in a tree of cgroups: what is in it first, and nothing
+// of anybody else's. A directory will do for the tree.
+func TestCgroups(t *testing.T) {
+	top := t.TempDir()
+	for _, dir := range []string{"a/07-x-1/inner", "07-x-2", "07-x", "07-y-1", "a/b"} {
+		if err := os.MkdirAll(filepath.Join(top, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := cgroupsOf(top, "07-x")
+	if len(before) != 3 {
+		t.Errorf("cgroups of the step: %q", before)
+	}
+	if err := os.MkdirAll(filepath.Join(top, "a/07-x-3/inner"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := removeCgroups(top, "07-x", before); err != nil {
+		t.Error(err)
+	}
+	if after := cgroupsOf(top, "07-x"); !slices.Equal(after, before) {
+		t.Errorf("left: %q, want %q", after, before)
+	}
+	if err := removeCgroups(top, "07-x", nil); err != nil {
+		t.Error(err)
+	}
+	left, err := filepath.Glob(top + "/*")
+	if err != nil || len(left) != 3 { // a, 07-x, 07-y-1
+		t.Errorf("left: %q, %v", left, err)
+	}
+	if got := cgroupsOf(filepath.Join(top, "nothing"), "07-x"); got != nil {
+		t.Errorf("without a tree: %q", got)
+	}
+}

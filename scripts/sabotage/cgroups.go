@@ -1,0 +1,42 @@
+// What an altered step leaves in the host's tree of cgroups, which no namespace keeps it out of.
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// cgroupsOf lists the cgroups below top whose names say that a step has made them, each one after
+// those that are in it. Where there is no such tree, there are none.
+func cgroupsOf(top, step string) []string {
+	var dirs []string
+	_ = filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error {
+		below := strings.Contains(strings.TrimPrefix(path, top), "/"+step+"-")
+		if err == nil && entry.IsDir() && below {
+			dirs = append(dirs, path)
+		}
+		return nil // one may have gone since it was listed
+	})
+	slices.Reverse(dirs) // WalkDir has a directory first, and then what is in it
+	return dirs
+}
+
+// removeCgroups removes those that weren't there before. Nobody is in them any more: the processes
+// of the run ended with its PID namespace.
+func removeCgroups(top, step string, before []string) (err error) {
+	for _, dir := range cgroupsOf(top, step) {
+		if slices.Contains(before, dir) {
+			continue
+		}
+		if failed := os.Remove(dir); failed != nil && !errors.Is(failed, fs.ErrNotExist) {
+			err = errors.Join(err, fmt.Errorf("left by an altered step: %w", failed))
+		}
+	}
+	return err
+}
