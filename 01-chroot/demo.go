@@ -55,11 +55,11 @@ func lesson() error {
 		}
 	}
 
-	for _, privileges := range []string{"root", "mended"} {
+	for _, privileges := range []string{"root", "fixed"} {
 		if privileges == "root" {
 			say("host", "two ways out, tried in the jail by its root:")
 		} else {
-			say("host", "the mend people reach for: take CAP_SYS_CHROOT away. Both ways once more:")
+			say("host", "the usual fix: take CAP_SYS_CHROOT away. Both ways once more:")
 		}
 		for _, way := range []string{"a", "b"} {
 			if err := tryWay(picture, way, privileges, file, secret); err != nil {
@@ -141,7 +141,7 @@ func look(args []string) error {
 func escape(args []string) error {
 	way, file := args[0], args[1]
 	names := map[string]string{"a": "second chroot", "b": "the host's / left open, descriptor 3"}
-	if args[2] == "mended" {
+	if args[2] == "fixed" {
 		if err := dropChroot(); err != nil {
 			return err
 		}
