@@ -86,6 +86,13 @@ var table = []row{
 		why:     "with the capability, (a) would lead out in the mended jail too",
 	},
 	{
+		step: "01-chroot", file: "demo.go",
+		find:    `if err := unix.Prctl(unix.PR_CAPBSET_DROP, unix.CAP_SYS_CHROOT, 0, 0, 0); err != nil {`,
+		replace: `if err := error(nil); err != nil {`,
+		test:    "^TestDropIsForGood$",
+		why:     "execve would give root the capability back",
+	},
+	{
 		step: "02-pid-namespace", file: "main.go",
 		find: "Cloneflags: namespaces,",
 		test: "^(TestLesson|TestCommandIsPID1|TestSignalsToPID1|TestHostProcessHasNoNumber)$",
