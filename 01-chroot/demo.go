@@ -55,11 +55,11 @@ func lesson() error {
 		}
 	}
 
-	for _, privileges := range []string{"root", "mended"} {
+	for _, privileges := range []string{"root", "fixed"} {
 		if privileges == "root" {
 			say("host", "two ways out, tried in the jail by its root:")
 		} else {
-			say("host", "the mend people reach for: take CAP_SYS_CHROOT away. Both ways once more:")
+			say("host", "the usual fix: take CAP_SYS_CHROOT away. Both ways once more:")
 		}
 		for _, way := range []string{"a", "b"} {
 			if err := tryWay(picture, way, privileges, file, secret); err != nil {
@@ -110,8 +110,8 @@ func tryWay(picture *picture, way, privileges, file, secret string) error {
 	return nil
 }
 
-// look prints what "/" is, where its ".." leads, where the link "top" in dir leads that points to
-// "/", and what is in a file.
+// look prints what "/" is, where its ".." leads, where the link "top" in dir, which points to "/",
+// leads, and what is in a file.
 func look(args []string) error {
 	dir, file := args[0], args[1]
 	var root, parent, link unix.Stat_t
@@ -141,7 +141,7 @@ func look(args []string) error {
 func escape(args []string) error {
 	way, file := args[0], args[1]
 	names := map[string]string{"a": "second chroot", "b": "the host's / left open, descriptor 3"}
-	if args[2] == "mended" {
+	if args[2] == "fixed" {
 		if err := dropChroot(); err != nil {
 			return err
 		}
@@ -169,9 +169,12 @@ func escape(args []string) error {
 	return nil
 }
 
-// dropChroot takes CAP_SYS_CHROOT from this thread, which the program's main thread is
-// (capabilities(7)).
+// dropChroot takes CAP_SYS_CHROOT from this thread, which is the program's main thread, for good:
+// out of the bounding set as well, or execve(2) would give it back to root (capabilities(7)).
 func dropChroot() error {
+	if err := unix.Prctl(unix.PR_CAPBSET_DROP, unix.CAP_SYS_CHROOT, 0, 0, 0); err != nil {
+		return os.NewSyscallError("prctl PR_CAPBSET_DROP", err)
+	}
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var sets [2]unix.CapUserData
 	if err := unix.Capget(&header, &sets[0]); err != nil {

@@ -82,6 +82,9 @@ func (p *picture) install(path, target string) error {
 	if err := p.copy(loader, loader); err != nil {
 		return err
 	}
+	if path, err = filepath.EvalSymlinks(path); err != nil { // its $ORIGIN is where it really lies
+		return err
+	}
 	return p.copyLibraries(file, path, loader, map[string]bool{})
 }
 
@@ -103,6 +106,11 @@ func (p *picture) copyLibraries(file *elf.File, path, loader string, seen map[st
 			continue
 		}
 		err := errors.Join(p.copy(found, found), p.copyLibraries(library, found, loader, seen))
+		// The loader reads in /proc where $ORIGIN is, and the jail has none. So what may have been
+		// found by it is copied to /lib as well, where every loader looks.
+		if strings.Contains(strings.Join(runpath(file), ":"), "ORIGIN") {
+			err = errors.Join(err, p.copy(found, filepath.Join("/lib", filepath.Base(name))))
+		}
 		library.Close()
 		if err != nil {
 			return err
@@ -114,14 +122,11 @@ func (p *picture) copyLibraries(file *elf.File, path, loader string, seen map[st
 // findLibrary looks for a library where the loader would (ld.so(8)), and opens it.
 func findLibrary(name string, file *elf.File, path, loader string) (string, *elf.File) {
 	var dirs []string
-	for _, tag := range []elf.DynTag{elf.DT_RPATH, elf.DT_RUNPATH} {
-		lists, _ := file.DynString(tag) // no such entry, no directories
-		for _, list := range lists {
-			for _, origin := range []string{"$ORIGIN", "${ORIGIN}"} {
-				list = strings.ReplaceAll(list, origin, filepath.Dir(path))
-			}
-			dirs = append(dirs, filepath.SplitList(list)...)
+	for _, list := range runpath(file) {
+		for _, origin := range []string{"$ORIGIN", "${ORIGIN}"} {
+			list = strings.ReplaceAll(list, origin, filepath.Dir(path))
 		}
+		dirs = append(dirs, filepath.SplitList(list)...)
 	}
 	dirs = append(dirs, filepath.SplitList(os.Getenv("LD_LIBRARY_PATH"))...)
 	dirs = append(dirs, configuredDirs()...)
@@ -145,6 +150,13 @@ func findLibrary(name string, file *elf.File, path, loader string) (string, *elf
 		library.Close()
 	}
 	return "", nil
+}
+
+// runpath returns the lists of directories that an ELF file itself names for its libraries.
+func runpath(file *elf.File) []string {
+	rpath, _ := file.DynString(elf.DT_RPATH) // no such entry, no directories
+	runpath, _ := file.DynString(elf.DT_RUNPATH)
+	return append(rpath, runpath...)
 }
 
 // configuredDirs returns the directories that the host's administrator has added for libraries.

@@ -58,6 +58,18 @@ func TestLesson(t *testing.T) {
 	})
 }
 
+// TestDropIsForGood takes CAP_SYS_CHROOT away, becomes another program, and looks whether that has
+// it. The control is the same with nothing taken away.
+func TestDropIsForGood(t *testing.T) {
+	for what, want := range map[string]string{"nothing": "true\n", "chroot": "false\n"} {
+		cmd := self("test:drop", what)
+		borrowRoot(cmd.SysProcAttr, unix.CAP_SYS_CHROOT)
+		if out := expect(t, cmd); out != want {
+			t.Errorf("%s taken away: after execve, CAP_SYS_CHROOT is %q, want %q", what, out, want)
+		}
+	}
+}
+
 // TestJailIsRoot lists "/" in the jail, which has what was put there and nothing of the host.
 func TestJailIsRoot(t *testing.T) {
 	asEveryUser(t, func(t *testing.T, u user) {
@@ -190,8 +202,20 @@ func TestRemoveSparesWhatIsMounted(t *testing.T) {
 }
 
 // init adds test:remove, which plays the keeper of the picture dir with the directory bound into
-// it.
+// it, and test:drop, which takes the capability away and looks for it after an execve.
 func init() {
+	experiments["test:drop"] = func(args []string) error {
+		if args[0] == "chroot" {
+			if err := dropChroot(); err != nil {
+				return err
+			}
+		}
+		return unix.Exec("/proc/self/exe", []string{step, "test:holds"}, os.Environ())
+	}
+	experiments["test:holds"] = func([]string) error {
+		fmt.Println(holds(unix.CAP_SYS_CHROOT))
+		return nil
+	}
 	experiments["test:remove"] = func(args []string) error {
 		bound, dir := args[0], filepath.Join(args[1], "picture")
 		if err := errors.Join(

@@ -40,8 +40,8 @@ func (p *picture) jail() string { return filepath.Join(p.dir, "home/joonho") }
 func (p *picture) end() { p.keeper.end() }
 
 // keep is the keeper. It makes the directory, prints its path, and waits until whoever started it
-// closes the other end of its standard input: by intention, or by dying, of SIGKILL if need be.
-// Against a SIGKILL of its own there is no remedy.
+// closes the other end of its standard input: on purpose, or by dying, even of SIGKILL. (Only if
+// the keeper itself is killed does the directory stay.)
 func keep([]string) error {
 	dir, err := os.MkdirTemp("", "jail-")
 	if err != nil {
@@ -54,9 +54,9 @@ func keep([]string) error {
 	return errors.Join(holdOn(dir), endProcesses(dir), unmountBelow(dir), remove(dir))
 }
 
-// endProcesses kills whoever still has his root in dir: a chroot jail ends nobody by itself. It
-// doesn't find those who have got out; only a PID namespace has all its processes in hand. What
-// can't be read has another owner, and so isn't ours.
+// endProcesses kills every process whose root is still in dir, since nothing else would end them.
+// It misses those that have broken out; only a PID namespace keeps hold of all its processes. A
+// link that can't be read belongs to another user's process, which isn't ours.
 func endProcesses(dir string) error {
 	for {
 		found := false
@@ -84,7 +84,7 @@ func endProcesses(dir string) error {
 	}
 }
 
-// unmountBelow takes down what root may have mounted in the jail, for chroot keeps nobody from
+// unmountBelow takes down what root may have mounted in the jail, since chroot doesn't forbid
 // mounting. It goes from the last mount to the first, as later ones lie on top.
 func unmountBelow(dir string) error {
 	table, err := os.ReadFile("/proc/self/mountinfo")
@@ -107,7 +107,8 @@ func unmountBelow(dir string) error {
 // unescape undoes what mountinfo does to blanks in paths.
 var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
 
-// remove removes the directory, unless something is mounted in it: what would go then is not ours.
+// remove removes the directory, unless something is mounted in it: that would remove files that
+// aren't ours.
 func remove(dir string) error {
 	table, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {

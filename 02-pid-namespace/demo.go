@@ -226,8 +226,7 @@ func childrenOf(pid int) []process {
 }
 
 // initProcess is PID 1 of the figure: it starts two children, one of which has a child of its own.
-// Then it waits for one that has ended each time it is told to, and, what an init shouldn't, only
-// then.
+// It waits for a child that has ended only when it is told to, which is what an init shouldn't do.
 func initProcess([]string) error {
 	// The name that ps shows. After exec of /proc/self/exe it would be "exe" (proc_pid_comm(5)).
 	if err := os.WriteFile("/proc/self/comm", []byte("init"), 0); err != nil {

@@ -89,7 +89,8 @@ func TestSignalsToPID1(t *testing.T) {
 
 // TestHostProcessHasNoNumber signals the test itself, by its number on the host.
 func TestHostProcessHasNoNumber(t *testing.T) {
-	script := fmt.Sprintf("kill -0 %d", os.Getpid())
+	// A shell may speak the user's language, so it is told to speak English.
+	script := fmt.Sprintf("LC_ALL=C; kill -0 %d", os.Getpid())
 	if r := finish(t, exec.Command("sh", "-c", script)); r.status != 0 {
 		t.Errorf("outside: %+v", r)
 	}

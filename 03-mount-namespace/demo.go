@@ -88,7 +88,7 @@ func twoViews() error {
 	say("container", "%s", view)
 	say("host", "my mounts, as a hash: before %s, during %s, after %s", before, during, after)
 	if before != during || before != after {
-		say("host", "it isn't the same, so somebody mounted: we didn't")
+		say("host", "these differ: a mount came or went on the host in the meantime")
 	}
 	return nil
 }

@@ -141,7 +141,7 @@ func whatLeaks() error {
 	if status.Uid == 0 {
 		say("leak", "the host calls the same process uid 0: it is the host's own root")
 	} else {
-		say("leak", "the host calls the same process uid %d, who started it; "+
+		say("leak", "the host calls the same process uid %d, the user who started it; "+
 			"had root started it, it would be the host's root", status.Uid)
 	}
 	say("next", "go run ./05-user-namespace")

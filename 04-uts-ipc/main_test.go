@@ -9,6 +9,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -110,6 +111,28 @@ func TestObjectsOfTheHost(t *testing.T) {
 	if err != nil || strings.Count(string(listed), "\n") < 2 {
 		t.Errorf("the control: on the host, /proc/sysvipc/msg is %q, %v", listed, err)
 	}
+}
+
+// TestManyLessons holds the objects of 50 lessons at once, as a workshop on one machine would. The
+// kernel limits what the POSIX queues of a user take (RLIMIT_MSGQUEUE).
+func TestManyLessons(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		w := newWatch(t)
+		defer w.nothingLeft(t) // the last thing of all
+		for i := range 50 {
+			name := fmt.Sprintf("lesson-test-%d", i)
+			cmd := program(u, "lesson:hold", strconv.Itoa(randomKey()), name, "secret")
+			cmd.Env = w.env()
+			holder, said, err := start(cmd)
+			if err != nil || said != "holding" {
+				t.Fatalf("number %d: %q, %v", i, said, err)
+			}
+			defer holder.end()
+		}
+		if n := len(w.processes()); n != 50 { // the control of the limit: all at the same time
+			t.Errorf("%d processes hold objects, want 50", n)
+		}
+	})
 }
 
 // TestObjectsByName has the host's objects looked for by their key and name, by the same program

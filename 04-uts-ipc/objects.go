@@ -93,6 +93,10 @@ func removeMemory(key int) error {
 	return os.NewSyscallError("remove the shared memory", err)
 }
 
+// messageSize is the longest message that our POSIX queues take, in bytes. The kernel's default is
+// 8192, ten times over: of such queues a user may have just nine (RLIMIT_MSGQUEUE, getrlimit(2)).
+const messageSize = 64
+
 // makeMqueue makes a POSIX message queue with one message in it.
 func makeMqueue(name, text string) error {
 	return withMqueue(name, unix.O_CREAT|unix.O_EXCL|unix.O_RDWR, func(queue uintptr) error {
@@ -103,7 +107,7 @@ func makeMqueue(name, text string) error {
 // readMqueue finds a queue by its name and returns its first message, which it puts back.
 func readMqueue(name string) (text string, err error) {
 	err = withMqueue(name, unix.O_RDWR|unix.O_NONBLOCK, func(queue uintptr) error {
-		var buffer [8192]byte // a receiver must have room for the longest message allowed
+		var buffer [messageSize]byte // a receiver must have room for the longest one allowed
 		size, _, errno := unix.Syscall6(unix.SYS_MQ_TIMEDRECEIVE, queue,
 			uintptr(unsafe.Pointer(&buffer)), uintptr(len(buffer)), 0, 0, 0)
 		if errno != 0 {
@@ -115,15 +119,16 @@ func readMqueue(name string) (text string, err error) {
 	return text, err
 }
 
-// withMqueue opens a queue for as long as use runs. The kernel wants the name without the slash
-// that mq_open(3) asks for.
+// withMqueue opens a queue, or makes it, for as long as use runs. The kernel wants the name without
+// the slash that mq_open(3) asks for.
 func withMqueue(name string, flags int, use func(uintptr) error) error {
 	cname, err := unix.BytePtrFromString(name)
 	if err != nil {
 		return err
 	}
+	attr := [8]int{1: 1, 2: messageSize} // struct mq_attr: room for one message (mq_getattr(3))
 	queue, _, errno := unix.Syscall6(unix.SYS_MQ_OPEN, uintptr(unsafe.Pointer(cname)),
-		uintptr(flags|unix.O_CLOEXEC), 0o600, 0, 0, 0)
+		uintptr(flags|unix.O_CLOEXEC), 0o600, uintptr(unsafe.Pointer(&attr)), 0, 0)
 	if errno != 0 {
 		return fmt.Errorf("mq_open(/%s): %w", name, errno)
 	}
