@@ -37,9 +37,9 @@ const played = "host"
 const namespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNET |
 	unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC
 
-// init keeps main on the first thread, where Go would move it about. Two things of the kernel
-// belong to a thread, not to a process: Pdeathsig, below, tells of the death of the *thread* that
-// cloned, and is forgotten if another thread than the one it was set for calls execve (prctl(2)).
+// init keeps main on the process's first thread, where Go would move it about. Pdeathsig, below,
+// belongs to threads, not to processes: it is sent when the *thread* that called clone ends, and it
+// is lost if any thread but the one that it was set for calls execve (prctl(2)).
 func init() { runtime.LockOSThread() }
 
 // main runs this program in one of its roles, and ends with the exit status that comes of it.

@@ -103,8 +103,8 @@ func show(path string) error {
 }
 
 // bindReadOnly shows the tree at source, with what is mounted in it, at target as well, where
-// nothing of it can be written. Whoever may mount inside can lift that again, and then has only the
-// modes of the files against him: root none, an ordinary user's container all.
+// nothing of it can be written. Whoever may mount inside can lift that again. Then only the files'
+// modes protect them: not from the host's root, but from an ordinary user's container.
 func bindReadOnly(source, target string) error {
 	if err := mount(source, target, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
 		return err
