@@ -23,6 +23,7 @@ type block struct {
 	fence    int    // index in document.lines of the opening fence
 	indent   string // what stands before the fence, and before each line of the block
 	body     []string
+	asRoot   bool   // the commands of the host are root's, by their prompts
 	notRun   string // the reason, if the block is not to be run
 	varies   []*regexp.Regexp
 }
@@ -32,6 +33,7 @@ var (
 	directive = regexp.MustCompile(`(?s)^<!--\s*(not run|varies)\b:?(.*?)-->$`)
 	comment   = regexp.MustCompile(`(?s)<!--.*?-->`)
 	promptRE  = regexp.MustCompile(`^(\$|host\$|container#|jail#) (.*)$`)
+	rootsRE   = regexp.MustCompile(`^(#|host#|container#|jail#) (.*)$`)
 )
 
 // parse takes a Markdown file apart. Mistakes in its form end up in document.problems, so that one
@@ -59,6 +61,8 @@ func parse(name, text string) *document {
 		}
 		if b.language == "console" {
 			d.directives(&b, used)
+			first := strings.Join(b.body[:min(1, len(b.body))], "")
+			b.asRoot = strings.HasPrefix(first, "# ") || strings.HasPrefix(first, "host# ")
 		}
 		d.blocks = append(d.blocks, b)
 		for j := i; j <= end; j++ {
@@ -180,7 +184,16 @@ type command struct {
 
 // inside reports whether a command is for the shell in the container.
 func (c command) inside() bool {
-	return strings.HasSuffix(c.prompt, "#")
+	return c.prompt == "container#" || c.prompt == "jail#"
+}
+
+// prompt returns what tells commands from what they print. A line of the output may begin with “#
+// ”, so that is a prompt only in a block of root's.
+func (b *block) prompt() *regexp.Regexp {
+	if b.asRoot {
+		return rootsRE
+	}
+	return promptRE
 }
 
 // commands splits a console block into its commands. Blank lines that end an output are there for
@@ -188,7 +201,7 @@ func (c command) inside() bool {
 func (b *block) commands() ([]command, error) {
 	var cmds []command
 	for i := 0; i < len(b.body); i++ {
-		m := promptRE.FindStringSubmatch(b.body[i])
+		m := b.prompt().FindStringSubmatch(b.body[i])
 		if m == nil {
 			if len(cmds) == 0 {
 				return nil, fmt.Errorf("a console block begins with a prompt, not %q", b.body[i])
@@ -263,7 +276,7 @@ func (b *block) newOutput(c command, lines []string) (edit, error) {
 	e := edit{from: c.output, to: c.output + len(c.want)}
 	for _, line := range lines {
 		line = strings.TrimRight(line, " \t\r")
-		if promptRE.MatchString(line) || fenceLine.MatchString(line) {
+		if b.prompt().MatchString(line) || fenceLine.MatchString(line) {
 			return e, fmt.Errorf("a line of the output would read as a prompt or a fence: %q", line)
 		}
 		if line != "" {

@@ -26,6 +26,9 @@
 // the first host command whose last word is sh is that shell. It keeps running while the block's
 // other commands are run on the host, and at the end of the block it is given end-of-file.
 //
+// “# ” and “host# ” instead make it a block of root's: there the commands of the host are run as
+// root, if the tests are, and else not at all.
+//
 // HTML comments straight before a block say what is special about it:
 //
 //	<!-- not run: needs root -->            isn't run, for that reason

@@ -24,6 +24,7 @@ type runner struct {
 	names   []naming
 	timeout time.Duration // of each command
 	grace   time.Duration // for what a block leaves behind, to go
+	rootEnv []string      // of blocks that are root's; without it they are not run
 	until   time.Time     // when all must have ended; zero for no such time
 	update  bool
 }
@@ -56,6 +57,11 @@ func (r *runner) document(name string) (report, error) {
 			rep.notes = append(rep.notes, fmt.Sprintf("%s: not run: %s", d.at(b.fence), b.notRun))
 			continue
 		}
+		if b.asRoot && r.rootEnv == nil {
+			rep.notes = append(rep.notes, d.at(b.fence)+
+				": not run: only root's tests run what root does")
+			continue
+		}
 		edits = append(edits, r.block(d, &b, &rep)...)
 	}
 	if len(edits) == 0 {
@@ -80,7 +86,13 @@ func (r *runner) block(d *document, b *block, rep *report) (edits []edit) {
 		problem(cmds[slices.IndexFunc(cmds, command.inside)].line, "%v", err)
 		return nil
 	}
-	t, err := r.open(shell >= 0)
+	who := r
+	if b.asRoot {
+		root := *r
+		root.user, root.env = nil, r.rootEnv
+		who = &root
+	}
+	t, err := who.open(shell >= 0)
 	if err != nil {
 		problem(b.fence, "%v", err)
 		return nil

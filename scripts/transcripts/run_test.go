@@ -601,3 +601,30 @@ func TestMountedBelow(t *testing.T) {
 		t.Errorf("beneath a directory that has just been made: %q, %v", mount, err)
 	}
 }
+
+// TestRootsBlocks has a block whose commands are root's. They run where root's tests run, with
+// root's environment, and otherwise the report says that they didn't.
+func TestRootsBlocks(t *testing.T) {
+	text := `
+'''console
+# echo $WHO
+root
+'''
+
+'''console
+$ echo '# no prompt'
+# no prompt
+'''
+`
+	rep, _ := run(t, text, nil)
+	if rep.ran != 1 || len(rep.problems) != 0 || len(rep.notes) != 1 ||
+		!strings.Contains(rep.notes[0], "not run: only root's tests run what root does") {
+		t.Errorf("without root: %+v", rep)
+	}
+	rep, _ = run(t, text, func(r *runner) {
+		r.rootEnv = append(slices.Clone(r.env), "WHO=root")
+	})
+	if rep.ran != 2 || len(rep.problems) != 0 || len(rep.notes) != 0 {
+		t.Errorf("with root: %+v", rep)
+	}
+}

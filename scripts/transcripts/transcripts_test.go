@@ -101,6 +101,9 @@ func newRunner(t *testing.T, root string) *runner {
 	})
 	// Messages in the reader's language would be all different.
 	r.env = append(r.env, "LC_ALL=C.UTF-8")
+	if os.Getuid() == 0 {
+		r.rootEnv = append(os.Environ(), "LC_ALL=C.UTF-8", "GOFLAGS=-mod=vendor", "BASH_ENV=")
+	}
 
 	if out, err := r.try("go", "version"); err != nil {
 		t.Skipf("uid %d can't run %s: %v\n%s\n"+
