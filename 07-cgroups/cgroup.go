@@ -186,8 +186,8 @@ func (c counter) read() (int, error) {
 func warnOfOOM(group cgroup) {
 	counter := group.counters().oomKills
 	if kills, err := counter.read(); err == nil && kills > 0 {
-		fmt.Fprintf(os.Stderr, "%s: the kernel has killed %d for using more than %d MiB of memory "+
-			"(%s in %s)\n", step, kills, memoryLimit>>20, counter.key, counter.file)
+		fmt.Fprintf(os.Stderr, "%s: killed by the kernel, for more than %d MiB of memory "+
+			"(%s: %s %d)\n", step, memoryLimit>>20, counter.file, counter.key, kills)
 	}
 }
 

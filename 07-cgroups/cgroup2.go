@@ -29,16 +29,19 @@ func (c cgroup2) String() string { return c.limits }
 
 // create makes both.
 func (c cgroup2) create() error {
-	if err := enable(filepath.Dir(c.limits)); err != nil {
-		return err
-	}
-	if err := os.Mkdir(c.limits, 0o755); err != nil {
-		return err
-	}
-	if err := apply(c.settings()); err != nil {
-		return err
-	}
-	return os.Mkdir(c.inner(), 0o755)
+	parent := filepath.Dir(c.limits)
+	return alone(parent, func() error {
+		if err := divide(parent); err != nil {
+			return err
+		}
+		if err := os.Mkdir(c.limits, 0o755); err != nil {
+			return err
+		}
+		if err := apply(c.settings()); err != nil {
+			return err
+		}
+		return os.Mkdir(c.inner(), 0o755)
+	})
 }
 
 // settings are the limits.
@@ -85,14 +88,16 @@ func (c cgroup2) remove() error {
 		}
 		return err
 	}
-	return errors.Join(removeCgroup(c.inner(), kill), removeCgroup(c.limits, kill))
+	parent := filepath.Dir(c.limits)
+	return errors.Join(removeCgroup(c.inner(), kill), removeCgroup(c.limits, kill),
+		alone(parent, func() error { return stepBack(parent) }))
 }
 
 // delegation says how an ordinary user comes by a part of the tree.
 const delegation = "as root it works, and systemd lends an ordinary user one: " +
 	"systemd-run --user --scope -p Delegate=yes go run ./" + step
 
-// aside is where processes go that have to leave a cgroup; see stepAside.
+// aside is where processes go that have to leave a cgroup; see divide.
 const aside = "outside"
 
 // placeInTree returns the cgroup in which to make another. Root may take any. The one that has a
@@ -128,47 +133,80 @@ func placeInTree(tree cgroupTree) (string, error) {
 		return "", fmt.Errorf("this process is in the cgroup %s: that isn't yours to divide (%s)",
 			tree.own, delegation)
 	}
-	if lists(own+"/cgroup.subtree_control", controllers...) {
-		return own, nil
+	return own, nil
+}
+
+// divide makes a cgroup one that has others in it, with the controllers.
+func divide(dir string) error {
+	if lists(dir+"/cgroup.subtree_control", controllers...) {
+		return nil
 	}
-	return own, stepAside(own)
+	err := enable(dir)
+	if !errors.Is(err, unix.EBUSY) {
+		return err
+	}
+	// A cgroup that hands controllers on has no processes itself ("no internal processes",
+	// cgroups(7)). Those in there, us among them, step aside, into another one below it.
+	if err := os.Mkdir(dir+"/"+aside, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return errors.Join(moveAll(dir, dir+"/"+aside), enable(dir))
+}
+
+// stepBack undoes what divide has done, if processes had to step aside and no other container is
+// left for which they had to.
+func stepBack(dir string) error {
+	below, err := filepath.Glob(dir + "/*/cgroup.procs")
+	if err != nil || len(below) != 1 || below[0] != dir+"/"+aside+"/cgroup.procs" {
+		return err
+	}
+	none := "-" + strings.Join(controllers, " -")
+	if err := writeFile(dir+"/cgroup.subtree_control", none); err != nil {
+		return err
+	}
+	return errors.Join(moveAll(dir+"/"+aside, dir), os.Remove(dir+"/"+aside))
+}
+
+// enable hands the controllers on to the cgroups in dir.
+func enable(dir string) error {
+	if missing := unlisted(dir+"/cgroup.controllers", controllers); len(missing) > 0 {
+		return fmt.Errorf("%s has no controller %s", dir, strings.Join(missing, ", "))
+	}
+	return writeFile(dir+"/cgroup.subtree_control", "+"+strings.Join(controllers, " +"))
+}
+
+// moveAll moves all processes of a cgroup to another one.
+func moveAll(from, to string) error {
+	for range 100 { // for they may have children meanwhile
+		pids, err := os.ReadFile(from + "/cgroup.procs")
+		if err != nil || len(pids) == 0 {
+			return err
+		}
+		for _, pid := range strings.Fields(string(pids)) {
+			err := writeFile(to+"/cgroup.procs", pid)
+			if err != nil && !errors.Is(err, unix.ESRCH) { // it has ended
+				return fmt.Errorf("move process %s: %w", pid, err)
+			}
+		}
+	}
+	return fmt.Errorf("the processes in %s are getting more and more", from)
+}
+
+// alone does something with a cgroup while no other of us does (flock(2)).
+func alone(dir string, do func() error) error {
+	file, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX); err != nil {
+		return &os.PathError{Op: "flock", Path: dir, Err: err}
+	}
+	return do()
 }
 
 // owns reports whether a directory is the caller's.
 func owns(dir string) bool {
 	info, err := os.Stat(dir)
 	return err == nil && int(info.Sys().(*syscall.Stat_t).Uid) == os.Geteuid()
-}
-
-// enable gives the cgroups in dir the controllers.
-func enable(dir string) error {
-	file := dir + "/cgroup.subtree_control"
-	if lists(file, controllers...) {
-		return nil
-	}
-	if missing := unlisted(dir+"/cgroup.controllers", controllers); len(missing) > 0 {
-		return fmt.Errorf("%s has no controller %s", dir, strings.Join(missing, ", "))
-	}
-	return writeFile(file, "+"+strings.Join(controllers, " +"))
-}
-
-// stepAside moves the processes of a cgroup, us among them, into one below it, for a cgroup that
-// divides its share has none itself ("no internal processes", cgroups(7)).
-func stepAside(dir string) error {
-	if err := os.Mkdir(dir+"/"+aside, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	for range 100 { // for they may have children meanwhile
-		pids, err := os.ReadFile(dir + "/cgroup.procs")
-		if err != nil || len(pids) == 0 {
-			return err
-		}
-		for _, pid := range strings.Fields(string(pids)) {
-			err := writeFile(dir+"/"+aside+"/cgroup.procs", pid)
-			if err != nil && !errors.Is(err, unix.ESRCH) { // it has ended
-				return fmt.Errorf("move process %s aside: %w", pid, err)
-			}
-		}
-	}
-	return fmt.Errorf("%s doesn't get empty", dir)
 }
