@@ -64,6 +64,15 @@ type counters struct {
 // counter is a number in a file: the one behind a word, or the only one.
 type counter struct{ file, key string }
 
+// inCgroup makes a cgroup, does something with it, and takes it away.
+func inCgroup(do func(group cgroup) error) error {
+	group, release, err := newCgroup()
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(group), release())
+}
+
 // newCgroup makes a cgroup for a container. A process of its own keeps it, and removes it when
 // release is called, or else when this process ends, be it by SIGKILL.
 func newCgroup() (group cgroup, release func() error, err error) {

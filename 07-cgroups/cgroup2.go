@@ -30,7 +30,7 @@ func (c cgroup2) String() string { return c.limits }
 // create makes both.
 func (c cgroup2) create() error {
 	parent := filepath.Dir(c.limits)
-	return alone(parent, func() error {
+	return exclusively(parent, func() error {
 		if err := divide(parent); err != nil {
 			return err
 		}
@@ -90,7 +90,7 @@ func (c cgroup2) remove() error {
 	}
 	parent := filepath.Dir(c.limits)
 	return errors.Join(removeCgroup(c.inner(), kill), removeCgroup(c.limits, kill),
-		alone(parent, func() error { return stepBack(parent) }))
+		exclusively(parent, func() error { return stepBack(parent) }))
 }
 
 // delegation says how an ordinary user comes by a part of the tree.
@@ -192,8 +192,8 @@ func moveAll(from, to string) error {
 	return fmt.Errorf("the processes in %s are getting more and more", from)
 }
 
-// alone does something with a cgroup while no other of us does (flock(2)).
-func alone(dir string, do func() error) error {
+// exclusively does something with a cgroup while no other of us does (flock(2)).
+func exclusively(dir string, do func() error) error {
 	file, err := os.Open(dir)
 	if err != nil {
 		return err

@@ -84,24 +84,22 @@ func tryCgroup() (refusal string, err error) {
 
 // readLimits makes a cgroup and reads back what was set.
 func readLimits() error {
-	group, release, err := newCgroup()
-	if err != nil {
-		return err
-	}
-	for dir := range strings.SplitSeq(group.String(), "\t") {
-		say("host", "mkdir %s", dir)
-	}
-	for _, s := range group.settings() {
-		value, err := os.ReadFile(s.file)
-		if s.swap && errors.Is(err, fs.ErrNotExist) {
-			continue
+	return inCgroup(func(group cgroup) error {
+		for dir := range strings.SplitSeq(group.String(), "\t") {
+			say("host", "mkdir %s", dir)
 		}
-		if err != nil {
-			return errors.Join(err, release())
+		for _, s := range group.settings() {
+			value, err := os.ReadFile(s.file)
+			if s.swap && errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			say("host", "%s: %s", filepath.Base(s.file), strings.TrimSpace(string(value)))
 		}
-		say("host", "%s: %s", filepath.Base(s.file), strings.TrimSpace(string(value)))
-	}
-	return release()
+		return nil
+	})
 }
 
 // memoryRunsOut touches half of what is allowed, and four times as much.
@@ -196,21 +194,19 @@ func whatLeaks() error {
 // limited runs an experiment in a container, and hands its cgroup over, as long as it is there,
 // with what the experiment printed and its exit status.
 func limited(look func(group cgroup, out string, status int) error, args ...string) error {
-	group, release, err := newCgroup()
-	if err != nil {
-		return err
-	}
-	var out bytes.Buffer
-	err = contain(group, append([]string{"/proc/self/exe"}, args...), &out)
-	status := 0
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		status, err = report(err), nil
-	}
-	if err == nil {
-		err = look(group, out.String(), status)
-	}
-	return errors.Join(err, release())
+	return inCgroup(func(group cgroup) error {
+		var out bytes.Buffer
+		err := host(group, append([]string{"/proc/self/exe"}, args...), &out)
+		status := 0
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			status, err = report(err), nil
+		}
+		if err != nil {
+			return err
+		}
+		return look(group, out.String(), status)
+	})
 }
 
 // lastLine is the last line of what a program printed, or what says that there is none.

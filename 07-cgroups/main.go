@@ -64,27 +64,20 @@ func run(args []string) error {
 	if len(args) == 0 {
 		return lesson()
 	}
-	if err := host(args); err != nil {
+	err := inCgroup(func(group cgroup) error {
+		defer warnOfOOM(group)
+		return host(group, args, os.Stdout)
+	})
+	if err != nil {
 		return fmt.Errorf("run a container: %w", err)
 	}
 	return nil
 }
 
-// host is the outer half. It gives the container a cgroup, and takes that away in the end.
-func host(command []string) error {
-	group, release, err := newCgroup()
-	if err != nil {
-		return err
-	}
-	err = contain(group, command, os.Stdout)
-	warnOfOOM(group)
-	return errors.Join(err, release())
-}
-
-// contain starts this same program once more, in a cgroup and as the first process of new
-// namespaces (/proc/self/exe finds it, wherever `go run` has put it), does what can be done only
-// from here, and waits for the end.
-func contain(group cgroup, command []string, stdout io.Writer) error {
+// host is the outer half. It starts this same program once more, in a cgroup, as the first process
+// of new namespaces (/proc/self/exe finds it, wherever `go run` has put it), does what can be done
+// only from here, and waits for the end.
+func host(group cgroup, command []string, stdout io.Writer) error {
 	wait, ready, err := os.Pipe()
 	if err != nil {
 		return err
