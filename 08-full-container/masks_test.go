@@ -1,0 +1,158 @@
+//go:build linux
+
+// What /proc and /sys show inside.
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestMasks looks at each path from inside, and from outside, where nothing may be masked or else
+// the test shows nothing.
+func TestMasks(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		outside := expect(t, program(u, "test:masks"))
+		inner := expect(t, program(u, "/proc/self/exe", "test:masks"))
+		controls := 0
+		for line := range strings.Lines(outside) {
+			path, state, _ := strings.Cut(strings.TrimSpace(line), " ")
+			want := path + " is masked\n"
+			if slices.Contains(readOnly, path) {
+				want = path + " is read-only\n"
+			}
+			switch state {
+			case "is open":
+				controls++
+			case "isn't there":
+				want = path + " isn't there\n"
+			default:
+				t.Logf("no control here: outside, %s %s", path, state)
+			}
+			contains(t, inner, want)
+		}
+		if controls == 0 {
+			t.Skip("everything is masked outside too; run it on a host")
+		}
+	})
+}
+
+// TestProcSysCannotBeSet writes to a setting of an IPC namespace, which is the container's own, so
+// that root inside may do so by the file's mode. The control has such a namespace too, and a /proc
+// that can be written to.
+func TestProcSysCannotBeSet(t *testing.T) {
+	const setting = "/proc/sys/kernel/msgmax"
+	cmd := self("test:set", setting, "8192")
+	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWUSER | unix.CLONE_NEWIPC
+	cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
+	if out := expect(t, cmd); out != "ok\n" {
+		t.Skipf("the control: no such setting belongs to a container's root here: %q", out)
+	}
+	asEveryUser(t, func(t *testing.T, u user) {
+		out := expect(t, program(u, "/proc/self/exe", "test:set", setting, "8192"))
+		if out != "EROFS\n" {
+			t.Errorf("inside: %q", out)
+		}
+	})
+}
+
+// TestOwnSys compares the links that /sys shows with those that there are, and looks whether any
+// mount in it can be written to.
+func TestOwnSys(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		links := expect(t, program(u, "ls", "/sys/class/net"))
+		table := expect(t, program(u, "cat", "/proc/net/dev"))
+		if links == "" || len(strings.Fields(links)) != strings.Count(table, "\n")-2 {
+			t.Errorf("links in /sys: %q; in /proc/net/dev:\n%s", links, table)
+		}
+		for _, link := range strings.Fields(links) {
+			contains(t, table, " "+link+":")
+		}
+		mounts := 0
+		for line := range strings.Lines(expect(t, program(u, "cat", "/proc/self/mountinfo"))) {
+			fields := strings.Fields(line)
+			if !strings.HasPrefix(fields[4]+"/", "/sys/") {
+				continue
+			}
+			mounts++
+			if !slices.Contains(strings.Split(fields[5], ","), "ro") {
+				t.Errorf("it can be written to: %s", line)
+			}
+		}
+		if mounts < 2 {
+			t.Errorf("%d mounts in /sys", mounts)
+		}
+		out := finish(t, program(u, "sh", "-c", "cat /sys/fs/cgroup/cgroup.procs || "+
+			"cat /sys/fs/cgroup/pids/cgroup.procs"))
+		contains(t, "\n"+out.stdout, "\n1\n") // PID 1 is in the cgroup at the root of the tree
+	})
+}
+
+// TestSysThroughLink mounts where an image has a symbolic link.
+func TestSysThroughLink(t *testing.T) {
+	link := t.TempDir() + "/sys"
+	if err := os.Symlink("/etc", link); err != nil {
+		t.Fatal(err)
+	}
+	if err := mountSys(link); !errors.Is(err, unix.ENOTDIR) {
+		t.Errorf("mountSys: %v, want ENOTDIR", err)
+	}
+}
+
+// init adds what looks at the paths.
+func init() {
+	experiments["test:masks"] = func([]string) error {
+		for _, path := range slices.Concat(masked, readOnly) {
+			state, err := maskState(path)
+			if err != nil {
+				return err
+			}
+			fmt.Println(path, state)
+		}
+		return nil
+	}
+	experiments["test:set"] = func(args []string) error {
+		file, err := os.OpenFile(args[0], os.O_WRONLY, 0)
+		if err == nil {
+			_, err = file.WriteString(args[1])
+		}
+		fmt.Println(firstWord(errno(err)))
+		return nil
+	}
+}
+
+// maskState says whether a path shows anything, and whether it can be written to.
+func maskState(path string) (string, error) {
+	var file unix.Stat_t
+	var system unix.Statfs_t
+	err := unix.Stat(path, &file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "isn't there", nil
+	}
+	if err := errors.Join(err, unix.Statfs(path, &system)); err != nil {
+		return "", fmt.Errorf("%s: %w", path, err)
+	}
+	written := system.Flags&unix.ST_RDONLY == 0
+	switch {
+	case file.Mode&unix.S_IFMT == unix.S_IFCHR && file.Rdev == unix.Mkdev(1, 3): // null(4)
+		return "is masked", nil
+	case system.Type == unix.TMPFS_MAGIC && !written:
+		entries, err := os.ReadDir(path)
+		if err != nil || len(entries) > 0 {
+			return fmt.Sprintf("has %d entries, %v", len(entries), err), nil
+		}
+		return "is masked", nil
+	case !written:
+		return "is read-only", nil
+	}
+	return "is open", nil
+}
