@@ -5,6 +5,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -19,27 +20,43 @@ import (
 // TestProgramOutlivesItsContainer is CVE-2019-5736 with patience. A process inside takes hold of
 // the program that started it, /proc/self/exe, and gives it away, through its standard input.
 // Nobody can write to a program that is running (ETXTBSY); so who got it waits until all are gone.
-// The control is a plain copy of the program, of the same owner.
+// The control does the same without a container.
 func TestProgramOutlivesItsContainer(t *testing.T) {
 	asEveryUser(t, func(t *testing.T, u user) {
-		if got := overwrite(t, program(u, "/proc/self/exe", "test:give-away")); got != "EPERM" {
-			t.Errorf("writing to the container's program: %s, want EPERM", got)
+		inner := program(u, "/proc/self/exe", "test:give-away")
+		inner.Path = plainCopy(t, u)
+		got := overwrite(t, inner)
+		if got != "EROFS" && got != "EPERM" { // the mount, or the copy
+			t.Errorf("writing to the container's program: %s", got)
 		}
-		dir := t.TempDir()
-		own, err := os.ReadFile("/proc/self/exe")
-		if err != nil {
-			t.Fatal(err)
-		}
-		plain := filepath.Join(dir, "plain")
-		if err := os.WriteFile(plain, own, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		cmd := exec.Command(plain, "test:give-away")
-		cmd.Args[0] = step
-		if got := overwrite(t, cmd); got != "ok" {
-			t.Errorf("the control, writing to a plain copy: %s", got)
+		outer := program(u, "test:give-away")
+		outer.Path = inner.Path
+		if got := overwrite(t, outer); got != "ok" {
+			t.Errorf("the control: %s", got)
 		}
 	})
+}
+
+// plainCopy returns the path of a copy of this program that belongs to the user, and that nothing
+// runs from.
+func plainCopy(t *testing.T, u user) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "plain-") // t.TempDir's parent isn't open to other users
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "plain")
+	t.Cleanup(func() {
+		if err := errors.Join(os.Remove(path), os.Remove(dir)); err != nil {
+			t.Error(err)
+		}
+	})
+	own, err := os.ReadFile("/proc/self/exe")
+	if err := errors.Join(err, os.Chmod(dir, 0o755), os.WriteFile(path, own, 0o755),
+		os.Chown(path, u.uid, -1)); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // overwrite runs a command that gives a file away, waits for its end, and writes to the file.
@@ -81,9 +98,54 @@ func overwrite(t *testing.T, cmd *exec.Cmd) string {
 	return firstWord(errno(err))
 }
 
+// TestReadOnlyProgram tries each way to change the program by its mount, or to get from there to
+// another.
+func TestReadOnlyProgram(t *testing.T) {
+	if !holds(unix.CAP_SYS_ADMIN) {
+		t.Skip("an ordinary user may not mount; run it as root")
+	}
+	outer := program(user{"root", os.Getuid()}, "test:read-only")
+	outer.Path = plainCopy(t, user{"root", os.Getuid()})
+	partner, line, err := start(outer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer partner.end()
+	if line != "ready" {
+		t.Fatalf("it says %q", line)
+	}
+	exe := fmt.Sprintf("/proc/%d/exe", partner.cmd.Process.Pid)
+	writable := &unix.MountAttr{Attr_clr: unix.MOUNT_ATTR_RDONLY}
+	for _, c := range []struct {
+		way  string
+		err  error
+		want error
+	}{
+		{"shorten", unix.Truncate(exe, 0), unix.EROFS},
+		{"change its mode", unix.Chmod(exe, 0o777), unix.EROFS},
+		{"give it away", unix.Chown(exe, ordinary, -1), unix.EROFS},
+		{"link it", unix.Linkat(unix.AT_FDCWD, exe, unix.AT_FDCWD, t.TempDir()+"/x",
+			unix.AT_SYMLINK_FOLLOW), unix.EXDEV},
+		{"set the mount writable", unix.MountSetattr(unix.AT_FDCWD, exe, 0, writable), unix.EINVAL},
+		{"remount", unix.Mount("none", exe, "", unix.MS_REMOUNT|unix.MS_BIND, ""), unix.EINVAL},
+	} {
+		if c.err != c.want {
+			t.Errorf("%s: %v, want %v", c.way, c.err, c.want)
+		}
+	}
+}
+
+// runFrom prepares a program that is open here to be run.
+func runFrom(program *os.File, args ...string) *exec.Cmd {
+	cmd := exec.Command("/proc/self/fd/3", args...)
+	cmd.Args[0] = step
+	cmd.ExtraFiles = []*os.File{program}
+	return cmd
+}
+
 // TestSeals tries each way to change the copy, before it has run and after. It has to run.
 func TestSeals(t *testing.T) {
-	program, err := sealedProgram()
+	program, err := copiedProgram()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,10 +178,7 @@ func TestSeals(t *testing.T) {
 		if size() != before {
 			t.Errorf("the size was %d and is %d", before, size())
 		}
-		cmd := exec.Command("/proc/self/fd/3", "test:copy")
-		cmd.Args[0] = step
-		cmd.ExtraFiles = []*os.File{program}
-		if out := expect(t, cmd); out != "runs\n" {
+		if out := expect(t, runFrom(program, "test:copy")); out != "runs\n" {
 			t.Errorf("the copy says %q", out)
 		}
 	}
@@ -130,6 +189,15 @@ func second[T any](_ T, err error) error { return err }
 
 // init adds what runs as a copy.
 func init() {
+	// test:read-only becomes what runs from its own sealed program, and holds nothing else of it.
+	experiments["test:read-only"] = func([]string) error {
+		program, err := sealedProgram()
+		if err != nil {
+			return err
+		}
+		path := fmt.Sprintf("/proc/self/fd/%d", program.Fd())
+		return unix.Exec(path, []string{step, "test:hold"}, os.Environ())
+	}
 	experiments["test:copy"] = func([]string) error {
 		fmt.Println("runs")
 		return nil
