@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -65,7 +66,7 @@ func filter() []line {
 			compare(unix.BPF_JEQ, auditArch, "", kill),
 			load(offsetNumber),
 		},
-		decide(spans()),
+		decide(nil, spans()),
 		named(lookIntoClone,
 			argument(0),
 			compare(unix.BPF_JSET, newNamespaces, eperm, allow),
@@ -134,18 +135,18 @@ func spans() []span {
 	return all
 }
 
-// decide is a binary search among spans for the number that was loaded. Some seven comparisons do
+// decide adds a binary search among spans for the number that was loaded. Some seven comparisons do
 // for every call, where a list needs a hundred. Since Linux 5.11 the kernel runs the filter once
 // for each number when it is loaded, and no more for those that are always allowed; so it is the
 // start of the container that gets faster.
-func decide(s []span) []line {
+func decide(lines []line, s []span) []line {
 	if len(s) == 1 {
-		return nil
+		return lines
 	}
 	low, high := s[:len(s)/2], s[len(s)/2:]
 	top := compare(unix.BPF_JGE, high[0].first, name(high), name(low))
 	top.label = name(s)
-	return slices.Concat([]line{top}, decide(low), decide(high))
+	return decide(decide(append(lines, top), low), high)
 }
 
 // name is the label of the search among some spans, or of what it has found.
@@ -153,7 +154,7 @@ func name(s []span) string {
 	if len(s) == 1 {
 		return s[0].then
 	}
-	return fmt.Sprintf("%d spans from %d", len(s), s[0].first)
+	return strconv.Itoa(len(s)) + " from " + strconv.Itoa(int(s[0].first))
 }
 
 // loadSeccomp puts this process under the filter, and all that it starts; nothing takes it off

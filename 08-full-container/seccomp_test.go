@@ -5,6 +5,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -224,6 +226,16 @@ func TestKernelRefuses(t *testing.T) {
 	})
 }
 
+// TestOtherFilterIsAnError loads the filter where another thread has one that this one hasn't, so
+// that they can't be made the same.
+func TestOtherFilterIsAnError(t *testing.T) {
+	r := finish(t, program(user{uid: os.Getuid()}, "test:two-filters"))
+	if r.status != 125 {
+		t.Errorf("exit status %d, want 125", r.status)
+	}
+	contains(t, r.stderr, "load the seccomp filter: thread ", " has another one already")
+}
+
 // mayAll reports whether this process has all capabilities, so that EPERM comes from elsewhere.
 func mayAll() bool {
 	for capability := range unix.CAP_LAST_CAP + 1 {
@@ -262,6 +274,21 @@ func init() {
 			return err
 		}
 		return experiments[args[0]](args[1:])
+	}
+	// test:two-filters gives a thread a filter first that allows everything.
+	experiments["test:two-filters"] = func([]string) error {
+		loaded := make(chan error)
+		go func() {
+			runtime.LockOSThread()
+			program := []unix.SockFilter{{
+				Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW,
+			}}
+			fprog := unix.SockFprog{Len: 1, Filter: &program[0]}
+			loaded <- errors.Join(noNewPrivs(), unix.Prctl(unix.PR_SET_SECCOMP,
+				unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&fprog)), 0, 0))
+			select {}
+		}()
+		return errors.Join(<-loaded, noNewPrivs(), loadSeccomp())
 	}
 	experiments["test:refused"] = func([]string) error {
 		const nonsense = ^uintptr(0)
