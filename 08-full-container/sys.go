@@ -14,9 +14,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mountSys mounts a sysfs at sys, a directory that it makes if it isn't there. It shows the links of
-// this network namespace, which must be one of the container's user namespace (sysfs(5)). As with
-// /proc, the kernel allows it only while the host's /sys is there, and whole: before pivot_root.
+// mountSys mounts a sysfs at sys, a directory that it makes if it isn't there. It shows the links
+// of this network namespace, which must be one of the container's user namespace (sysfs(5)). As
+// with /proc, the kernel allows it only while the host's /sys is there, and whole: before
+// pivot_root.
 func mountSys(sys string) error {
 	if err := os.Mkdir(sys, 0o555); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
