@@ -97,14 +97,16 @@ func TestOwnSys(t *testing.T) {
 	})
 }
 
-// TestSysThroughLink mounts where an image has a symbolic link.
+// TestSysThroughLink mounts where an image has a symbolic link. It has a mount namespace of its own,
+// and the link leads nowhere that matters, for the case that it is followed.
 func TestSysThroughLink(t *testing.T) {
-	link := t.TempDir() + "/sys"
-	if err := os.Symlink("/etc", link); err != nil {
-		t.Fatal(err)
-	}
-	if err := mountSys(link); !errors.Is(err, unix.ENOTDIR) {
-		t.Errorf("mountSys: %v, want ENOTDIR", err)
+	cmd := self("test:sys-link")
+	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWNET
+	cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
+	cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
+	want := "a directory: ok\na link to one: ENOTDIR (not a directory)\n"
+	if out := expect(t, cmd); out != want {
+		t.Errorf("got:\n%swant:\n%s", out, want)
 	}
 }
 
@@ -118,6 +120,20 @@ func init() {
 			}
 			fmt.Println(path, state)
 		}
+		return nil
+	}
+	// test:sys-link is in a mount namespace that it makes private before it mounts anything.
+	experiments["test:sys-link"] = func([]string) error {
+		err := errors.Join(
+			mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
+			mount("tmpfs", "/tmp", "tmpfs", 0, ""),
+			os.Mkdir("/tmp/directory", 0o755),
+			os.Symlink("directory", "/tmp/link"))
+		if err != nil {
+			return err
+		}
+		fmt.Printf("a directory: %s\n", errno(mountSys("/tmp/directory")))
+		fmt.Printf("a link to one: %s\n", errno(mountSys("/tmp/link")))
 		return nil
 	}
 	experiments["test:set"] = func(args []string) error {
