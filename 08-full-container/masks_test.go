@@ -101,7 +101,8 @@ func TestOwnSys(t *testing.T) {
 // and the link leads nowhere that matters, for the case that it is followed.
 func TestSysThroughLink(t *testing.T) {
 	cmd := self("test:sys-link")
-	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWNET
+	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWNET |
+		unix.CLONE_NEWCGROUP
 	cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
 	cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
 	want := "a directory: ok\na link to one: ENOTDIR (not a directory)\n"

@@ -37,8 +37,9 @@ func mountSys(sys string) error {
 const inert = unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
 
 // mountCgroups mounts the hierarchies of cgroups that this process is in at dir: version 2 at dir
-// itself if there is no other, else each in a directory of its own. In a cgroup namespace each
-// begins at the container's own cgroup (cgroup_namespaces(7)), whose limits can be read here.
+// itself if there is no other, else each in a directory of its own. It takes a cgroup namespace of
+// the container's own, in which each begins at the container's cgroup (cgroup_namespaces(7)). Its
+// limits can be read here.
 func mountCgroups(dir string) error {
 	text, err := os.ReadFile("/proc/self/cgroup")
 	if errors.Is(err, fs.ErrNotExist) || !exists(dir) {
