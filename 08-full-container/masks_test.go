@@ -96,8 +96,8 @@ func TestOwnSys(t *testing.T) {
 	})
 }
 
-// TestSysThroughLink mounts where an image has a symbolic link. It has a mount namespace of its own,
-// and the link leads nowhere that matters, for the case that it is followed.
+// TestSysThroughLink mounts where an image has a symbolic link. It has a mount namespace of its
+// own, and the link leads nowhere that matters, for the case that it is followed.
 func TestSysThroughLink(t *testing.T) {
 	cmd := self("test:sys-link")
 	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWNET |

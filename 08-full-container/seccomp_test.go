@@ -115,7 +115,7 @@ var withheld = []uint32{
 	unix.SYS_UMOUNT2, unix.SYS_USERFAULTFD, unix.SYS_VHANGUP,
 }
 
-// TestFilterWithholds asks about them. Two more are missing there, and allowed here: unshare(2), for
+// TestFilterWithholds asks about them. Two more are missing there, and allowed here: unshare(2) of
 // what is no namespace, and process_madvise(2), which does no harm without CAP_SYS_NICE.
 func TestFilterWithholds(t *testing.T) {
 	program := assembled(t)
