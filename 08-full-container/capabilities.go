@@ -1,0 +1,84 @@
+//go:build linux
+
+// What root may still do in the container: the capabilities that it keeps (capabilities(7)). They
+// count for what belongs to the container's user namespace; for the host they are worth nothing.
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// kept are the 14 capabilities that Docker keeps, out of some 40. They make package managers and
+// servers work that are started as root. CAP_SYS_ADMIN is the one that matters among those dropped:
+// with it a container could mount.
+var kept = []struct {
+	capability int
+	why        string
+}{
+	{unix.CAP_CHOWN, "give files away, as a package manager does"},
+	{unix.CAP_DAC_OVERRIDE, "read and write files whatever their modes"},
+	{unix.CAP_FSETID, "keep the set-user-ID bit of a file that is written to"},
+	{unix.CAP_FOWNER, "change modes and times of other users' files"},
+	{unix.CAP_MKNOD, "make devices; the user namespace refuses it all the same"},
+	{unix.CAP_NET_RAW, "ping(8): packets as they are, on the container's own links"},
+	{unix.CAP_SETGID, "become another group, as servers do after their start"},
+	{unix.CAP_SETUID, "become another user"},
+	{unix.CAP_SETFCAP, "write file capabilities, as packages with ping in them do"},
+	{unix.CAP_SETPCAP, "drop more capabilities"},
+	{unix.CAP_NET_BIND_SERVICE, "listen on ports below 1024"},
+	{unix.CAP_SYS_CHROOT, "chroot(2), as sshd and postfix do; 01's escape ends in the container"},
+	{unix.CAP_KILL, "send signals to other users' processes"},
+	{unix.CAP_AUDIT_WRITE, "report logins to the audit log, as sshd and sudo do"},
+}
+
+// dropCapabilities leaves this thread, and what it starts, with those in kept, in every set there
+// is. It must be the thread that starts the command: capabilities belong to threads.
+func dropCapabilities() error {
+	var keep uint64
+	for _, k := range kept {
+		keep |= 1 << k.capability
+	}
+	// First the bounding set, which limits what execve(2) can give to root: it takes CAP_SETPCAP
+	// in the effective one. Those that this program has no name for go as well; EINVAL says that
+	// the kernel knows no more.
+	for capability := range 64 {
+		if keep&(1<<capability) != 0 {
+			continue
+		}
+		err := unix.Prctl(unix.PR_CAPBSET_DROP, uintptr(capability), 0, 0, 0)
+		if errors.Is(err, unix.EINVAL) {
+			break
+		}
+		if err != nil {
+			return fmt.Errorf("drop capability %d from the bounding set: %w", capability, err)
+		}
+	}
+	// The inheritable set stays empty: it would give a program what its file allows for, and with
+	// it goes the ambient one, which would make other users than root privileged.
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	sets := [2]unix.CapUserData{
+		{Effective: uint32(keep), Permitted: uint32(keep)},
+		{Effective: uint32(keep >> 32), Permitted: uint32(keep >> 32)},
+	}
+	if err := unix.Capset(&header, &sets[0]); err != nil {
+		return fmt.Errorf("drop capabilities: %w", os.NewSyscallError("capset", err))
+	}
+	// The other threads of Go's runtime keep theirs, and Go can't change that in a program that is
+	// linked with C. They run nothing but this program; so nobody may write into its memory. That
+	// is what "not dumpable" means for all who lack CAP_SYS_PTRACE (ptrace(2)). execve(2) ends it.
+	err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
+	return os.NewSyscallError("prctl(PR_SET_DUMPABLE)", err)
+}
+
+// noNewPrivs makes this thread, and what it starts, never get more by execve(2) than they have:
+// set-user-ID programs and file capabilities become plain ones (PR_SET_NO_NEW_PRIVS of prctl(2)).
+// loadSeccomp carries it over to the other threads.
+func noNewPrivs() error {
+	err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+	return os.NewSyscallError("prctl(PR_SET_NO_NEW_PRIVS)", err)
+}

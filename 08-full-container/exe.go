@@ -1,0 +1,101 @@
+//go:build linux
+
+// The program behind /proc/1/exe. It is the host's file, and a container whose root is that file's
+// owner could write to it; the next one to start it, on the host, runs the container's code. That
+// was CVE-2019-5736, in runc. So the inner half is started from where nobody can write to it.
+
+package main
+
+import (
+	"debug/elf"
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// sealedProgram returns this program as a file that nobody can write to, by whatever path from
+// there. It is to be started from /proc/self/fd, and closed before anything else is.
+//
+// Whoever may mount gets a mount of this one file, read-only and attached nowhere (open_tree(2)).
+// It lives for as long as something runs from it, and once it is closed, it is in no mount
+// namespace, and nobody can make it writable again. All others, and kernels before 5.12, get a
+// copy. That is even out of reach of a fault in the kernel that lets readers write; it costs a
+// millisecond and two megabytes for each container.
+func sealedProgram() (*os.File, error) {
+	fd, err := unix.OpenTree(unix.AT_FDCWD, "/proc/self/exe",
+		unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	if err != nil {
+		return copiedProgram()
+	}
+	err = unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH,
+		&unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
+	if err != nil {
+		unix.Close(fd)
+		return copiedProgram()
+	}
+	return os.NewFile(uintptr(fd), "this program, read-only"), nil
+}
+
+// seals keep a copy as it is, for everybody and for good (F_ADD_SEALS of fcntl(2)).
+const seals = unix.F_SEAL_WRITE | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_SEAL
+
+// copiedProgram returns a copy of this program in memory, sealed (memfd_create(2)).
+func copiedProgram() (*os.File, error) {
+	own, err := os.Open("/proc/self/exe")
+	if err != nil {
+		return nil, err
+	}
+	defer own.Close()
+	flags := unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
+	// To say that it is meant to be executed is a duty where vm.memfd_noexec is set, and an error
+	// before Linux 6.3.
+	fd, err := unix.MemfdCreate(step, flags|unix.MFD_EXEC)
+	if errors.Is(err, unix.EINVAL) {
+		fd, err = unix.MemfdCreate(step, flags)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("copy this program into memory: %w (is vm.memfd_noexec 2 here?)",
+			os.NewSyscallError("memfd_create", err))
+	}
+	program := os.NewFile(uintptr(fd), "sealed copy of this program")
+	if err := fill(program, own); err != nil {
+		return nil, errors.Join(err, program.Close())
+	}
+	return program, nil
+}
+
+// fill copies as much of an executable as execve(2) loads, and seals the copy. What comes after, a
+// third of it in Go, is for debuggers.
+func fill(program, own *os.File) error {
+	size, err := loadedSize(own)
+	if err != nil {
+		return err
+	}
+	for done := int64(0); done < size; {
+		n, err := unix.Sendfile(int(program.Fd()), int(own.Fd()), &done, int(size-done))
+		if err == nil && n == 0 {
+			err = errors.New("it has become shorter")
+		}
+		if err != nil {
+			return fmt.Errorf("copy this program into memory: %w", err)
+		}
+	}
+	if _, err := unix.FcntlInt(program.Fd(), unix.F_ADD_SEALS, seals); err != nil {
+		return fmt.Errorf("seal the copy of this program: %w", os.NewSyscallError("fcntl", err))
+	}
+	return nil
+}
+
+// loadedSize returns where in the file the last of its segments ends (elf(5)).
+func loadedSize(own *os.File) (size int64, err error) {
+	file, err := elf.NewFile(own)
+	if err != nil {
+		return 0, fmt.Errorf("read this program's ELF header: %w", err)
+	}
+	for _, segment := range file.Progs {
+		size = max(size, int64(segment.Off+segment.Filesz))
+	}
+	return size, nil
+}

@@ -1,0 +1,179 @@
+//go:build linux && (amd64 || arm64 || riscv64)
+
+// The seccomp filter: which system calls are answered by "no" before the kernel has looked at them
+// (seccomp(2)). Namespaces and capabilities decide what a call may do. The filter decides whether
+// the kernel's code for it runs at all, faults included.
+//
+// Docker's list, for runc, names what is allowed: what nobody thought of is refused, and every new
+// call breaks something until the list has grown. This one names what is refused, in refused.go,
+// since that is what a reader wants to know, and with each the reason. The price of such a list is
+// what it forgets, and what the kernel learns later. So its end is closed: a number that was
+// unknown when it was written, or that lies in a gap, is "not implemented". What it forgets among
+// the older ones remains open.
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// newest is the newest system call known at the time of writing. From 424 on, numbers are the same
+// on all architectures.
+const newest = unix.SYS_RSEQ_SLICE_YIELD
+
+// Where the words of struct seccomp_data are (linux/seccomp.h). An argument has 64 bits, the lower
+// half first on these three architectures.
+const (
+	offsetNumber    = 0
+	offsetArch      = 4
+	offsetArguments = 16
+)
+
+// argument loads the lower half of an argument. Where the kernel takes an int, it looks at no more,
+// and nor must the filter: else ioctl(fd, TIOCSTI | 1<<32) would slip through (CVE-2019-10063).
+func argument(n uint32) line { return load(offsetArguments + 8*n) }
+
+// upperHalf loads the rest of it.
+func upperHalf(n uint32) line { return load(offsetArguments + 8*n + 4) }
+
+// newNamespaces are the flags of clone(2) that make namespaces. There is none for time.
+const newNamespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID |
+	unix.CLONE_NEWNET | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWCGROUP
+
+// unshareable is what unshare(2) may do here: nothing with namespaces. It says what is allowed,
+// since the flags that it takes still grow.
+const unshareable = unix.CLONE_FS | unix.CLONE_FILES | unix.CLONE_SYSVSEM
+
+// What the kernel's headers call PER_LINUX32 and UNAME26 (personality(2)).
+const (
+	perLinux32 = 0x8
+	uname26    = 0x20000
+)
+
+// filter is the whole program. First, whose numbers are these? A process can call the kernel by the
+// ways of an older architecture, i386 on amd64, where the same number means another call. A program
+// built for that is ended: it could do nothing useful with an error.
+func filter() []line {
+	return slices.Concat(
+		[]line{
+			load(offsetArch),
+			compare(unix.BPF_JEQ, auditArch, "", kill),
+			load(offsetNumber),
+		},
+		decide(nil, spans()),
+		named(lookIntoClone,
+			argument(0),
+			compare(unix.BPF_JSET, newNamespaces, eperm, allow),
+		),
+		named(lookIntoUnshare,
+			argument(0),
+			compare(unix.BPF_JSET, ^uint32(unshareable), eperm, ""),
+			upperHalf(0),
+			compare(unix.BPF_JEQ, 0, allow, eperm),
+		),
+		named(lookIntoIoctl,
+			argument(1),
+			compare(unix.BPF_JEQ, unix.TIOCSTI, eperm, ""),
+			compare(unix.BPF_JEQ, unix.TIOCLINUX, eperm, allow),
+		),
+		named(lookIntoSocket,
+			argument(0),
+			compare(unix.BPF_JEQ, unix.AF_UNIX, allow, ""),
+			compare(unix.BPF_JEQ, unix.AF_INET, allow, ""),
+			compare(unix.BPF_JEQ, unix.AF_INET6, allow, ""),
+			compare(unix.BPF_JEQ, unix.AF_NETLINK, allow, ""),
+			compare(unix.BPF_JEQ, unix.AF_PACKET, allow, eafnosupport),
+		),
+		named(lookIntoPersonality,
+			argument(0),
+			compare(unix.BPF_JEQ, 0xffffffff, allow, ""), // only asks
+			compare(unix.BPF_JSET, ^uint32(perLinux32|uname26), eperm, allow),
+		),
+		[]line{
+			answer(allow, unix.SECCOMP_RET_ALLOW),
+			answer(eperm, unix.SECCOMP_RET_ERRNO|uint32(unix.EPERM)),
+			answer(enosys, unix.SECCOMP_RET_ERRNO|uint32(unix.ENOSYS)),
+			answer(eafnosupport, unix.SECCOMP_RET_ERRNO|uint32(unix.EAFNOSUPPORT)),
+			answer(kill, unix.SECCOMP_RET_KILL_PROCESS),
+		},
+	)
+}
+
+// span is some numbers in a row, up to where the next begins, and where the filter goes on then.
+type span struct {
+	first uint32
+	then  string
+}
+
+// spans puts the table in the order of the numbers. The last one has no end: unsigned, the numbers
+// of x32 are in it too, which are those of amd64 with bit 30 set.
+func spans() []span {
+	then := [newest + 2]string{newest + 1: enosys}
+	for _, gap := range gaps {
+		for n := gap.first; n <= gap.last; n++ {
+			then[n] = enosys
+		}
+	}
+	for _, r := range slices.Concat(refused, refusedHere) {
+		then[r.call] = r.then
+	}
+	var all []span
+	for n, t := range then {
+		if t == "" {
+			t = allow
+		}
+		if len(all) == 0 || all[len(all)-1].then != t {
+			all = append(all, span{uint32(n), t})
+		}
+	}
+	return all
+}
+
+// decide adds a binary search among spans for the number that was loaded. Some seven comparisons do
+// for every call, where a list needs a hundred. Since Linux 5.11 the kernel runs the filter once
+// for each number when it is loaded, and no more for those that are always allowed; so it is the
+// start of the container that gets faster.
+func decide(lines []line, s []span) []line {
+	if len(s) == 1 {
+		return lines
+	}
+	low, high := s[:len(s)/2], s[len(s)/2:]
+	top := compare(unix.BPF_JGE, high[0].first, name(high), name(low))
+	top.label = name(s)
+	return decide(decide(append(lines, top), low), high)
+}
+
+// name is the label of the search among some spans, or of what it has found.
+func name(s []span) string {
+	if len(s) == 1 {
+		return s[0].then
+	}
+	return strconv.Itoa(len(s)) + " from " + strconv.Itoa(int(s[0].first))
+}
+
+// loadSeccomp puts this process under the filter, and all that it starts; nothing takes it off
+// again. Without CAP_SYS_ADMIN that takes noNewPrivs before: a set-user-ID program could be
+// confused by answers that it doesn't expect. SECCOMP_FILTER_FLAG_TSYNC means every thread of the
+// process, or none.
+func loadSeccomp() error {
+	program, err := assemble(filter())
+	if err != nil {
+		return err
+	}
+	fprog := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
+	thread, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER,
+		unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&fprog)))
+	if errno != 0 {
+		return fmt.Errorf("load the seccomp filter: %w", os.NewSyscallError("seccomp", errno))
+	}
+	if thread != 0 {
+		return fmt.Errorf("load the seccomp filter: thread %d has another one already", thread)
+	}
+	return nil
+}

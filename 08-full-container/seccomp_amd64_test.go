@@ -1,0 +1,70 @@
+//go:build linux
+
+// Calls by the ways of i386, which a kernel for amd64 may understand as well.
+
+package main
+
+import (
+	"bytes"
+	"debug/elf"
+	"encoding/binary"
+	"errors"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+)
+
+// TestKernelKillsI386 runs a program of 32 bits, which does nothing but exit with status 7: under
+// the filter, and, as the control, without. 1, its number for that, is write(2) on amd64.
+func TestKernelKillsI386(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "i386")
+	if err := os.WriteFile(file, i386Program(), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	us := user{uid: os.Getuid()}
+	switch r := finish(t, program(us, "test:exec", file)); {
+	case r.status == 125 && r.stderr != "":
+		t.Skipf("this kernel runs no programs of 32 bits: %s", r.stderr)
+	case r.status != 7:
+		t.Fatalf("the control ends with status %d, want 7", r.status)
+	}
+	if r := finish(t, program(us, "test:filtered", "test:exec", file)); r.status != 128+31 {
+		t.Errorf("under the filter it ends with status %d, want 128 and 31 for SIGSYS", r.status)
+	}
+}
+
+// i386Program is the ELF file, made by hand (elf(5)): a header, one segment, twelve bytes of code.
+func i386Program() []byte {
+	code := []byte{
+		0xb8, 1, 0, 0, 0, // mov eax, 1: exit
+		0xbb, 7, 0, 0, 0, // mov ebx, 7
+		0xcd, 0x80, // int 0x80
+	}
+	const address, headers = 0x10000, 52 + 32
+	var file bytes.Buffer
+	header := elf.Header32{
+		Ident: [elf.EI_NIDENT]byte{0x7f, 'E', 'L', 'F',
+			byte(elf.ELFCLASS32), byte(elf.ELFDATA2LSB), byte(elf.EV_CURRENT)},
+		Type: uint16(elf.ET_EXEC), Machine: uint16(elf.EM_386), Version: uint32(elf.EV_CURRENT),
+		Entry: address + headers, Phoff: 52, Ehsize: 52, Phentsize: 32, Phnum: 1,
+	}
+	size := uint32(headers + len(code))
+	segment := elf.Prog32{
+		Type: uint32(elf.PT_LOAD), Vaddr: address, Filesz: size, Memsz: size,
+		Flags: uint32(elf.PF_R | elf.PF_X), Align: 0x1000,
+	}
+	err := errors.Join(binary.Write(&file, binary.LittleEndian, header),
+		binary.Write(&file, binary.LittleEndian, segment))
+	if err != nil {
+		panic(err) // these structures have a fixed size
+	}
+	return append(file.Bytes(), code...)
+}
+
+// init adds what becomes another program.
+func init() {
+	experiments["test:exec"] = func(args []string) error {
+		return &os.PathError{Op: "exec", Path: args[0], Err: syscall.Exec(args[0], args, nil)}
+	}
+}

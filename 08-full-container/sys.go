@@ -1,0 +1,72 @@
+//go:build linux
+
+// The container's own /sys, and the cgroups in it. Both to be looked at only.
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// mountSys mounts a sysfs at sys, a directory that it makes if it isn't there. It shows the links
+// of this network namespace, which must be one of the container's user namespace (sysfs(5)). As
+// with /proc, the kernel allows it only while the host's /sys is there, and whole: before
+// pivot_root.
+func mountSys(sys string) error {
+	if err := os.Mkdir(sys, 0o555); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	// An image may have a symbolic link there, which would lead to a path of the host's.
+	if info, err := os.Lstat(sys); err != nil || !info.IsDir() {
+		return errors.Join(err, &os.PathError{Op: "mount sysfs on", Path: sys, Err: unix.ENOTDIR})
+	}
+	if err := mount("sysfs", sys, "sysfs", inert, ""); err != nil {
+		return fmt.Errorf("%w (is this /sys covered in part, as in a container? "+
+			"Docker's --security-opt systempaths=unconfined uncovers it)", err)
+	}
+	return mountCgroups(sys + "/fs/cgroup")
+}
+
+// inert is how /sys and what is in it are mounted.
+const inert = unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
+
+// mountCgroups mounts the hierarchies of cgroups that this process is in at dir: version 2 at dir
+// itself if there is no other, else each in a directory of its own. It takes a cgroup namespace of
+// the container's own, in which each begins at the container's cgroup (cgroup_namespaces(7)). Its
+// limits can be read here.
+func mountCgroups(dir string) error {
+	text, err := os.ReadFile("/proc/self/cgroup")
+	if errors.Is(err, fs.ErrNotExist) || !exists(dir) {
+		return nil // a kernel without cgroups
+	}
+	if err != nil {
+		return err
+	}
+	if strings.HasPrefix(string(text), "0::") { // the only line, then
+		return mount("cgroup2", dir, "cgroup2", inert, "")
+	}
+	if err := mount("tmpfs", dir, "tmpfs", inert&^unix.MS_RDONLY, "mode=755,size=64k"); err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(text)) {
+		fields := strings.SplitN(line, ":", 3) // number, controllers, path (cgroups(7))
+		name, fstype, options := fields[1], "cgroup", fields[1]
+		if name == "" {
+			name, fstype, options = "unified", "cgroup2", ""
+		}
+		target := dir + "/" + strings.TrimPrefix(name, "name=")
+		if err := os.Mkdir(target, 0o555); err != nil {
+			return err
+		}
+		if err := mount(fstype, target, fstype, inert, options); err != nil {
+			return err
+		}
+	}
+	return mount("none", dir, "", unix.MS_REMOUNT|unix.MS_BIND|inert, "")
+}
