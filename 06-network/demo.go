@@ -34,12 +34,13 @@ var experiments = map[string]func([]string) error{
 // patience is how long the lesson waits for an answer that never comes.
 const patience = 2 * time.Second
 
+// filtered is the likely reason why a packet doesn't arrive on a real host.
+const filtered = " (a packet filter of this host may drop it, see `nft list ruleset`; without root, " +
+	"the lesson plays a host that has none)"
+
 // lesson shows a network namespace without a cable and with one, and NAT.
 func lesson() error {
-	if os.Args[0] == played {
-		say("host", "I am process %d; not root, so a network namespace of yours plays the host",
-			os.Getpid())
-	} else {
+	if os.Args[0] != played {
 		say("host", "I am process %d, uid %d", os.Getpid(), os.Getuid())
 	}
 	for _, part := range []func() error{alone, connected, behindNAT, whatLeaks} {
@@ -138,7 +139,8 @@ func bothWays(c cable, inner *partner) error {
 		return err
 	}
 	if got != word {
-		return fmt.Errorf("the container called %s and heard %q, not %q", here.Addr(), got, word)
+		return fmt.Errorf("the container called %s and heard %q, not %q%s",
+			here.Addr(), got, word, filtered)
 	}
 	say("container", "I call %s on the host and hear %s", here.Addr(), got)
 	say("host", "the caller was %s", <-heard)
@@ -196,28 +198,31 @@ func behindNAT() error {
 	if err != nil {
 		return err
 	}
-	say("host", "without NAT, the world is called by %s, the container; in the real one no "+
-		"answer would find its way back", before)
 	if before != inner.container.Addr().String() {
-		return fmt.Errorf("that isn't the container's address, %s", inner.container.Addr())
+		return fmt.Errorf("without NAT, the world was called by %q, not by the container, %s%s",
+			before, inner.container.Addr(), filtered)
 	}
-	if _, err := exec.LookPath("nft"); err != nil {
+	say("host", "without NAT, the world is called by %s, the container; the real world would have no "+
+		"way to answer that address", before)
+	if _, err := findNft(); err != nil {
 		say("host", "there is no nft command here, so no NAT (it comes in the package nftables)")
 		return nil
 	}
 	keeper, _, err := start(self("keep:nat", inner.link, inner.host.Masked().String()))
 	if err != nil {
-		return err
+		say("host", "nft has failed, as it says above, so no NAT")
+		return nil
 	}
 	after, err := seen()
 	if err := errors.Join(err, keeper.end()); err != nil {
 		return err
 	}
+	if after != world.host.Addr().String() {
+		return fmt.Errorf("with NAT, the world was called by %q, not by the host, %s",
+			after, world.host.Addr())
+	}
 	say("host", "nft: table ip %s, ip saddr %s masquerade", inner.link, inner.host.Masked())
 	say("host", "with NAT, the world is called by %s, the host", after)
-	if after != world.host.Addr().String() {
-		return fmt.Errorf("that isn't the host's address, %s", world.host.Addr())
-	}
 	return nil
 }
 

@@ -57,8 +57,10 @@ func run(args []string) error {
 		if err := beHost(); err != nil {
 			return err
 		}
-	case !holds(unix.CAP_NET_ADMIN):
-		return playHost(args)
+	default:
+		if reason := notTheRealHost(args); reason != "" {
+			return playHost(args, reason)
+		}
 	}
 	if len(args) == 0 {
 		return lesson()

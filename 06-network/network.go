@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -41,13 +40,9 @@ func plugIn(pid int, trace func(string)) (c cable, err error) {
 		return c, err
 	}
 	defer inside.close()
-	routes, err := outside.routes()
+	used, err := outside.routes()
 	if err != nil {
 		return c, err
-	}
-	var used []netip.Prefix
-	for _, r := range routes {
-		used = append(used, r.to)
 	}
 	for range 100 { // more than ever start at the same moment
 		if c, err = chooseCable(used, uint32(pid)); err != nil {
@@ -84,7 +79,7 @@ func plugIn(pid int, trace func(string)) (c cable, err error) {
 // ends are left.
 func chooseCable(used []netip.Prefix, start uint32) (cable, error) {
 	used = slices.DeleteFunc(slices.Clone(used), func(p netip.Prefix) bool {
-		return p.Bits() == 0 // the default route is for whatever no other is for
+		return p.Bits() <= 1 // the default route, or the halves of it that some VPNs add
 	})
 	for _, pool := range private {
 		first := number(pool.Addr())
@@ -114,15 +109,21 @@ func address(n uint32) netip.Addr {
 	return netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, n)))
 }
 
-// forwards tells whether packets that come in by a link may go on to others.
-func forwards(link string) (bool, error) {
-	text, err := os.ReadFile("/proc/sys/net/ipv4/conf/" + link + "/forwarding")
-	return string(text) == "1\n", err
-}
-
-// forward lets them, or not. It is for one link: /proc/sys/net/ipv4/ip_forward would be for all
-// that the host has (Linux, Documentation/networking/ip-sysctl.rst).
-func forward(link string, on bool) error {
-	return writeFile("/proc/sys/net/ipv4/conf/"+link+"/forwarding",
-		map[bool]string{false: "0", true: "1"}[on])
+// uplink returns the link by which this host reaches the world, or "". It asks for the way to an
+// address that belongs to nobody (RFC 5737), as ip(8) does in "ip route get": the kernel knows
+// about metrics, rules and VPNs.
+func uplink() (string, error) {
+	n, err := dialNetlink(nil)
+	if err != nil {
+		return "", err
+	}
+	defer n.close()
+	link, err := n.linkTo(netip.MustParseAddr("203.0.113.1"))
+	if errors.Is(err, unix.ENETUNREACH) || errors.Is(err, unix.EHOSTUNREACH) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return n.name(link)
 }
