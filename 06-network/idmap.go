@@ -123,14 +123,14 @@ func toGive(kind string) ([]syscall.SysProcIDMap, error) {
 	found := choose(own, all)
 	var shared []syscall.SysProcIDMap
 	for line := range strings.Lines(string(text)) {
-		var first, outside, count int
-		if _, err := fmt.Sscan(line, &first, &outside, &count); err != nil {
+		var first, outside, size int
+		if _, err := fmt.Sscan(line, &first, &outside, &size); err != nil {
 			return nil, fmt.Errorf("read %q in /proc/self/%s_map: %w", line, kind, err)
 		}
-		if first <= found.first && found.first+found.count <= first+count {
+		if first <= found.first && found.first+found.count <= first+size {
 			return []syscall.SysProcIDMap{{HostID: found.first, Size: found.count}}, nil
 		}
-		shared = append(shared, syscall.SysProcIDMap{ContainerID: first, HostID: first, Size: count})
+		shared = append(shared, syscall.SysProcIDMap{ContainerID: first, HostID: first, Size: size})
 	}
 	return shared, nil
 }

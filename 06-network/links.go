@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// create is how new things are asked for: there must be none by that name.
+// create asks for something new: that it exists already is an error.
 const create = unix.NLM_F_CREATE | unix.NLM_F_EXCL
 
 // vethInfoPeer is VETH_INFO_PEER of linux/veth.h.
@@ -40,7 +40,8 @@ func (n *netlink) addVeth(link, far string, pid int) error {
 	return err
 }
 
-// addAddress gives a link an IPv4 address, and says how much of it is the network's.
+// addAddress gives a link an IPv4 address. The length of the prefix says who is on the same
+// network.
 func (n *netlink) addAddress(link string, address netip.Prefix) error {
 	index, err := n.index(link)
 	if err != nil {
@@ -55,7 +56,7 @@ func (n *netlink) addAddress(link string, address netip.Prefix) error {
 	return err
 }
 
-// addDefaultRoute says where to send what is for nobody near.
+// addDefaultRoute sends to a gateway whatever no other route is for.
 func (n *netlink) addDefaultRoute(gateway netip.Addr) error {
 	_, err := n.request(fmt.Sprintf("ip route add default via %s", gateway),
 		unix.RTM_NEWROUTE, create, routeHeader(0), attribute(unix.RTA_GATEWAY, gateway.AsSlice()))
@@ -157,5 +158,5 @@ func routeHeader(bits byte) []byte {
 // text is a string as netlink wants it, with a zero at its end.
 func text(s string) []byte { return append([]byte(s), 0) }
 
-// native32 is a number in the machine's own order of bytes.
+// native32 is a number in the machine's own byte order.
 func native32(n uint32) []byte { return binary.NativeEndian.AppendUint32(nil, n) }

@@ -47,7 +47,8 @@ func TestLesson(t *testing.T) {
 		contains(t, out,
 			"host       ip link add jail0a", "type veth peer name eth0 netns ",
 			" ip link set lo up\n", " ip addr add 10.", " ip route add default via 10.",
-			"container  I call 10.", "host       I call 10.", "a second container, at once: 10.",
+			"container  I call 10.", "host       I call 10.",
+			"a second container, at the same time: 10.",
 			"without NAT, the world is called by 10.", "with NAT, the world is called by 10.",
 		)
 	})
@@ -173,8 +174,8 @@ func TestForwardingTakenOver(t *testing.T) {
 	})
 }
 
-// TestManyIDs sets ids aside for an ordinary user, and looks whether they get through the played host
-// into the container, as newuidmap(1) has brought them into 05's.
+// TestManyIDs sets ids aside for an ordinary user, and looks whether they get through the played
+// host into the container, as newuidmap(1) has brought them into 05's.
 func TestManyIDs(t *testing.T) {
 	if _, err := exec.LookPath("newuidmap"); err != nil {
 		t.Skip("there is no newuidmap here; it comes in the package uidmap (or shadow)")
@@ -190,9 +191,9 @@ func TestManyIDs(t *testing.T) {
 	}
 }
 
-// TestPasta lets an ordinary user's container call a world by way of pasta, where that is installed.
-// The control has no pasta. The host's own 127.0.0.1 must stay out of reach: pasta can be told to
-// lead there by the gateway's address.
+// TestPasta lets an ordinary user's container call a world by way of pasta, where that is
+// installed. The control has no pasta. The host's own 127.0.0.1 must stay out of reach: pasta can
+// be told to lead there by the gateway's address.
 func TestPasta(t *testing.T) {
 	needsNft(t)
 	if _, err := exec.LookPath("pasta"); err != nil {
@@ -601,8 +602,8 @@ func plugWorldIn() (world *partner, c cable, err error) {
 	return world, c, errors.Join(n.addDefaultRoute(c.container.Addr()), inner.deleteDefaultRoute())
 }
 
-// callWorld adds the address of a port in the world to a command that is to call it, and returns the
-// caller that the world has seen: "the host", another address, or "none".
+// callWorld adds the address of a port in the world to a command that is to call it, and returns
+// the caller that the world has seen: "the host", another address, or "none".
 func callWorld(world *partner, c cable, cmd *exec.Cmd) (string, error) {
 	port, err := world.tell("witness " + c.container.Addr().String())
 	if err != nil {

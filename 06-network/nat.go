@@ -20,9 +20,9 @@ import (
 // last container to go restores them.
 const memory = "jail_forwarding"
 
-// connect plugs in the container whose first process is pid, and opens its way to the world, if this
-// host has what that takes. It returns the container's /etc/resolv.conf, and what undoes all that
-// doesn't go by itself.
+// connect plugs in the container whose first process is pid, and opens its way to the world, if
+// this host has what that takes. It returns the container's /etc/resolv.conf, and what undoes all
+// that doesn't go by itself.
 func connect(pid int) (resolvConf string, undo func() error, err error) {
 	undo = func() error { return nil }
 	c, err := plugIn(pid, nil)
@@ -46,8 +46,8 @@ func connect(pid int) (resolvConf string, undo func() error, err error) {
 		return "# " + lacks + "\n", undo, nil
 	}
 	for _, b := range barriers("forward") {
-		fmt.Fprintf(os.Stderr, "%s: the host drops what it forwards (chain %s), so there is no way "+
-			"to the world. To let containers through: %s\n", step, b.chain, b.mend)
+		fmt.Fprintf(os.Stderr, "%s: the host drops what it forwards (chain %s), so there is no "+
+			"way to the world. To let containers through: %s\n", step, b.chain, b.mend)
 	}
 	return strings.ReplaceAll(line, "|", "\n"), p.end, nil
 }

@@ -30,8 +30,8 @@ func dialNetlink(trace func(string)) (*netlink, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("socket(AF_NETLINK)", err)
 	}
-	// With it the kernel says not only "invalid argument", but also which. Kernels before 4.12 don't
-	// have it, and we do without.
+	// With it the kernel says not only "invalid argument", but also which. Kernels before 4.12
+	// don't have it, and we do without.
 	_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_EXT_ACK, 1)
 	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		unix.Close(fd)

@@ -20,15 +20,16 @@ type cable struct {
 	host, container netip.Prefix // the addresses, with the size of their network
 }
 
-// private are the networks that anybody may use for himself (RFC 1918).
+// private are the networks that anybody may use without asking (RFC 1918).
 var private = []netip.Prefix{
 	netip.MustParsePrefix("10.0.0.0/8"),
 	netip.MustParsePrefix("172.16.0.0/12"),
 	netip.MustParsePrefix("192.168.0.0/16"),
 }
 
-// plugIn connects the container whose first process is pid. All of it goes when the container does:
-// one end is in its network namespace, and the other doesn't stay alone.
+// plugIn connects the container whose first process is pid. Nothing of it has to be undone: when
+// the container's network namespace goes, the kernel removes the end in there, and with it the
+// other.
 func plugIn(pid int, trace func(string)) (c cable, err error) {
 	outside, err := dialNetlink(trace)
 	if err != nil {
@@ -48,8 +49,8 @@ func plugIn(pid int, trace func(string)) (c cable, err error) {
 		if c, err = chooseCable(used, uint32(pid)); err != nil {
 			return c, err
 		}
-		// Somebody else may be choosing the same at the same time. The name is made of the
-		// addresses, and of one name there is one link: the kernel says who was first.
+		// Another container may be choosing the same addresses at this moment. The link's name is
+		// made of them, and the kernel allows each name only once: so it says who was first.
 		err = outside.addVeth(c.link, "eth0", pid)
 		if !errors.Is(err, unix.EEXIST) {
 			break
@@ -101,7 +102,7 @@ func chooseCable(used []netip.Prefix, start uint32) (cable, error) {
 		private)
 }
 
-// number is an IPv4 address as one.
+// number is an IPv4 address as a number.
 func number(a netip.Addr) uint32 { return binary.BigEndian.Uint32(a.AsSlice()) }
 
 // address is the reverse.

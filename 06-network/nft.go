@@ -13,8 +13,8 @@ import (
 	"strings"
 )
 
-// findNft returns the path of nft. Debian keeps it in /usr/sbin, which an ordinary user doesn't have
-// in PATH; so beside each bin it looks into the sbin.
+// findNft returns the path of nft. Debian keeps it in /usr/sbin, which an ordinary user doesn't
+// have in PATH; so beside each bin it looks into the sbin.
 func findNft() (string, error) {
 	path, err := exec.LookPath("nft")
 	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
@@ -91,8 +91,9 @@ func barriers(hook string) (found []barrier) {
 		rules, _ := exec.Command("iptables-legacy", "-S", upper).Output()
 		if strings.HasPrefix(string(rules), "-P "+upper+" DROP") &&
 			!strings.Contains(string(rules), " jail+ ") {
-			found = append(found, barrier{"iptables-legacy " + upper, fmt.Sprintf("iptables-legacy "+
-				"-I %s -i jail+ -j ACCEPT; iptables-legacy -I %s -o jail+ -j ACCEPT", upper, upper)})
+			insert := "iptables-legacy -I " + upper
+			found = append(found, barrier{"iptables-legacy " + upper,
+				insert + " -i jail+ -j ACCEPT; " + insert + " -o jail+ -j ACCEPT"})
 		}
 	}
 	return found

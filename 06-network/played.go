@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// notTheRealHost says why the host can't play its part itself, or nothing if it can. Real root could
-// take the lesson to a host that filters packets, too, but would see no more than the filter.
+// notTheRealHost says why the host can't play its part itself, or nothing if it can. Real root
+// could take the lesson to a host that filters packets, too, but would see no more than the filter.
 func notTheRealHost(args []string) string {
 	if !holds(unix.CAP_NET_ADMIN) || !holds(unix.CAP_SYS_ADMIN) {
 		return "not root"
@@ -80,11 +80,11 @@ func playHost(args []string, reason string) error {
 }
 
 // keepPasta runs pasta for the network namespace of a process until standard input ends. Pasta by
-// itself would stay for good, and keep the namespace. Its messages are dropped, since standard error
-// is the command's.
+// itself would stay for good, and keep the namespace. Its messages are dropped, since standard
+// error is the command's.
 func keepPasta(args []string) error {
-	// Unless told not to, pasta opens ways that aren't asked for: the gateway's address leads to the
-	// host's own 127.0.0.1, and a port that is opened on one side is opened on the other, too.
+	// Unless told not to, pasta opens ways that aren't asked for: the gateway's address leads to
+	// the host's own 127.0.0.1, and a port that is opened on one side is opened on the other, too.
 	pasta := exec.Command("pasta", "--foreground", "--config-net", "--quiet", "--no-map-gw",
 		"--tcp-ports=none", "--udp-ports=none", "--tcp-ns=none", "--udp-ns=none", args[0])
 	pasta.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
