@@ -88,7 +88,8 @@ var trials = []trial{
 		return unix.Setrlimit(unix.RLIMIT_CORE, &higher)
 	}},
 	{"signal a process of the host's", func(hostPID int) error {
-		return unix.Kill(hostPID, 0)
+		// kill(2) would also take the number of a thread, and one of ours may have that.
+		return unix.Tgkill(hostPID, hostPID, 0)
 	}},
 	{"setns to the host's UTS namespace", func(int) error {
 		return unix.Setns(0, unix.CLONE_NEWUTS) // it is open as standard input

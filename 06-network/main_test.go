@@ -320,14 +320,15 @@ func onPlayedHost(u user, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// setUpLoopback is what a played host does first.
+// setUpLoopback is what a played host does first. It also stops forwarding, which a new network
+// namespace begins with if the real host forwards, as one with Docker does.
 func setUpLoopback() error {
 	n, err := dialNetlink(nil)
 	if err != nil {
 		return err
 	}
 	defer n.close()
-	return n.setUp("lo")
+	return errors.Join(n.setUp("lo"), forward("all", false), forward("default", false))
 }
 
 // init adds what these tests run in the program's place.
@@ -355,6 +356,9 @@ func init() {
 		return holdOn(listener.Addr().String())
 	}
 	experiments["test:world"] = func([]string) error {
+		if err := setUpLoopback(); err != nil {
+			return err
+		}
 		before, err := networkState()
 		if err != nil {
 			return err
@@ -403,6 +407,9 @@ func init() {
 		return nil
 	}
 	experiments["test:takeover"] = func([]string) error {
+		if err := setUpLoopback(); err != nil {
+			return err
+		}
 		world, c, err := plugWorldIn()
 		if err != nil {
 			return err
@@ -629,9 +636,6 @@ func callWorld(world *partner, c cable, cmd *exec.Cmd) (string, error) {
 
 // playWorld lets a container's program call a world, and the world call it.
 func playWorld() error {
-	if err := setUpLoopback(); err != nil {
-		return err
-	}
 	world, c, err := plugWorldIn()
 	if err != nil {
 		return err
