@@ -1,6 +1,6 @@
 //go:build linux
 
-// The lesson of 05: one process and one file as two sides see them, and what a root is worth whose
+// The lesson of 05: one process and one file as both sides see them, and what root can do whose
 // user namespace isn't the host's.
 
 package main
@@ -73,9 +73,16 @@ func oneUserTwoNumbers() (err error) {
 	}
 	fmt.Println()
 	for line := range strings.Lines(string(table)) {
-		ids := strings.Fields(line) // first inside, first outside, how many
-		say("host", "/proc/%d/uid_map: %s %s %s: its uid %s is my uid %s, and so on for %s",
-			pid, ids[0], ids[1], ids[2], ids[0], ids[1], ids[2])
+		var inside, outside, count int
+		if _, err := fmt.Sscan(line, &inside, &outside, &count); err != nil {
+			return fmt.Errorf("read %q in /proc/%d/uid_map: %w", line, pid, err)
+		}
+		meaning := fmt.Sprintf("uid %d in there is uid %d here", inside, outside)
+		if count > 1 {
+			meaning = fmt.Sprintf("uids %d to %d in there are %d to %d here",
+				inside, inside+count-1, outside, outside+count-1)
+		}
+		say("host", "/proc/%d/uid_map: %d %d %d: %s", pid, inside, outside, count, meaning)
 	}
 	return nil
 }
@@ -134,13 +141,13 @@ func unmapped() error {
 		return err
 	}
 	say("host", "/usr belongs to uid %s", outside)
-	say("container", "/usr belongs to uid %s: nobody, for the host's uid %s is not in the map",
+	say("container", "/usr belongs to uid %s: nobody, since the host's uid %s is not in the map",
 		inside, outside)
 	return nil
 }
 
-// whatRootMay runs all trials inside, and in a user namespace that owns nothing. Real root runs
-// them without one, too.
+// whatRootMay runs all trials in the container, and in a user namespace that owns nothing else.
+// Real root also runs them without a user namespace.
 func whatRootMay() error {
 	host := strconv.Itoa(os.Getpid())
 	alone := self("lesson:try", host)
@@ -186,8 +193,8 @@ func whatRootMay() error {
 	return nil
 }
 
-// askTrials runs the trials, with the host's UTS namespace as standard input: the only descriptors
-// that get inside are the standard ones.
+// askTrials runs the trials, with the host's UTS namespace as standard input, since no other
+// descriptors than the standard ones get inside.
 func askTrials(cmd *exec.Cmd) ([]string, error) {
 	uts, err := os.Open("/proc/self/ns/uts")
 	if err != nil {

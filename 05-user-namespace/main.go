@@ -5,7 +5,7 @@
 //	go run ./05-user-namespace          the lesson
 //	go run ./05-user-namespace id       any command, as uid 0 of its own user namespace
 //
-// What holds: whatever root does inside, the kernel asks first whose the thing is.
+// What holds: root inside has no power over what belongs to the host's user namespace.
 // What doesn't yet: it sits on the host's network (06 mends that).
 package main
 
@@ -98,17 +98,17 @@ func host(command []string) error {
 	return cmd.Wait()
 }
 
-// abandon ends a container that can't be completed, and returns the reason. That it was killed then
-// is no news.
+// abandon kills a container that can't be completed, and returns the reason. How that process ended
+// is of no interest then.
 func abandon(cmd *exec.Cmd, reason error) error {
 	reason = errors.Join(reason, cmd.Process.Kill())
 	_ = cmd.Wait()
 	return reason
 }
 
-// container is the inner half, already in the new namespaces. It waits until it is somebody, builds
-// a root out of nothing, moves into it, forgets the host's, takes a name, and becomes the command.
-// It returns only if one of these failed, and then nothing was run.
+// container is the inner half, already in the new namespaces. It waits for its ids, builds a root
+// out of nothing, moves into it, forgets the host's, takes a name, and becomes the command. It
+// returns only if one of these failed, and then nothing was run.
 func container(command []string) error {
 	if err := awaitHost(); err != nil {
 		return err
@@ -137,7 +137,7 @@ func container(command []string) error {
 	return become(command)
 }
 
-// awaitHost waits for the outer half to have done its part. End of file says that it died before.
+// awaitHost waits until the outer half has done its part. End of file means that it died first.
 func awaitHost() error {
 	pipe := os.NewFile(3, "pipe from the host's half")
 	defer pipe.Close()

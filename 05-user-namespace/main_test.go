@@ -24,17 +24,16 @@ func firstOf(t *testing.T, u user) int {
 	if u.uid != 0 {
 		return u.uid
 	}
-	uids, err := nobodys("uid")
-	if err != nil {
+	own, ownErr := setAside("uid")
+	all, allErr := entries("uid")
+	ours, mapErr := os.ReadFile("/proc/self/uid_map")
+	if err := errors.Join(ownErr, allErr, mapErr); err != nil {
 		t.Fatal(err)
 	}
-	if uids.first < 100_000 && os.Getuid() == 0 {
-		t.Logf("root's range in /etc/subuid begins at %d", uids.first)
+	if !strings.Contains(string(ours), fmt.Sprint(1<<32-1)) { // all ids there are
+		t.Skip("root may have no 65536 ids to give away here; run it outside of a user namespace")
 	}
-	if uids.count == 0 {
-		t.Skip("root has no 65536 ids to give away here; run it outside of a user namespace")
-	}
-	return uids.first
+	return choose(own, all).first
 }
 
 // TestLesson reads the lesson's facts and compares them with each other.

@@ -1,7 +1,7 @@
 //go:build linux
 
-// What root tries: some that a container's root may do, some that it may not. Where one of them
-// succeeds, it does no harm and is undone.
+// What root tries: things that a container's root may do, and others that it may not. An attempt
+// that succeeds does no harm, and is undone.
 
 package main
 
@@ -15,14 +15,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// trial is one attempt, and what the kernel looks at before it answers.
+// trial is one attempt. It may be told the PID of a process of the host's.
 type trial struct {
 	what string
 	try  func(hostPID int) error
 }
 
-// trials are the attempts, in the order of the lesson's table. The first four concern what the
-// container's user namespace owns.
+// trials are the attempts, in the order of the lesson's table. The first four are about things that
+// the container's user namespace owns.
 var trials = []trial{
 	{"sethostname, to the same name", func(int) error {
 		name, err := os.Hostname()
@@ -32,7 +32,7 @@ var trials = []trial{
 		return unix.Sethostname([]byte(name))
 	}},
 	{"mount a tmpfs", func(int) error {
-		// Private, so that it stays where it is; where that isn't allowed, no mount is.
+		// Private first, so that nobody else sees the mount. Who may do this may mount.
 		if err := unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 			return err
 		}
@@ -53,7 +53,7 @@ var trials = []trial{
 	}},
 	{"chroot, to /", func(int) error { return unix.Chroot("/") }},
 	{"settimeofday", func(int) error {
-		// No time and no zone: the kernel looks at who is asking, and changes nothing.
+		// Neither a time nor a time zone: the kernel checks who asks, and changes nothing.
 		_, _, number := unix.Syscall(unix.SYS_SETTIMEOFDAY, 0, 0, 0)
 		return answer(number)
 	}},
@@ -66,7 +66,7 @@ var trials = []trial{
 		return err
 	}},
 	{"load a module", func(int) error {
-		// Of a file that isn't open. Who may load modules is told so: EBADF.
+		// From a file that isn't open. Whoever may load modules gets as far as EBADF.
 		_, _, number := unix.Syscall(unix.SYS_FINIT_MODULE, ^uintptr(0), 0, 0)
 		if number == unix.EBADF {
 			return nil
@@ -88,10 +88,11 @@ var trials = []trial{
 		return unix.Setrlimit(unix.RLIMIT_CORE, &higher)
 	}},
 	{"signal a process of the host's", func(hostPID int) error {
-		return unix.Kill(hostPID, 0)
+		// kill(2) would also take the number of a thread, and one of ours may have that.
+		return unix.Tgkill(hostPID, hostPID, 0)
 	}},
 	{"setns to the host's UTS namespace", func(int) error {
-		return unix.Setns(0, unix.CLONE_NEWUTS) // standard input is it
+		return unix.Setns(0, unix.CLONE_NEWUTS) // it is open as standard input
 	}},
 }
 

@@ -21,7 +21,7 @@ import (
 )
 
 // experiments are the programs that the lesson runs inside, and some outside, to compare. Each
-// prints what it measured. The keeper is not one, but is started in the same way.
+// prints what it measured. The keepers aren't experiments, but are started in the same way.
 var experiments = map[string]func([]string) error{
 	"keep:nat":      keepNAT,
 	"keep:pasta":    keepPasta,
@@ -34,12 +34,13 @@ var experiments = map[string]func([]string) error{
 // patience is how long the lesson waits for an answer that never comes.
 const patience = 2 * time.Second
 
+// filtered is the likely reason why a packet doesn't arrive on a real host.
+const filtered = " (a packet filter of this host may drop it, see `nft list ruleset`; " +
+	"without root, the lesson plays a host that has none)"
+
 // lesson shows a network namespace without a cable and with one, and NAT.
 func lesson() error {
-	if os.Args[0] == played {
-		say("host", "I am process %d; not root, so a network namespace of yours plays the host",
-			os.Getpid())
-	} else {
+	if os.Args[0] != played {
 		say("host", "I am process %d, uid %d", os.Getpid(), os.Getuid())
 	}
 	for _, part := range []func() error{alone, connected, behindNAT, whatLeaks} {
@@ -50,8 +51,8 @@ func lesson() error {
 	return nil
 }
 
-// node prepares an experiment in a network namespace of its own, which is all that it has. The user
-// namespace is there so that the maps of the container aren't needed to plug it in.
+// node prepares an experiment in a network namespace of its own. That is all that it has of a
+// container, but for a user namespace, without which an ordinary user may make no other.
 func node(args ...string) *exec.Cmd {
 	cmd := self(args...)
 	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWUSER | unix.CLONE_NEWNET
@@ -60,7 +61,8 @@ func node(args ...string) *exec.Cmd {
 	return cmd
 }
 
-// alone tries to reach the host from a network namespace without a cable. The control is the host.
+// alone tries to reach the host from a network namespace without a cable. The control tries the
+// same on the host.
 func alone() error {
 	port, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
@@ -118,7 +120,7 @@ func connected() error {
 	if err != nil {
 		return err
 	}
-	say("host", "a second container, at once: %s on link %s, beside %s on link %s",
+	say("host", "a second container, at the same time: %s on link %s, beside %s on link %s",
 		other.container, other.link, c.container, c.link)
 	return bothWays(other, second)
 }
@@ -138,7 +140,8 @@ func bothWays(c cable, inner *partner) error {
 		return err
 	}
 	if got != word {
-		return fmt.Errorf("the container called %s and heard %q, not %q", here.Addr(), got, word)
+		return fmt.Errorf("the container called %s and heard %q, not %q%s",
+			here.Addr(), got, word, filtered)
 	}
 	say("container", "I call %s on the host and hear %s", here.Addr(), got)
 	say("host", "the caller was %s", <-heard)
@@ -196,32 +199,35 @@ func behindNAT() error {
 	if err != nil {
 		return err
 	}
-	say("host", "without NAT, the world is called by %s, the container; in the real one no "+
-		"answer would find its way back", before)
 	if before != inner.container.Addr().String() {
-		return fmt.Errorf("that isn't the container's address, %s", inner.container.Addr())
+		return fmt.Errorf("without NAT, the world was called by %q, not by the container, %s%s",
+			before, inner.container.Addr(), filtered)
 	}
-	if _, err := exec.LookPath("nft"); err != nil {
+	say("host", "without NAT, the world is called by %s, the container; the real world would "+
+		"have no way to answer that address", before)
+	if _, err := findNft(); err != nil {
 		say("host", "there is no nft command here, so no NAT (it comes in the package nftables)")
 		return nil
 	}
 	keeper, _, err := start(self("keep:nat", inner.link, inner.host.Masked().String()))
 	if err != nil {
-		return err
+		say("host", "nft has failed, as it says above, so no NAT")
+		return nil
 	}
 	after, err := seen()
 	if err := errors.Join(err, keeper.end()); err != nil {
 		return err
 	}
+	if after != world.host.Addr().String() {
+		return fmt.Errorf("with NAT, the world was called by %q, not by the host, %s",
+			after, world.host.Addr())
+	}
 	say("host", "nft: table ip %s, ip saddr %s masquerade", inner.link, inner.host.Masked())
 	say("host", "with NAT, the world is called by %s, the host", after)
-	if after != world.host.Addr().String() {
-		return fmt.Errorf("that isn't the host's address, %s", world.host.Addr())
-	}
 	return nil
 }
 
-// whatLeaks compares what the container may use up with what there is.
+// whatLeaks compares what the container may use up with what the host has.
 func whatLeaks() error {
 	outside, err := ask(self("lesson:limits"))
 	if err != nil {
@@ -289,9 +295,9 @@ func reach(addresses []string) error {
 
 // obey does what it is told on standard input, and prints what comes of it, until that ends:
 //
-//	call ADDRESS         connect, and print what is said there
-//	listen HOST WORD     say the word to one caller; prints the address
-//	witness HOST         the same, without a word, and print the caller's address afterwards
+//	call ADDRESS         connects, and prints what it hears
+//	listen HOST WORD     prints the address of a new port, and says the word to one caller
+//	witness HOST         prints the address of a new port, and then that of one caller
 func obey([]string) error {
 	fmt.Println("ready")
 	for orders := bufio.NewScanner(os.Stdin); orders.Scan(); {

@@ -11,8 +11,10 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -45,7 +47,8 @@ func TestLesson(t *testing.T) {
 		contains(t, out,
 			"host       ip link add jail0a", "type veth peer name eth0 netns ",
 			" ip link set lo up\n", " ip addr add 10.", " ip route add default via 10.",
-			"container  I call 10.", "host       I call 10.", "a second container, at once: 10.",
+			"container  I call 10.", "host       I call 10.",
+			"a second container, at the same time: 10.",
 			"without NAT, the world is called by 10.", "with NAT, the world is called by 10.",
 		)
 	})
@@ -90,6 +93,7 @@ func TestWorld(t *testing.T) {
 	asEveryUser(t, func(t *testing.T, u user) {
 		out := expect(t, onPlayedHost(u, "test:world"))
 		want := "the world was called by the host\n" +
+			"a call from the world ends so: deadline\n" +
 			"without nft, the call ends so: deadline\n" +
 			"links, tables and forwarding are as before\n"
 		if out != want {
@@ -124,26 +128,72 @@ func TestNameTaken(t *testing.T) {
 	})
 }
 
-// TestForwardingDropped sets up a chain like Docker's, and looks whether the step says so.
+// TestForwardingDropped sets up chains like those of Docker and of firewalls, and looks whether the
+// step says so, whether what it advises helps, and whether the lesson goes on without that host.
 func TestForwardingDropped(t *testing.T) {
 	needsNft(t)
 	asEveryUser(t, func(t *testing.T, u user) {
-		r := finish(t, onPlayedHost(u, "test:dropping"))
-		if r.status != 0 || r.stdout != "fine\n" {
-			t.Errorf("exit status %d, standard output %q", r.status, r.stdout)
+		chain, body := "ip filter FORWARD", "type filter hook forward priority 0; policy drop;"
+		if u.uid != 0 {
+			chain, body = "inet fw forward", "type filter hook forward priority 10; counter reject;"
 		}
-		contains(t, r.stderr, "the host drops what it forwards (table ip filter, chain FORWARD)",
-			"iptables -I FORWARD -i jail")
+		r := finish(t, onPlayedHost(u, "test:dropping", chain, body))
+		if want := "none\nthe host\n"; r.status != 0 || r.stdout != want {
+			t.Errorf("exit status %d, standard output %q, want %q", r.status, r.stdout, want)
+		}
+		told := "the host drops what it forwards (chain " + chain + ")"
+		if strings.Count(r.stderr, told) != 1 {
+			t.Errorf("not once %q in:\n%s", told, r.stderr)
+		}
+		if u.uid != 0 {
+			return // only root can run the lesson on a host that isn't played
+		}
+		contains(t, expect(t, onPlayedHost(u, "test:lesson", chain, body)),
+			"lets nothing new pass (chain "+chain+"): a network namespace plays the host",
+			"with NAT, the world is called by 10.")
 	})
 	if _, err := exec.LookPath("iptables-legacy"); err != nil || os.Getuid() != 0 {
 		return // what is there has been tried
 	}
 	r := finish(t, onPlayedHost(user{"root", 0}, "test:dropping", "legacy"))
-	contains(t, r.stderr, "the host drops what it forwards (iptables-legacy, chain FORWARD)")
+	contains(t, r.stderr, "the host drops what it forwards (chain iptables-legacy FORWARD)")
+	if want := "none\nthe host\n"; r.stdout != want {
+		t.Errorf("standard output %q, want %q", r.stdout, want)
+	}
 }
 
-// TestPasta lets an ordinary user's container call out, where pasta is installed: to the address of
-// the host's gateway, for which pasta takes the host itself. The control has no pasta.
+// TestForwardingTakenOver has somebody else make the whole host forward while a container runs, as
+// Docker does: then that has to stay when the container goes.
+func TestForwardingTakenOver(t *testing.T) {
+	needsNft(t)
+	asEveryUser(t, func(t *testing.T, u user) {
+		out := expect(t, onPlayedHost(u, "test:takeover"))
+		if out != "afterwards, forwarding is false\nafterwards, forwarding is true\n" {
+			t.Errorf("got %q", out)
+		}
+	})
+}
+
+// TestManyIDs sets ids aside for an ordinary user, and looks whether they get through the played
+// host into the container, as newuidmap(1) has brought them into 05's.
+func TestManyIDs(t *testing.T) {
+	if _, err := exec.LookPath("newuidmap"); err != nil {
+		t.Skip("there is no newuidmap here; it comes in the package uidmap (or shadow)")
+	}
+	if os.Getuid() != 0 {
+		t.Skip("only root can set ids aside for somebody; run it as root")
+	}
+	cmd := self("test:ids")
+	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNS
+	out := strings.Join(strings.Fields(expect(t, cmd)), " ")
+	if want := "0 0 1 1 1 65535 0 0 1 1 1 65535 allow"; out != want {
+		t.Errorf("maps of users and groups, and setgroups: %q, want %q", out, want)
+	}
+}
+
+// TestPasta lets an ordinary user's container call a world by way of pasta, where that is
+// installed. The control has no pasta. The host's own 127.0.0.1 must stay out of reach: pasta can
+// be told to lead there by the gateway's address.
 func TestPasta(t *testing.T) {
 	needsNft(t)
 	if _, err := exec.LookPath("pasta"); err != nil {
@@ -156,8 +206,10 @@ func TestPasta(t *testing.T) {
 	cmd := onPlayedHost(user{"root", 0}, "test:pasta")
 	cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWNS
 	cmd.Env = w.env()
-	if out := expect(t, cmd); out != "with pasta ok, without none\n" {
-		t.Errorf("got %q", out)
+	want := "with pasta: the world was called by the host; 127.0.0.1 can be reached: false\n" +
+		"without: the world was called by nobody\n"
+	if out := expect(t, cmd); out != want {
+		t.Errorf("got:\n%swant:\n%s", out, want)
 	}
 	w.nothingLeft(t)
 }
@@ -214,6 +266,7 @@ func TestChooseCable(t *testing.T) {
 	}{
 		{"", 0, "10.0.0.1/30"},
 		{"0.0.0.0/0", 7, "10.0.0.29/30"},
+		{"0.0.0.0/1 128.0.0.0/1", 7, "10.0.0.29/30"},
 		{"10.0.0.0/24", 0, "10.0.1.1/30"},
 		{"10.0.0.2/32 10.0.0.4/30", 0, "10.0.0.9/30"},
 		{"10.255.255.252/30", 1<<22 - 1, "10.0.0.1/30"},
@@ -267,20 +320,21 @@ func onPlayedHost(u user, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// setUpLoopback is what a played host does first.
+// setUpLoopback is what a played host does first. It also stops forwarding, which a new network
+// namespace begins with if the real host forwards, as one with Docker does.
 func setUpLoopback() error {
 	n, err := dialNetlink(nil)
 	if err != nil {
 		return err
 	}
 	defer n.close()
-	return n.setUp("lo")
+	return errors.Join(n.setUp("lo"), forward("all", false), forward("default", false))
 }
 
 // init adds what these tests run in the program's place.
 func init() {
 	// test:as-user is the ordinary user's way to play the host.
-	experiments["test:as-user"] = func(args []string) error { return playHost(args) }
+	experiments["test:as-user"] = func(args []string) error { return playHost(args, "played") }
 	experiments["test:call"] = func(args []string) error {
 		heard, err := call(args[0])
 		if timeout, ok := err.(net.Error); ok && timeout.Timeout() {
@@ -289,7 +343,22 @@ func init() {
 		fmt.Println(heard)
 		return err
 	}
+	experiments["test:listen"] = func([]string) error {
+		own, err := ownAddress()
+		if err != nil {
+			return err
+		}
+		listener, err := net.Listen("tcp4", net.JoinHostPort(own.String(), "0"))
+		if err != nil {
+			return err
+		}
+		go answerOne(listener, "word")
+		return holdOn(listener.Addr().String())
+	}
 	experiments["test:world"] = func([]string) error {
+		if err := setUpLoopback(); err != nil {
+			return err
+		}
 		before, err := networkState()
 		if err != nil {
 			return err
@@ -299,21 +368,76 @@ func init() {
 		}
 		return asBefore(before)
 	}
-	experiments["test:dropping"] = func(args []string) error {
-		if len(args) > 0 {
-			old := exec.Command("iptables-legacy", "-P", "FORWARD", "DROP")
-			if err := errors.Join(setUpLoopback(), old.Run()); err != nil {
-				return err
-			}
-			return host([]string{"echo", "fine"})
+	// filter sets up a chain that drops or rejects what it doesn't know.
+	filter := func(args []string) error {
+		if args[0] == "legacy" {
+			return exec.Command("iptables-legacy", "-P", "FORWARD", "DROP").Run()
 		}
-		if err := errors.Join(setUpLoopback(),
-			nft("table ip filter { chain FORWARD { "+
-				"type filter hook forward priority 0; policy drop; }; }"),
-		); err != nil {
+		chain := strings.Fields(args[0])
+		return nft(fmt.Sprintf("table %s %s { chain %s { %s }; }",
+			chain[0], chain[1], chain[2], args[1]))
+	}
+	experiments["test:lesson"] = func(args []string) error {
+		if err := errors.Join(setUpLoopback(), filter(args)); err != nil {
 			return err
 		}
-		return host([]string{"echo", "fine"})
+		return run(nil)
+	}
+	experiments["test:dropping"] = func(args []string) error {
+		if err := errors.Join(setUpLoopback(), filter(args)); err != nil {
+			return err
+		}
+		world, c, err := plugWorldIn()
+		if err != nil {
+			return err
+		}
+		defer world.end()
+		for range 2 {
+			caller, err := callWorld(world, c, self("/proc/self/exe", "lesson:reach"))
+			if err != nil {
+				return err
+			}
+			fmt.Println(caller)
+			for _, b := range barriers("forward") {
+				if out, err := exec.Command("sh", "-c", b.mend).CombinedOutput(); err != nil {
+					return fmt.Errorf("%s: %w: %s", b.mend, err, out)
+				}
+			}
+		}
+		return nil
+	}
+	experiments["test:takeover"] = func([]string) error {
+		if err := setUpLoopback(); err != nil {
+			return err
+		}
+		world, c, err := plugWorldIn()
+		if err != nil {
+			return err
+		}
+		defer world.end()
+		for _, everywhere := range []bool{false, true} {
+			p, _, err := start(self("sh", "-c", "echo ready; read -r end; true"))
+			if err != nil {
+				return err
+			}
+			before, err := forwards(c.link)
+			if err != nil || !before {
+				return fmt.Errorf("%s doesn't forward: %w", c.link, err)
+			}
+			if everywhere {
+				err = forward("all", true)
+			}
+			p.stdin.Close()
+			if err := errors.Join(err, p.cmd.Wait()); err != nil {
+				return err
+			}
+			after, err := forwards(c.link)
+			if err != nil {
+				return err
+			}
+			fmt.Println("afterwards, forwarding is", after)
+		}
+		return nil
 	}
 	experiments["test:pasta"] = func([]string) error {
 		// A /dev/net/tun for everybody, as most systems have it.
@@ -338,23 +462,31 @@ func init() {
 		defer here.Close()
 		_, port, _ := net.SplitHostPort(here.Addr().String())
 		gateway := net.JoinHostPort(c.container.Addr().String(), port)
-		var answers []any
-		for _, path := range []string{os.Getenv("PATH"), "/nowhere"} {
-			inner := program(user{"user", ordinary}, "/proc/self/exe", "lesson:reach", gateway)
-			inner.Env = append(os.Environ(), "PATH="+path)
-			inner.Stderr = os.Stderr
-			answer, err := ask(inner)
-			if err != nil {
-				return err
+		inner := func(path, address string) *exec.Cmd {
+			cmd := program(user{"user", ordinary}, "/proc/self/exe", "lesson:reach", address)
+			if address == "" {
+				cmd.Args = cmd.Args[:len(cmd.Args)-1]
 			}
-			_, answer, _ = strings.Cut(answer, " = ")
-			answer, _, _ = strings.Cut(answer, " ")
-			if answer != "ok" {
-				answer = "none" // the played host doesn't even say that it knows no way
-			}
-			answers = append(answers, answer)
+			cmd.Env, cmd.Stderr = append(os.Environ(), "PATH="+path), os.Stderr
+			return cmd
 		}
-		fmt.Printf("with pasta %s, without %s\n", answers...)
+		caller, err := callWorld(world, c, inner(os.Getenv("PATH"), ""))
+		if err != nil {
+			return err
+		}
+		loopback, err := ask(inner(os.Getenv("PATH"), gateway))
+		if err != nil {
+			return err
+		}
+		fmt.Printf("with pasta: the world was called by %s; 127.0.0.1 can be reached: %v\n",
+			caller, strings.HasSuffix(loopback, " = ok"))
+		if caller, err = callWorld(world, c, inner("/nowhere", "")); err != nil {
+			return err
+		}
+		if caller == "none" {
+			caller = "nobody"
+		}
+		fmt.Printf("without: the world was called by %s\n", caller)
 		// And one that is killed: what it leaves, the test looks for.
 		killed, _, err := start(program(user{"user", ordinary}, "sh", "-c", "echo on; sleep 600"))
 		if err != nil {
@@ -362,6 +494,27 @@ func init() {
 		}
 		defer killed.end()
 		return killed.cmd.Process.Kill()
+	}
+	experiments["test:ids"] = func([]string) error {
+		dir, err := os.MkdirTemp("", "ids-")
+		if err != nil {
+			return err
+		}
+		file := filepath.Join(dir, "file")
+		if err := errors.Join(
+			os.WriteFile(file, []byte("65534:200000:65536\n"), 0o644),
+			unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
+			unix.Mount(file, "/etc/subuid", "", unix.MS_BIND, ""),
+			unix.Mount(file, "/etc/subgid", "", unix.MS_BIND, ""),
+			os.Remove(file), // the mounts hold it
+			os.Remove(dir),
+		); err != nil {
+			return err
+		}
+		cmd := program(user{"user", ordinary}, "sh", "-c",
+			"cd /proc/self; cat uid_map gid_map setgroups")
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+		return cmd.Run()
 	}
 	experiments["test:twenty"] = func([]string) error {
 		if err := setUpLoopback(); err != nil {
@@ -408,22 +561,28 @@ func init() {
 		return err
 	}
 	experiments["test:greet"] = func(args []string) error {
-		link, err := net.InterfaceByName("eth0")
+		own, err := ownAddress()
 		if err != nil {
 			return err
 		}
-		addresses, err := link.Addrs()
-		if err != nil {
-			return err
-		}
-		own, err := netip.ParsePrefix(addresses[0].String())
-		if err != nil {
-			return err
-		}
-		heard, err := call(net.JoinHostPort(own.Addr().Prev().String(), args[0]))
-		fmt.Println(own.Addr(), heard)
+		heard, err := call(net.JoinHostPort(own.Prev().String(), args[0]))
+		fmt.Println(own, heard)
 		return err
 	}
+}
+
+// ownAddress is the container's, on eth0.
+func ownAddress() (netip.Addr, error) {
+	link, err := net.InterfaceByName("eth0")
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	addresses, err := link.Addrs()
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	own, err := netip.ParsePrefix(addresses[0].String())
+	return own.Addr(), err
 }
 
 // plugWorldIn plugs a world into this played host, and makes it the default route. The world knows
@@ -450,32 +609,70 @@ func plugWorldIn() (world *partner, c cable, err error) {
 	return world, c, errors.Join(n.addDefaultRoute(c.container.Addr()), inner.deleteDefaultRoute())
 }
 
-// playWorld lets a container's program call a world.
-func playWorld() error {
-	if err := setUpLoopback(); err != nil {
-		return err
+// callWorld adds the address of a port in the world to a command that is to call it, and returns
+// the caller that the world has seen: "the host", another address, or "none".
+func callWorld(world *partner, c cable, cmd *exec.Cmd) (string, error) {
+	port, err := world.tell("witness " + c.container.Addr().String())
+	if err != nil {
+		return "", err
 	}
+	cmd.Args = append(cmd.Args, port)
+	if _, err := ask(cmd); err != nil {
+		return "", err
+	}
+	caller, err := world.listen()
+	if err != nil {
+		return "", err
+	}
+	switch who, _, err := net.SplitHostPort(caller); {
+	case err != nil:
+		return "none", nil
+	case who == c.host.Addr().String():
+		return "the host", nil
+	default:
+		return who, nil
+	}
+}
+
+// playWorld lets a container's program call a world, and the world call it.
+func playWorld() error {
 	world, c, err := plugWorldIn()
 	if err != nil {
 		return err
 	}
 	defer world.end()
-	port, err := world.tell("witness " + c.container.Addr().String())
+	who, err := callWorld(world, c, self("/proc/self/exe", "test:call"))
 	if err != nil {
 		return err
-	}
-	if _, err := ask(self("/proc/self/exe", "test:call", port)); err != nil {
-		return err
-	}
-	caller, err := world.listen()
-	if err != nil {
-		return err
-	}
-	who, _, _ := net.SplitHostPort(caller)
-	if who == c.host.Addr().String() {
-		who = "the host"
 	}
 	fmt.Println("the world was called by", who)
+
+	// Now it does know a way to the container. The answers to the host went the same way.
+	n, err := dialNetlinkOf(world.cmd.Process.Pid, nil)
+	if err != nil {
+		return err
+	}
+	defer n.close()
+	if err := n.addDefaultRoute(c.host.Addr()); err != nil {
+		return err
+	}
+	inner, port, err := start(self("/proc/self/exe", "test:listen"))
+	if err != nil {
+		return err
+	}
+	defer inner.end()
+	answer, err := world.tell("call " + port)
+	if err != nil {
+		return err
+	}
+	if strings.Contains(answer, "i/o timeout") {
+		answer = "deadline"
+	}
+	fmt.Println("a call from the world ends so:", answer)
+	if err := errors.Join(inner.end(), n.deleteDefaultRoute()); err != nil {
+		return err
+	}
+
 	if port, err = world.tell("witness " + c.container.Addr().String()); err != nil {
 		return err
 	}
@@ -538,7 +735,7 @@ func ask2(cmd *exec.Cmd) (string, error) {
 	return strings.TrimSpace(string(out)), err
 }
 
-// killTwenty starts twenty containers, and kills them from outside as soon as all have begun.
+// killTwenty starts twenty containers, and kills them from outside once all have begun.
 func killTwenty() error {
 	var running []*partner
 	for range 20 {
@@ -547,6 +744,24 @@ func killTwenty() error {
 			return err
 		}
 		running = append(running, p)
+	}
+	// Their keepers are asked to end, as all processes of a session may be, and must not yet.
+	statuses, err := filepath.Glob("/proc/[0-9]*/status")
+	if err != nil {
+		return err
+	}
+	for _, file := range statuses {
+		status, _ := os.ReadFile(file) // gone, if that process has ended since
+		command, _ := os.ReadFile(filepath.Join(filepath.Dir(file), "cmdline"))
+		isParent := func(p *partner) bool {
+			return strings.Contains(string(status), fmt.Sprintf("\nPPid:\t%d\n", p.cmd.Process.Pid))
+		}
+		if strings.Contains(string(command), "keep:nat") && slices.ContainsFunc(running, isParent) {
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+			if err := unix.Kill(pid, unix.SIGTERM); err != nil {
+				return err
+			}
+		}
 	}
 	for _, p := range running {
 		if err := p.cmd.Process.Kill(); err != nil {
@@ -593,6 +808,6 @@ func asBefore(before string) error {
 
 // deleteDefaultRoute takes the default route away.
 func (n *netlink) deleteDefaultRoute() error {
-	_, err := n.request("ip route del default", unix.RTM_DELROUTE, 0, routeHeader())
+	_, err := n.request("ip route del default", unix.RTM_DELROUTE, 0, routeHeader(0))
 	return err
 }

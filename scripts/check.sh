@@ -99,7 +99,7 @@ if [ "$(id -u)" -eq 0 ]; then
     scripts/fresh-clone.sh -u 65534 "$scratch/clone"
     install -d -o 65534 -g 65534 "$scratch/home" "$scratch/tmp"
     cd "$scratch/clone"
-    run_tests "an ordinary user" "TestHelpers|TestPasta" setpriv --reuid=65534 --regid=65534 --clear-groups env \
+    run_tests "an ordinary user" "TestHelpers|TestManyIDs|TestPasta" setpriv --reuid=65534 --regid=65534 --clear-groups env \
         HOME="$scratch/home" TMPDIR="$scratch/tmp" GOCACHE="$scratch/home/go-build" \
         GOPATH="$scratch/home/go" GOFLAGS=-mod=vendor GOPROXY=off
     cd - >/dev/null
