@@ -34,6 +34,18 @@ var experiments = map[string]func([]string) error{
 // patience is how long the lesson waits for an answer that never comes.
 const patience = 2 * time.Second
 
+// notTheRealHost says why the host can't play its part itself, or nothing if it can. Real root
+// could take the lesson to a host that filters packets, too, but would see no more than the filter.
+func notTheRealHost(args []string) string {
+	if reason := notRoot(); reason != "" || len(args) > 0 {
+		return reason
+	}
+	for _, b := range append(barriers("input"), barriers("forward")...) {
+		return "and my packet filter lets nothing new pass (chain " + b.chain + ")"
+	}
+	return ""
+}
+
 // filtered is the likely reason why a packet doesn't arrive on a real host.
 const filtered = " (a packet filter of this host may drop it, see `nft list ruleset`; " +
 	"without root, the lesson plays a host that has none)"

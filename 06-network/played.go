@@ -16,18 +16,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// notTheRealHost says why the host can't play its part itself, or nothing if it can. Real root
-// could take the lesson to a host that filters packets, too, but would see no more than the filter.
-func notTheRealHost(args []string) string {
-	if !holds(unix.CAP_NET_ADMIN) || !holds(unix.CAP_SYS_ADMIN) {
-		return "not root"
+// notRoot says so, where the caller lacks what it takes to connect a container to the host.
+func notRoot() string {
+	if holds(unix.CAP_NET_ADMIN) && holds(unix.CAP_SYS_ADMIN) {
+		return ""
 	}
-	if len(args) == 0 {
-		for _, b := range append(barriers("input"), barriers("forward")...) {
-			return "and my packet filter lets nothing new pass (chain " + b.chain + ")"
-		}
-	}
-	return ""
+	return "not root"
 }
 
 // playHost starts this program again as root of a user namespace with a network namespace, which

@@ -36,11 +36,9 @@ var experiments = map[string]func([]string) error{
 
 // lesson runs into each limit, with the kernel as the witness.
 func lesson() error {
-	who := fmt.Sprintf("I am process %d, uid %d", os.Getpid(), os.Getuid())
-	if os.Args[0] == played {
-		who = fmt.Sprintf("I am process %d; not root, so I play the host as in 06", os.Getpid())
+	if os.Args[0] != played { // which has said so itself
+		say("host", "I am process %d, uid %d", os.Getpid(), os.Getuid())
 	}
-	say("host", "%s", who)
 	trees, err := cgroupTrees()
 	if err != nil {
 		return err

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// create is how new things are asked for: there must be none by that name.
+// create asks for something new: that it exists already is an error.
 const create = unix.NLM_F_CREATE | unix.NLM_F_EXCL
 
 // vethInfoPeer is VETH_INFO_PEER of linux/veth.h.
@@ -40,7 +40,8 @@ func (n *netlink) addVeth(link, far string, pid int) error {
 	return err
 }
 
-// addAddress gives a link an IPv4 address, and says how much of it is the network's.
+// addAddress gives a link an IPv4 address. The length of the prefix says who is on the same
+// network.
 func (n *netlink) addAddress(link string, address netip.Prefix) error {
 	index, err := n.index(link)
 	if err != nil {
@@ -55,30 +56,21 @@ func (n *netlink) addAddress(link string, address netip.Prefix) error {
 	return err
 }
 
-// addDefaultRoute says where to send what is for nobody near.
+// addDefaultRoute sends to a gateway whatever no other route is for.
 func (n *netlink) addDefaultRoute(gateway netip.Addr) error {
 	_, err := n.request(fmt.Sprintf("ip route add default via %s", gateway),
-		unix.RTM_NEWROUTE, create, routeHeader(), attribute(unix.RTA_GATEWAY, gateway.AsSlice()))
+		unix.RTM_NEWROUTE, create, routeHeader(0), attribute(unix.RTA_GATEWAY, gateway.AsSlice()))
 	return err
 }
 
-// route is where packets for a network go.
-type route struct {
-	to   netip.Prefix
-	link uint32 // its index, or 0
-}
-
-// routes lists the IPv4 routes, those to this host's own addresses too.
-func (n *netlink) routes() ([]route, error) {
-	trace := n.trace
-	n.trace = nil // a question changes nothing
-	defer func() { n.trace = trace }()
-	replies, err := n.request("ip route show table all", unix.RTM_GETROUTE, unix.NLM_F_DUMP,
-		routeHeader())
+// routes lists the networks that this host has an IPv4 route to, its own addresses among them.
+func (n *netlink) routes() ([]netip.Prefix, error) {
+	replies, err := n.ask("ip route show table all", unix.RTM_GETROUTE, unix.NLM_F_DUMP,
+		routeHeader(0))
 	if err != nil {
 		return nil, err
 	}
-	var routes []route
+	var routes []netip.Prefix
 	for _, r := range replies {
 		if len(r.body) < unix.SizeofRtMsg || r.body[0] != unix.AF_INET {
 			continue
@@ -91,21 +83,36 @@ func (n *netlink) routes() ([]route, error) {
 		if !ok {
 			address = netip.IPv4Unspecified() // the default route has none
 		}
-		found := route{to: netip.PrefixFrom(address, int(r.body[1]))}
-		if index := attributes[unix.RTA_OIF]; len(index) == 4 {
-			found.link = binary.NativeEndian.Uint32(index)
-		}
-		routes = append(routes, found)
+		routes = append(routes, netip.PrefixFrom(address, int(r.body[1])))
 	}
 	return routes, nil
 }
 
+// linkTo asks for the number of the link by which packets to an address leave.
+func (n *netlink) linkTo(address netip.Addr) (uint32, error) {
+	command := fmt.Sprintf("ip route get %s", address)
+	replies, err := n.ask(command, unix.RTM_GETROUTE, 0, routeHeader(32),
+		attribute(unix.RTA_DST, address.AsSlice()))
+	if err != nil {
+		return 0, err
+	}
+	if len(replies) == 0 || len(replies[0].body) < unix.SizeofRtMsg {
+		return 0, fmt.Errorf("%s: no answer", command)
+	}
+	attributes, err := parseAttributes(replies[0].body[unix.SizeofRtMsg:])
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", command, err)
+	}
+	index := attributes[unix.RTA_OIF]
+	if len(index) != 4 {
+		return 0, fmt.Errorf("%s: no link", command)
+	}
+	return binary.NativeEndian.Uint32(index), nil
+}
+
 // index asks for a link's number.
 func (n *netlink) index(link string) (uint32, error) {
-	trace := n.trace
-	n.trace = nil
-	defer func() { n.trace = trace }()
-	replies, err := n.request("ip link show "+link, unix.RTM_GETLINK, 0,
+	replies, err := n.ask("ip link show "+link, unix.RTM_GETLINK, 0,
 		linkHeader(0, 0), attribute(unix.IFLA_IFNAME, text(link)))
 	if err != nil {
 		return 0, err
@@ -118,7 +125,7 @@ func (n *netlink) index(link string) (uint32, error) {
 
 // name asks for the name of a link.
 func (n *netlink) name(index uint32) (string, error) {
-	replies, err := n.request(fmt.Sprint("ip link show, number ", index), unix.RTM_GETLINK, 0,
+	replies, err := n.ask(fmt.Sprint("ip link show, number ", index), unix.RTM_GETLINK, 0,
 		linkHeader(index, 0))
 	if err != nil {
 		return "", err
@@ -139,10 +146,11 @@ func linkHeader(index, flags uint32) []byte {
 	return header
 }
 
-// routeHeader is a struct rtmsg, for a route of the kind that people add.
-func routeHeader() []byte {
+// routeHeader is a struct rtmsg, for a route of the kind that people add, to a network of which so
+// many bits are given.
+func routeHeader(bits byte) []byte {
 	return []byte{
-		unix.AF_INET, 0, 0, 0, unix.RT_TABLE_MAIN,
+		unix.AF_INET, bits, 0, 0, unix.RT_TABLE_MAIN,
 		unix.RTPROT_BOOT, unix.RT_SCOPE_UNIVERSE, unix.RTN_UNICAST, 0, 0, 0, 0,
 	}
 }
@@ -150,5 +158,5 @@ func routeHeader() []byte {
 // text is a string as netlink wants it, with a zero at its end.
 func text(s string) []byte { return append([]byte(s), 0) }
 
-// native32 is a number in the machine's own order of bytes.
+// native32 is a number in the machine's own byte order.
 func native32(n uint32) []byte { return binary.NativeEndian.AppendUint32(nil, n) }

@@ -29,7 +29,7 @@ const step = "07-cgroups"
 // inside is the name under which this program starts itself again, on the container's side.
 const inside = "container"
 
-// played is its name where a network namespace plays the host's part.
+// played is the name under which it runs where a network namespace plays the host's part.
 const played = "host"
 
 // namespaces is what the container doesn't share with the host, from its first moment on. The
@@ -58,8 +58,10 @@ func run(args []string) error {
 		if err := beHost(); err != nil {
 			return err
 		}
-	case !holds(unix.CAP_NET_ADMIN):
-		return playHost(args)
+	default:
+		if reason := notRoot(); reason != "" {
+			return playHost(args, reason)
+		}
 	}
 	if len(args) == 0 {
 		return lesson()
@@ -115,17 +117,17 @@ func host(group cgroup, command []string, stdout io.Writer) error {
 	return errors.Join(cmd.Wait(), disconnect())
 }
 
-// abandon ends a container that can't be completed, and returns the reason. That it was killed then
-// is no news.
+// abandon kills a container that can't be completed, and returns the reason. How that process ended
+// is of no interest then.
 func abandon(cmd *exec.Cmd, reason error) error {
 	reason = errors.Join(reason, cmd.Process.Kill())
 	_ = cmd.Wait()
 	return reason
 }
 
-// container is the inner half, already in the new namespaces. It waits until it is somebody, builds
-// a root out of nothing, moves into it, forgets the host's, takes a name, and becomes the command.
-// It returns only if one of these failed, and then nothing was run.
+// container is the inner half, already in the new namespaces. It waits for its ids and its network,
+// builds a root out of nothing, moves into it, forgets the host's, takes a name, and becomes the
+// command. It returns only if one of these failed, and then nothing was run.
 func container(command []string) error {
 	resolvConf, err := awaitHost()
 	if err != nil {
@@ -163,8 +165,8 @@ func container(command []string) error {
 	return become(command)
 }
 
-// awaitHost waits for the outer half to have done its part, which it says by the text of a file. If
-// that has no end, it died before.
+// awaitHost waits until the outer half has done its part, and sends the text of /etc/resolv.conf
+// with a zero byte after it. If that byte is missing, it died first.
 func awaitHost() (resolvConf string, err error) {
 	pipe := os.NewFile(3, "pipe from the host's half")
 	defer pipe.Close()

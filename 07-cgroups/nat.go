@@ -8,7 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
+	"os/signal"
 	"regexp"
 	"strings"
 	"syscall"
@@ -16,20 +16,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// memory is the nft table that remembers which links didn't forward before we came: in a set, which
-// no rule uses. The last one to go puts them back.
+// memory is the nft table that remembers, in a set, which links didn't forward before we came. The
+// last container to go restores them.
 const memory = "jail_forwarding"
 
-// connect plugs the container in whose first process is pid, and opens its way to the world, as far
-// as this host has what that takes. It returns the container's /etc/resolv.conf, and what undoes
-// all that doesn't go by itself.
+// connect plugs in the container whose first process is pid, and opens its way to the world, if
+// this host has what that takes. It returns the container's /etc/resolv.conf, and what undoes all
+// that doesn't go by itself.
 func connect(pid int) (resolvConf string, undo func() error, err error) {
 	undo = func() error { return nil }
 	c, err := plugIn(pid, nil)
 	if err != nil {
 		return "", undo, err
 	}
-	if _, err := exec.LookPath("nft"); err != nil {
+	if _, err := findNft(); err != nil {
 		const lacks = "there is no nft command on the host, so there is no way to the world"
 		if _, err := unix.IoctlGetTermios(2, unix.TCGETS); err == nil { // a reader, not a script
 			fmt.Fprintf(os.Stderr, "%s: %s (it comes in the package nftables)\n", step, lacks)
@@ -37,59 +37,35 @@ func connect(pid int) (resolvConf string, undo func() error, err error) {
 		return "# " + lacks + "\n", undo, nil
 	}
 	keeper := self("keep:nat", c.link, c.host.Masked().String())
-	// It outlives us by just the moment that it needs to undo everything, even if we are killed.
+	// It outlives us, even if we are killed, but only until it has undone everything.
 	keeper.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	p, line, err := start(keeper)
-	if err != nil {
-		return "", undo, err
+	if err != nil { // which the keeper has told by itself
+		const lacks = "nft has failed, so there is no way to the world"
+		fmt.Fprintf(os.Stderr, "%s: %s\n", step, lacks)
+		return "# " + lacks + "\n", undo, nil
 	}
-	for _, chain := range dropping() {
-		fmt.Fprintf(os.Stderr, "%s: the host drops what it forwards (%s). To let this container "+
-			"through: iptables -I FORWARD -i %s -j ACCEPT; iptables -I FORWARD -o %s -j ACCEPT\n",
-			step, chain, c.link, c.link)
+	for _, b := range barriers("forward") {
+		fmt.Fprintf(os.Stderr, "%s: the host drops what it forwards (chain %s), so there is no "+
+			"way to the world. To let containers through: %s\n", step, b.chain, b.mend)
 	}
 	return strings.ReplaceAll(line, "|", "\n"), p.end, nil
 }
 
-// dropping lists the chains that drop what the host forwards, unless a rule says otherwise: Docker
-// sets up one. An accept in a table of ours wouldn't help, as each table has its say.
-func dropping() (chains []string) {
-	all, _ := list("chains") // none, if it can't be asked
-	table, chain := "", ""
-	for line := range strings.Lines(all) {
-		line = strings.TrimSuffix(strings.TrimSpace(line), " {")
-		switch {
-		case strings.HasPrefix(line, "table "):
-			table = line
-		case strings.HasPrefix(line, "chain "):
-			chain = line
-		case strings.Contains(line, "hook forward") && strings.Contains(line, "policy drop"):
-			chains = append(chains, table+", "+chain)
-		}
-	}
-	// The tables of old are not in that list. Asking for them makes them, so only if there are any.
-	names, _ := os.ReadFile("/proc/net/ip_tables_names") // for root to read
-	if strings.Contains(string(names), "filter\n") {
-		rules, _ := exec.Command("iptables-legacy", "-S", "FORWARD").Output()
-		if strings.HasPrefix(string(rules), "-P FORWARD DROP") {
-			chains = append(chains, "iptables-legacy, chain FORWARD")
-		}
-	}
-	return chains
-}
-
-// keepNAT is the keeper: NAT for a link and its network until standard input ends.
+// keepNAT is the keeper: NAT for a link and its network until standard input ends. No signal that
+// can be ignored ends it earlier, or all this would stay.
 func keepNAT(args []string) (err error) {
+	signal.Ignore(unix.SIGHUP, unix.SIGINT, unix.SIGTERM)
 	link, network := args[0], args[1]
-	if err := addNAT(link, network); err != nil {
-		return errors.Join(err, removeNAT(link)) // what there is of it
-	}
 	defer func() { err = errors.Join(err, removeNAT(link)) }()
+	if err := addNAT(link, network); err != nil {
+		return err
+	}
 	return holdOn(strings.ReplaceAll(resolvConf(), "\n", "|"))
 }
 
 // addNAT lets the packets of a network out, with this host's address as their sender
-// ("masquerade"), and in again what answers them. It changes nobody's policy and no other table.
+// ("masquerade"), and lets the answers in. It changes nobody's policy and no other table.
 func addNAT(link, network string) error {
 	return locked(func() error {
 		if err := nft(fmt.Sprintf(`table ip %[1]s {
@@ -100,7 +76,9 @@ func addNAT(link, network string) error {
 		}`, link, network)); err != nil {
 			return err
 		}
-		if err := forward(link, true); err != nil { // goes with the link
+		// The kernel looks at the link by which a packet comes in: ours for what goes out, and the
+		// uplink for the answers. The first one goes with the container.
+		if err := forward(link, true); err != nil {
 			return err
 		}
 		uplink, err := uplink()
@@ -111,17 +89,31 @@ func addNAT(link, network string) error {
 		if err != nil || already {
 			return err
 		}
-		remember := fmt.Sprintf("table ip %s { set links { type ifname; elements = { %q }; }; }",
-			memory, uplink)
-		return errors.Join(nft(remember), forward(uplink, true))
+		links := fmt.Sprintf("%q", uplink)
+		if everywhere, err := forwards("all"); err != nil {
+			return err
+		} else if !everywhere {
+			links += `, "all"`
+		}
+		// The answers only. Else whoever is out there could send packets through this host, which
+		// was no router until now.
+		return errors.Join(nft(fmt.Sprintf(`table ip %s {
+			set links { type ifname; elements = { %s }; }
+			chain forward {
+				type filter hook forward priority filter
+				ct state established,related accept
+				iifname @links drop
+			}
+		}`, memory, links)), forward(uplink, true))
 	})
 }
 
-// removeNAT takes it away again. If no other container has any, the links that have begun to
-// forward for us stop.
+// removeNAT takes it away again. When no other container has any, the links that have begun to
+// forward for us stop, unless somebody has made the whole host forward since, as Docker does.
 func removeNAT(link string) error {
 	return locked(func() error {
-		if err := nft("delete table ip " + link); err != nil {
+		// Added first, so that there is something to delete in any case.
+		if err := nft("add table ip " + link + "; delete table ip " + link); err != nil {
 			return err
 		}
 		tables, err := list("tables", "ip")
@@ -145,8 +137,16 @@ func removeNAT(link string) error {
 		if err != nil {
 			return err
 		}
+		everywhere, err := forwards("all")
+		if err != nil {
+			return err
+		}
 		for _, quoted := range regexp.MustCompile(`"[^"]+"`).FindAllString(set, -1) {
-			err := forward(strings.Trim(quoted, `"`), false)
+			link := strings.Trim(quoted, `"`)
+			if link == "all" || everywhere && strings.Contains(set, `"all"`) {
+				continue
+			}
+			err := forward(link, false)
 			if err != nil && !errors.Is(err, os.ErrNotExist) { // that link has gone, too
 				return err
 			}
@@ -155,55 +155,30 @@ func removeNAT(link string) error {
 	})
 }
 
-// locked runs something alone, as far as others of us in this network namespace are concerned: the
-// lock is on the namespace itself (flock(2)).
+// forwards tells whether packets that come in by a link may go on to others.
+func forwards(link string) (bool, error) {
+	text, err := os.ReadFile("/proc/sys/net/ipv4/conf/" + link + "/forwarding")
+	return string(text) == "1\n", err
+}
+
+// forward lets them, or not. It is for one link: /proc/sys/net/ipv4/ip_forward would be for all
+// that the host has (Linux, Documentation/networking/ip-sysctl.rst).
+func forward(link string, on bool) error {
+	return writeFile("/proc/sys/net/ipv4/conf/"+link+"/forwarding",
+		map[bool]string{false: "0", true: "1"}[on])
+}
+
+// locked runs something while no other container's keeper in this network namespace does. The lock
+// is on a file that each network namespace has, and that nobody but its root can open; any other
+// user could keep us waiting (flock(2)). It goes with the process that holds it.
 func locked(do func() error) error {
-	namespace, err := os.Open("/proc/self/ns/net")
+	file, err := os.OpenFile("/proc/sys/net/ipv4/route/flush", os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
-	defer namespace.Close()
-	if err := unix.Flock(int(namespace.Fd()), unix.LOCK_EX); err != nil {
-		return &os.PathError{Op: "flock", Path: namespace.Name(), Err: err}
+	defer file.Close()
+	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX); err != nil {
+		return &os.PathError{Op: "flock", Path: file.Name(), Err: err}
 	}
 	return do()
-}
-
-// nft gives commands to nft(8).
-func nft(commands string) error {
-	cmd := exec.Command("nft", "-f", "-")
-	cmd.Stdin = strings.NewReader(commands)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		// With %v: how nft ended is no exit status of ours.
-		return fmt.Errorf("nft, %s: %v: %s", strings.Join(strings.Fields(commands), " "), err, out)
-	}
-	return nil
-}
-
-// list asks nft(8) what there is.
-func list(what ...string) (string, error) {
-	out, err := exec.Command("nft", append([]string{"list"}, what...)...).Output()
-	if err != nil {
-		return "", fmt.Errorf("nft list %s: %v", strings.Join(what, " "), err)
-	}
-	return string(out), nil
-}
-
-// uplink returns the link by which this host reaches the world, or "".
-func uplink() (string, error) {
-	n, err := dialNetlink(nil)
-	if err != nil {
-		return "", err
-	}
-	defer n.close()
-	routes, err := n.routes()
-	if err != nil {
-		return "", err
-	}
-	for _, r := range routes {
-		if r.to.Bits() == 0 && r.link != 0 {
-			return n.name(r.link)
-		}
-	}
-	return "", nil
 }

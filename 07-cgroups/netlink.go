@@ -15,8 +15,8 @@ import (
 )
 
 // netlink is a socket to the kernel's network code, for the network namespace in which it was
-// opened. Each request goes by the ip command that does the same: an error says it, and trace, if
-// there is one, gets to know it beforehand.
+// opened. Each request is known by the ip command that does the same: errors quote it, and trace,
+// if there is one, is called with it.
 type netlink struct {
 	fd       int
 	sequence uint32
@@ -30,8 +30,8 @@ func dialNetlink(trace func(string)) (*netlink, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("socket(AF_NETLINK)", err)
 	}
-	// Without it the kernel would say "invalid argument" where it could say which. It is from Linux
-	// 4.12; before, we do without.
+	// With it the kernel says not only "invalid argument", but also which. Kernels before 4.12
+	// don't have it, and we do without.
 	_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_EXT_ACK, 1)
 	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		unix.Close(fd)
@@ -40,9 +40,9 @@ func dialNetlink(trace func(string)) (*netlink, error) {
 	return &netlink{fd: fd, trace: trace}, nil
 }
 
-// dialNetlinkOf opens a socket to the network namespace of another process. A socket belongs to the
-// namespace of the thread that opens it, for good; so this thread goes there for a moment. Main has
-// locked it, and it is the only one that goes.
+// dialNetlinkOf opens a socket to the network namespace of another process. A socket stays in the
+// namespace of the thread that opened it; so this thread goes there for a moment. It must be main's
+// own, which is locked to main: no other goroutine may find itself in the wrong network.
 func dialNetlinkOf(pid int, trace func(string)) (n *netlink, err error) {
 	home, err := os.Open("/proc/thread-self/ns/net")
 	if err != nil {
@@ -59,8 +59,8 @@ func dialNetlinkOf(pid int, trace func(string)) (n *netlink, err error) {
 	}
 	defer func() {
 		if back := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); back != nil {
-			// Nothing may go on from here in the wrong network.
-			err = errors.Join(err, fmt.Errorf("setns back: %w", back))
+			// Every caller gives up on an error, so nothing goes on in the wrong network.
+			err = errors.Join(err, fmt.Errorf("setns back to %s: %w", home.Name(), back))
 		}
 	}()
 	n, err = dialNetlink(trace)
@@ -72,6 +72,14 @@ func dialNetlinkOf(pid int, trace func(string)) (n *netlink, err error) {
 
 // close closes the socket.
 func (n *netlink) close() { unix.Close(n.fd) }
+
+// ask sends a question, which changes nothing and so isn't traced.
+func (n *netlink) ask(command string, kind, flags uint16, body ...[]byte) ([]reply, error) {
+	silent := *n
+	silent.trace = nil
+	defer func() { n.sequence = silent.sequence }()
+	return silent.request(command, kind, flags, body...)
+}
 
 // request sends one message, and returns what the kernel answers before it acknowledges it. Command
 // is the ip command that asks for the same.
@@ -96,12 +104,15 @@ func (n *netlink) request(command string, kind, flags uint16, body ...[]byte) ([
 	var answers []reply
 	buffer := make([]byte, 64<<10) // the kernel never sends more at once
 	for {
-		size, _, err := unix.Recvfrom(n.fd, buffer, 0)
+		size, from, err := unix.Recvfrom(n.fd, buffer, 0)
 		if err == unix.EINTR {
 			continue
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", command, os.NewSyscallError("recvfrom", err))
+		}
+		if sender, ok := from.(*unix.SockaddrNetlink); !ok || sender.Pid != 0 {
+			continue // some program's; the kernel is number 0 (netlink(7))
 		}
 		replies, err := parseReplies(buffer[:size])
 		if err != nil {
@@ -110,12 +121,10 @@ func (n *netlink) request(command string, kind, flags uint16, body ...[]byte) ([
 		for _, r := range replies {
 			switch {
 			case r.sequence != n.sequence: // to a request that has been given up
-			case r.kind == unix.NLMSG_ERROR:
+			case r.kind == unix.NLMSG_ERROR, r.kind == unix.NLMSG_DONE: // of one, or of a list
 				if err := r.err(); err != nil {
 					return nil, fmt.Errorf("%s: %w", command, err)
 				}
-				return answers, nil
-			case r.kind == unix.NLMSG_DONE:
 				return answers, nil
 			default:
 				answers = append(answers, r)
@@ -153,7 +162,7 @@ func parseReplies(data []byte) ([]reply, error) {
 	return replies, nil
 }
 
-// err is what an NLMSG_ERROR says: nothing, or an errno, and perhaps a reason.
+// err is what an NLMSG_ERROR or NLMSG_DONE says: nothing, or an errno, and perhaps a reason.
 func (r reply) err() error {
 	if len(r.body) < 4 {
 		return errors.New("netlink reply: an error without a number")
@@ -163,7 +172,8 @@ func (r reply) err() error {
 		return nil
 	}
 	err := error(unix.Errno(-number))
-	if r.flags&unix.NLM_F_ACK_TLVS == 0 || len(r.body) < 4+unix.SizeofNlMsghdr {
+	if r.flags&unix.NLM_F_ACK_TLVS == 0 || r.kind != unix.NLMSG_ERROR ||
+		len(r.body) < 4+unix.SizeofNlMsghdr {
 		return err
 	}
 	// The request follows, or only its header, and then attributes.

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -21,15 +20,16 @@ type cable struct {
 	host, container netip.Prefix // the addresses, with the size of their network
 }
 
-// private are the networks that anybody may use for himself (RFC 1918).
+// private are the networks that anybody may use without asking (RFC 1918).
 var private = []netip.Prefix{
 	netip.MustParsePrefix("10.0.0.0/8"),
 	netip.MustParsePrefix("172.16.0.0/12"),
 	netip.MustParsePrefix("192.168.0.0/16"),
 }
 
-// plugIn connects the container whose first process is pid. All of it goes when the container does:
-// one end is in its network namespace, and the other doesn't stay alone.
+// plugIn connects the container whose first process is pid. Nothing of it has to be undone: when
+// the container's network namespace goes, the kernel removes the end in there, and with it the
+// other.
 func plugIn(pid int, trace func(string)) (c cable, err error) {
 	outside, err := dialNetlink(trace)
 	if err != nil {
@@ -41,20 +41,16 @@ func plugIn(pid int, trace func(string)) (c cable, err error) {
 		return c, err
 	}
 	defer inside.close()
-	routes, err := outside.routes()
+	used, err := outside.routes()
 	if err != nil {
 		return c, err
-	}
-	var used []netip.Prefix
-	for _, r := range routes {
-		used = append(used, r.to)
 	}
 	for range 100 { // more than ever start at the same moment
 		if c, err = chooseCable(used, uint32(pid)); err != nil {
 			return c, err
 		}
-		// Somebody else may be choosing the same at the same time. The name is made of the
-		// addresses, and of one name there is one link: the kernel says who was first.
+		// Another container may be choosing the same addresses at this moment. The link's name is
+		// made of them, and the kernel allows each name only once: so it says who was first.
 		err = outside.addVeth(c.link, "eth0", pid)
 		if !errors.Is(err, unix.EEXIST) {
 			break
@@ -84,7 +80,7 @@ func plugIn(pid int, trace func(string)) (c cable, err error) {
 // ends are left.
 func chooseCable(used []netip.Prefix, start uint32) (cable, error) {
 	used = slices.DeleteFunc(slices.Clone(used), func(p netip.Prefix) bool {
-		return p.Bits() == 0 // the default route is for whatever no other is for
+		return p.Bits() <= 1 // the default route, or the halves of it that some VPNs add
 	})
 	for _, pool := range private {
 		first := number(pool.Addr())
@@ -106,7 +102,7 @@ func chooseCable(used []netip.Prefix, start uint32) (cable, error) {
 		private)
 }
 
-// number is an IPv4 address as one.
+// number is an IPv4 address as a number.
 func number(a netip.Addr) uint32 { return binary.BigEndian.Uint32(a.AsSlice()) }
 
 // address is the reverse.
@@ -114,15 +110,21 @@ func address(n uint32) netip.Addr {
 	return netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, n)))
 }
 
-// forwards tells whether packets that come in by a link may go on to others.
-func forwards(link string) (bool, error) {
-	text, err := os.ReadFile("/proc/sys/net/ipv4/conf/" + link + "/forwarding")
-	return string(text) == "1\n", err
-}
-
-// forward lets them, or not. It is for one link: /proc/sys/net/ipv4/ip_forward would be for all
-// that the host has (Linux, Documentation/networking/ip-sysctl.rst).
-func forward(link string, on bool) error {
-	return writeFile("/proc/sys/net/ipv4/conf/"+link+"/forwarding",
-		map[bool]string{false: "0", true: "1"}[on])
+// uplink returns the link by which this host reaches the world, or "". It asks for the way to an
+// address that belongs to nobody (RFC 5737), as ip(8) does in "ip route get": the kernel knows
+// about metrics, rules and VPNs.
+func uplink() (string, error) {
+	n, err := dialNetlink(nil)
+	if err != nil {
+		return "", err
+	}
+	defer n.close()
+	link, err := n.linkTo(netip.MustParseAddr("203.0.113.1"))
+	if errors.Is(err, unix.ENETUNREACH) || errors.Is(err, unix.EHOSTUNREACH) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return n.name(link)
 }

@@ -16,11 +16,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// playHost lets an ordinary user follow. It starts this program again as root of a user namespace
-// with a network namespace, which plays the host's part. Only root could plug that into the world;
-// but where pasta(1) is installed, it carries a command's packets there and back, as connections of
-// this user's.
-func playHost(args []string) error {
+// notRoot says so, where the caller lacks what it takes to connect a container to the host.
+func notRoot() string {
+	if holds(unix.CAP_NET_ADMIN) && holds(unix.CAP_SYS_ADMIN) {
+		return ""
+	}
+	return "not root"
+}
+
+// playHost starts this program again as root of a user namespace with a network namespace, which
+// plays the host's part. Only the host's root could plug that into the world; but where pasta(1) is
+// installed, it carries a command's packets there and back, as connections of this user's.
+func playHost(args []string, reason string) error {
+	if len(args) == 0 {
+		say("host", "I am process %d, %s: a network namespace plays the host", os.Getpid(), reason)
+	}
 	wait, ready, err := os.Pipe()
 	if err != nil {
 		return err
@@ -31,21 +41,26 @@ func playHost(args []string) error {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.ExtraFiles = []*os.File{wait}
 	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNET,
-		UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
-		Pdeathsig:   unix.SIGKILL,
+		Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNET,
+		Pdeathsig:  unix.SIGKILL,
+	}
+	mapLater, err := mapIDs(cmd.SysProcAttr)
+	if err != nil {
+		return err
 	}
 	err = cmd.Start()
 	wait.Close()
 	if err != nil {
 		return fmt.Errorf("play the host: %w", err)
 	}
+	if err := mapLater(cmd.Process.Pid); err != nil {
+		return abandon(cmd, err)
+	}
 	way := ""
 	if _, missing := exec.LookPath("pasta"); missing == nil && len(args) > 0 && tunnels() {
 		way = "pasta"
 		keeper := self("keep:pasta", strconv.Itoa(cmd.Process.Pid))
-		keeper.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // it outlives us, if only just
+		keeper.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // away from the terminal's signals
 		p, _, err := start(keeper)
 		if err != nil {
 			return abandon(cmd, err)
@@ -58,11 +73,14 @@ func playHost(args []string) error {
 	return cmd.Wait()
 }
 
-// keepPasta runs pasta for the network namespace of a process until standard input ends. By itself
-// it would stay for good, and the namespace with it. What it says is about what it can do without,
-// and standard error is the command's.
+// keepPasta runs pasta for the network namespace of a process until standard input ends. Pasta by
+// itself would stay for good, and keep the namespace. Its messages are dropped, since standard
+// error is the command's.
 func keepPasta(args []string) error {
-	pasta := exec.Command("pasta", "--foreground", "--config-net", "--quiet", args[0])
+	// Unless told not to, pasta opens ways that aren't asked for: the gateway's address leads to
+	// the host's own 127.0.0.1, and a port that is opened on one side is opened on the other, too.
+	pasta := exec.Command("pasta", "--foreground", "--config-net", "--quiet", "--no-map-gw",
+		"--tcp-ports=none", "--udp-ports=none", "--tcp-ns=none", "--udp-ns=none", args[0])
 	pasta.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	if err := pasta.Start(); err != nil {
 		return err
@@ -75,8 +93,8 @@ func keepPasta(args []string) error {
 	return err
 }
 
-// beHost is what a played host does first: set up its loopback, and wait for its way to the world,
-// if one is being made. If that doesn't come, there is none, as without.
+// beHost is what a played host does first. It waits to be let go, sets up its loopback, and then
+// waits for the way to the world, if pasta is making one. If that fails, there is none.
 func beHost() error {
 	way, err := awaitHost()
 	if err != nil {

@@ -1,6 +1,6 @@
 //go:build linux
 
-// Whom the container asks for names.
+// The container's name servers.
 
 package main
 
@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// resolvConf is the container's: the name servers that the host asks. One on the host's loopback,
-// such as systemd-resolved's 127.0.0.53, can't be reached from inside; then it is those that this
-// one asks.
+// resolvConf returns the container's /etc/resolv.conf: the host's name servers. One on the host's
+// loopback, such as systemd-resolved's 127.0.0.53, can't be reached from inside; instead there are
+// those that systemd-resolved itself asks.
 func resolvConf() string {
 	for _, file := range []string{"/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"} {
 		text, _ := os.ReadFile(file) // none, if it isn't there
