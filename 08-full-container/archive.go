@@ -81,7 +81,7 @@ func (a *archive) index(file *io.SectionReader) error {
 		header, err := reader.Next()
 		here, _ := file.Seek(0, io.SeekCurrent) // can't fail
 		switch {
-		case err == io.EOF && here == end:
+		case err == io.EOF && here <= end:
 			// To the tar package, this is an end like any other. But a tar ends with blocks of
 			// zeros (tar(5)), and a copy that broke off between two members with none.
 			return io.ErrUnexpectedEOF

@@ -151,7 +151,7 @@ func cleanName(name string) (string, error) {
 	case path.IsAbs(name):
 		return "", errors.New("an absolute path")
 	case slices.Contains(strings.Split(name, "/"), ".."):
-		return "", errors.New("a path with ..")
+		return "", errors.New("a path that leads up (..)")
 	case len(name) > maxName, strings.Count(path.Clean(name), "/") > maxDepth:
 		return "", unix.ENAMETOOLONG
 	}

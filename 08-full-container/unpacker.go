@@ -58,7 +58,7 @@ func unpackImage(archive *os.File, cache string) (*image, error) {
 		return nil, err
 	}
 	if info.IsDir() {
-		return nil, fmt.Errorf("%[1]s is a directory: pack it, tar c -C %[1]s .", archive.Name())
+		return nil, fmt.Errorf("%[1]s is a directory: pack it (tar c -C %[1]s .)", archive.Name())
 	}
 	if !info.Mode().IsRegular() {
 		// A pipe is read once, and the members of an archive in any order.
