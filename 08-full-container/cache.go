@@ -173,7 +173,7 @@ type metered struct {
 func (m *metered) Read(p []byte) (int, error) {
 	n, err := m.Reader.Read(p)
 	if over := take(&m.left.read, int64(n), "bytes to read"); over != nil {
-		return n, over
+		return 0, over // a reader of n bytes that wanted no more would take no notice
 	}
 	return n, err
 }

@@ -65,32 +65,49 @@ func (t *tree) link(target, name string) error {
 	return t.root.Link(file, name)
 }
 
-// whiteOut marks a name as gone: a character device 0/0, which stands for no device, so that also
-// user namespaces may make one, since Linux 5.8 (mknod(2)). What this layer has itself at that
-// name stays, for a whiteout is about the layers below.
-func (t *tree) whiteOut(parent, base string) error {
-	if base == "" || base == "." || base == ".." {
-		return fmt.Errorf("a whiteout of %q", base)
+// mark marks what the layers below have and this one hasn't. It is done last, for it depends on what
+// there is here: a whiteout is about the layers below, and leaves alone what this layer has at that
+// name, but if that is a directory, it is a new one, and doesn't show theirs.
+func (t *tree) mark() error {
+	for name := range t.gone {
+		if _, isDir := t.dirs[name]; isDir {
+			t.opaque[name] = true
+		}
 	}
-	name := path.Join(parent, base)
-	if _, isDir := t.dirs[name]; isDir {
-		return t.makeOpaque(name)
+	for name := range t.opaque {
+		if _, isDir := t.dirs[name]; !isDir {
+			continue // something took its place
+		}
+		// As overlayfs has it where it is mounted with userxattr. ("trusted.overlay.opaque" needs
+		// rights that no container has.)
+		if err := t.setXattr(name, opaqueXattr, "y"); err != nil {
+			return err
+		}
 	}
-	err := t.mknod(name, unix.S_IFCHR)
-	if errors.Is(err, fs.ErrExist) {
-		return nil
+	for name := range t.gone {
+		if _, isDir := t.dirs[path.Dir(name)]; !isDir || t.isHidden(name) {
+			continue // in an opaque directory, a whiteout would even be seen
+		}
+		// A character device 0/0: that is none, so user namespaces may make it as well (mknod(2)).
+		err := t.mknod(name, unix.S_IFCHR)
+		if errors.Is(err, unix.EPERM) {
+			err = fmt.Errorf("%w (Linux lets user namespaces make whiteouts since 5.8)", err)
+		}
+		if err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
 	}
-	if errors.Is(err, unix.EPERM) {
-		return fmt.Errorf("%w (before Linux 5.8, a user namespace can't make the whiteouts that "+
-			"overlayfs needs)", err)
-	}
-	return err
+	return nil
 }
 
-// makeOpaque lets a directory hide those of the layers below, as overlayfs has it where it is
-// mounted with userxattr. ("trusted.overlay.opaque" needs rights that no container has.)
-func (t *tree) makeOpaque(name string) error {
-	return t.setXattr(name, opaqueXattr, "y")
+// isHidden reports whether a directory above is opaque, so that nothing below it shows through.
+func (t *tree) isHidden(name string) bool {
+	for name != "." {
+		if name = path.Dir(name); t.opaque[name] {
+			return true
+		}
+	}
+	return false
 }
 
 // Overlayfs's own xattrs begin like this. A layer has no say there.

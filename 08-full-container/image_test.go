@@ -584,6 +584,7 @@ func init() {
 				return err
 			}
 		}
+		unix.Umask(0o077) // the strictest that users have, and nothing may come of it
 		i, err := unpackImage(file, args[1])
 		if err != nil {
 			return err

@@ -48,6 +48,9 @@ type tree struct {
 	root *os.Root
 	// dirs are the layer's directories so far, and when they were last modified.
 	dirs map[string]time.Time
+	// gone are the names that this layer takes away from those below, and opaque the directories
+	// of which it hides all that lies below.
+	gone, opaque map[string]bool
 	// owners says whether there are ids to keep them. Where the map has only one, all is root's.
 	owners bool
 	left   *budget
@@ -62,7 +65,10 @@ const (
 
 // unpackLayer unpacks a tar into a directory.
 func unpackLayer(from io.Reader, into *os.Root, owners bool, left *budget) error {
-	t := &tree{into, map[string]time.Time{".": {}}, owners, left}
+	t := &tree{
+		root: into, owners: owners, left: left,
+		dirs: map[string]time.Time{".": {}}, gone: map[string]bool{}, opaque: map[string]bool{},
+	}
 	reader := tar.NewReader(from)
 	for {
 		header, err := reader.Next()
@@ -75,6 +81,9 @@ func unpackLayer(from io.Reader, into *os.Root, owners bool, left *budget) error
 		if err := t.add(header, reader); err != nil {
 			return fmt.Errorf("%q: %w", header.Name, err)
 		}
+	}
+	if err := t.mark(); err != nil {
+		return err
 	}
 	// Only now, as every new entry has changed the time of its directory.
 	for name, modified := range t.dirs {
@@ -111,10 +120,15 @@ func (t *tree) add(header *tar.Header, content io.Reader) error {
 		return err
 	}
 	if base == opaqueMark {
-		return t.makeOpaque(parent)
+		t.opaque[parent] = true
+		return nil
 	}
 	if gone, found := strings.CutPrefix(base, whiteout); found {
-		return t.whiteOut(parent, gone)
+		if gone == "" || gone == "." || gone == ".." {
+			return fmt.Errorf("a whiteout of %q", gone)
+		}
+		t.gone[path.Join(parent, gone)] = true
+		return nil
 	}
 	if header.Typeflag == tar.TypeDir {
 		if err := t.makeDir(name, true); err != nil {
@@ -175,30 +189,17 @@ func (t *tree) makeParents(name string) error {
 	return t.makeDir(parent, false)
 }
 
-// makeDir makes a directory, if it isn't there. If there is something else, it is replaced or
-// refused. A whiteout gives way in any case: the directory is a new one then, and opaque.
+// makeDir makes a directory, if it isn't there. If something else is, that is replaced, or refused.
 func (t *tree) makeDir(name string, replace bool) error {
 	if _, known := t.dirs[name]; known {
 		return nil
 	}
 	err := t.root.Mkdir(name, 0o755)
 	if errors.Is(err, fs.ErrExist) {
-		info, err := t.root.Lstat(name)
-		if err != nil {
-			return err
-		}
-		gone := info.Mode()&fs.ModeCharDevice != 0
-		if !gone && !replace {
+		if !replace {
 			return fmt.Errorf("%s is no directory in this layer", name)
 		}
-		if err := errors.Join(t.root.Remove(name), t.root.Mkdir(name, 0o755)); err != nil {
-			return err
-		}
-		t.dirs[name] = time.Time{}
-		if gone {
-			return t.makeOpaque(name)
-		}
-		return nil
+		err = errors.Join(t.root.Remove(name), t.root.Mkdir(name, 0o755))
 	}
 	if err == nil {
 		t.dirs[name] = time.Time{}

@@ -87,6 +87,9 @@ func unpackImage(archive *os.File, cache string) (*image, error) {
 	var said answer
 	decoded := json.NewDecoder(io.LimitReader(stdout, maxJSON)).Decode(&said)
 	if err := cmd.Wait(); err != nil {
+		if !cmd.ProcessState.Exited() {
+			err = fmt.Errorf("unpack the image: %s", cmd.ProcessState) // it had no time to say why
+		}
 		return nil, err
 	}
 	result := &image{Config: said.Config}
