@@ -622,7 +622,11 @@ func init() {
 			return err
 		}
 		writable := len(args) > 1 && args[1] == "rw"
+		before, _ := os.ReadFile("/proc/self/mounts")
 		if err := mountOverlay("/tmp", layers, writable); err != nil {
+			if after, _ := os.ReadFile("/proc/self/mounts"); bytes.Equal(after, before) {
+				err = fmt.Errorf("%w; nothing is mounted on /tmp", err)
+			}
 			return err
 		}
 		if len(args) > 2 {
