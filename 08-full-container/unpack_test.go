@@ -561,6 +561,81 @@ func TestPlayedHost(t *testing.T) {
 	}
 }
 
+// TestUsualCache unpacks as root to where it does by itself, in a mount namespace of its own.
+func TestUsualCache(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root has a cache below /var; run it as root")
+	}
+	b := newBench(t, user{"root", 0})
+	cmd := program(b.user, "test:covered", "/var/cache", b.write(t, "archive", small().oci().pack()))
+	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNS
+	var i image
+	if err := json.Unmarshal([]byte(expect(t, cmd)), &i); err != nil {
+		t.Fatal(err)
+	}
+	if len(i.Layers) != 2 || !strings.HasPrefix(i.Layers[0], "/var/cache/jail-to-container/") ||
+		exists(i.Layers[0]) {
+		t.Errorf("unpacked to %v", i.Layers)
+	}
+}
+
+// TestHelpersUnpack gives an ordinary user a range of ids and newuidmap(1): owners are kept then.
+func TestHelpersUnpack(t *testing.T) {
+	if _, err := exec.LookPath("newuidmap"); err != nil {
+		t.Skip("there is no newuidmap here; it comes in the package uidmap (or shadow)")
+	}
+	if os.Getuid() != 0 {
+		t.Skip("only root can set ids aside for somebody; run it as root")
+	}
+	b := newBench(t, user{"user", ordinary})
+	archive := b.write(t, "archive", layered([]item{file("f", "").owned(1000, 100, 0o4755)}).oci().pack())
+	cmd := program(user{"root", 0}, "test:subids", archive, b.cache)
+	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNS
+	var i image
+	if err := json.Unmarshal([]byte(expect(t, cmd)), &i); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(i.Layers[0] + "/f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stat := info.Sys().(*syscall.Stat_t)
+	if stat.Uid != 200_999 || stat.Gid != 200_099 || info.Mode() != os.ModeSetuid|0o755 {
+		t.Errorf("owner %d:%d, mode %v, want 200999:200099 and set-uid", stat.Uid, stat.Gid, info.Mode())
+	}
+	info, err = os.Stat(filepath.Dir(i.Layers[0]))
+	if err != nil || info.Sys().(*syscall.Stat_t).Uid != ordinary || info.Mode().Perm() != 0o700 {
+		t.Errorf("the cache: %v, %v", err, info)
+	}
+}
+
+// init adds what these tests run in the program's place, in a mount namespace of its own.
+func init() {
+	experiments["test:covered"] = func(args []string) error {
+		err := errors.Join(mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
+			mount("tmpfs", args[0], "tmpfs", 0, "mode=755"))
+		if err != nil {
+			return err
+		}
+		return experiments["test:unpack"]([]string{args[1], ""})
+	}
+	experiments["test:subids"] = func(args []string) error {
+		ids := fmt.Sprintf("%d:200000:65536\n", ordinary)
+		err := mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+		for _, path := range []string{"/etc/subuid", "/etc/subgid"} {
+			made := filepath.Join(filepath.Dir(args[0]), filepath.Base(path))
+			err = errors.Join(err, os.WriteFile(made, []byte(ids), 0o644),
+				mount(made, path, "", unix.MS_BIND, ""))
+		}
+		if err != nil {
+			return err
+		}
+		cmd := program(user{"user", ordinary}, append([]string{"test:unpack"}, args...)...)
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+		return cmd.Run()
+	}
+}
+
 // FuzzLayer unpacks layers that are like the right ones. Whatever is in them, nothing may change
 // outside their directory.
 func FuzzLayer(f *testing.F) {
