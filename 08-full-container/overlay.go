@@ -1,0 +1,126 @@
+//go:build linux
+
+// The root that a container writes to: overlayfs shows a stack of read-only directories as one, and
+// keeps what is written in another one on top.
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// upper is the options of the tmpfs that takes what a container writes. It is memory, counts
+// against the container's limit, and is gone with the last process that sees it.
+const upper = "mode=755,size=1g,nr_inodes=262144"
+
+// mountPoints are directories that the container mounts on. They lie on top of the layers, so they
+// are there, and directories, whatever the image has: a symbolic link at /proc would lead a mount
+// elsewhere (CVE-2019-19921 in runc).
+var mountPoints = map[string]os.FileMode{"proc": 0o555, "sys": 0o555, "dev": 0o755}
+
+// errNoOverlay says that this kernel has no overlayfs for user namespaces. What there is to do then
+// is to bind a single directory read-only.
+var errNoOverlay = errors.New("no overlayfs for user namespaces here")
+
+// mountOverlay mounts the layers, the lowest first, on target, in the mount namespace of this
+// process, which must see a /proc. If it isn't to be writable there is no upper directory, and
+// nobody can make it so. If it fails, nothing is mounted.
+func mountOverlay(target string, layers []string, writable bool) (err error) {
+	// First, since target may be above them. O_PATH opens nothing but a place (open(2)).
+	var places []*os.File
+	defer func() {
+		for _, p := range places {
+			p.Close()
+		}
+	}()
+	for _, dir := range layers {
+		place, err := os.OpenFile(dir, unix.O_PATH|unix.O_DIRECTORY, 0)
+		if err != nil {
+			return err
+		}
+		places = append(places, place)
+	}
+	flags := uintptr(unix.MS_NOSUID | unix.MS_NODEV)
+	// The tmpfs goes to the same place as the overlay, which covers it.
+	if err := mount("tmpfs", target, "tmpfs", flags, upper); err != nil {
+		return err
+	}
+	before, err := os.Open(".")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		err = errors.Join(err, before.Chdir(), before.Close())
+		if err != nil {
+			err = errors.Join(err, unix.Unmount(target, unix.MNT_DETACH))
+		}
+	}()
+	if err := os.Chdir(target); err != nil {
+		return err
+	}
+	options, err := furnishUpper(places, writable)
+	if err != nil {
+		return err
+	}
+	if !writable {
+		flags |= unix.MS_RDONLY
+	}
+	if err := unix.Mount("overlay", target, "overlay", flags, options); err != nil {
+		return fmt.Errorf("mount overlay (%s) on %s: %w", options, target, whyNoOverlay(err))
+	}
+	return nil
+}
+
+// furnishUpper makes what the overlay needs in the tmpfs, which is the current directory, and
+// returns the options for the mount.
+func furnishUpper(layers []*os.File, writable bool) (options string, err error) {
+	defer unix.Umask(unix.Umask(0))
+	if err := errors.Join(os.Mkdir("top", 0o755), os.Mkdir("work", 0o700)); err != nil {
+		return "", err
+	}
+	for name, mode := range mountPoints {
+		if err := os.Mkdir(filepath.Join("top", name), mode); err != nil {
+			return "", err
+		}
+	}
+	// mount(2) takes one page of options, in which ":", "," and "\" aren't characters like others.
+	// So each layer gets a short name here; 400 of them fit.
+	var names []string
+	for i, place := range layers {
+		names = append(names, strconv.Itoa(i))
+		if err := os.Symlink(fmt.Sprintf("/proc/self/fd/%d", place.Fd()), names[i]); err != nil {
+			return "", err
+		}
+	}
+	slices.Reverse(names) // in lowerdir, the uppermost comes first
+	lower := strings.Join(names, ":")
+	// userxattr: overlayfs keeps its marks in "user.overlay.…", which a user namespace may read and
+	// write, and not in "trusted.overlay.…" (Documentation/filesystems/overlayfs.rst).
+	if writable {
+		return "userxattr,upperdir=top,workdir=work,lowerdir=" + lower, nil
+	}
+	return "userxattr,lowerdir=top:" + lower, nil
+}
+
+// whyNoOverlay adds the likely cause to what mount(2) has answered.
+func whyNoOverlay(err error) error {
+	switch {
+	case errors.Is(err, unix.EPERM):
+		return fmt.Errorf("%w: %w (Linux has that since 5.11)", err, errNoOverlay)
+	case errors.Is(err, unix.ENODEV):
+		return fmt.Errorf("%w: %w (is the kernel's module there? sudo modprobe overlay)",
+			err, errNoOverlay)
+	case errors.Is(err, unix.EINVAL):
+		return fmt.Errorf("%w (is something mounted below a layer, or is one an overlay of "+
+			"overlays already, or on a file system like FAT? the kernel's log may say)", err)
+	}
+	return err
+}

@@ -1,0 +1,208 @@
+//go:build linux
+
+// A layer becomes a directory as overlayfs wants it: files, and marks for what is gone.
+//
+// Nothing that a layer says leads out of that directory. There are two fences. An entry's parents
+// must be directories of this same layer, never links; and all goes through os.Root, which would
+// not follow one to the outside either.
+
+package main
+
+import (
+	"archive/tar"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// What the layers of an image may ask for at the most, all together. They come from anywhere.
+const (
+	maxBytes   = 16 << 30 // in files, and as many to read, when a few kilobytes of gzip stand for them
+	maxEntries = 1 << 19  // each is an inode of the host's
+	maxName    = unix.PathMax
+	maxDepth   = 256 // directories: to remove them takes a descriptor for each
+)
+
+// budget is what is left of that.
+type budget struct{ read, written, entries int64 }
+
+// take takes n from a part of the budget, if that is left.
+func take(from *int64, n int64, what string) error {
+	if n > *from {
+		return fmt.Errorf("too many %s for one image", what)
+	}
+	*from -= n
+	return nil
+}
+
+// tree is a layer that is being unpacked into a directory, which must be empty, and nobody else's.
+type tree struct {
+	root *os.Root
+	// dirs are the layer's directories so far, and when they were last modified.
+	dirs map[string]time.Time
+	// gone are the names that this layer takes away from those below, and opaque the directories
+	// of which it hides all that lies below.
+	gone, opaque map[string]bool
+	// owners says whether there are ids to keep them. Where the map has only one, all is root's.
+	owners bool
+	left   *budget
+}
+
+// The marks of a layer's tar: one that hides a name below, one that hides all of a directory below
+// (image-spec, layer.md). Docker has them from aufs.
+const (
+	whiteout   = ".wh."
+	opaqueMark = ".wh..wh..opq"
+)
+
+// unpackLayer unpacks a tar into a directory.
+func unpackLayer(from io.Reader, into *os.Root, owners bool, left *budget) error {
+	t := &tree{
+		root: into, owners: owners, left: left,
+		dirs: map[string]time.Time{".": {}}, gone: map[string]bool{}, opaque: map[string]bool{},
+	}
+	reader := tar.NewReader(from)
+	for {
+		header, err := reader.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if err := t.add(header, reader); err != nil {
+			return fmt.Errorf("%q: %w", header.Name, err)
+		}
+	}
+	if err := t.mark(); err != nil {
+		return err
+	}
+	// Only now, as every new entry has changed the time of its directory.
+	for name, modified := range t.dirs {
+		if err := t.root.Chtimes(name, time.Time{}, modified); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// add takes up one entry. If there are several of one name, the last one counts.
+func (t *tree) add(header *tar.Header, content io.Reader) error {
+	name, err := cleanName(header.Name)
+	if err != nil {
+		return err
+	}
+	if err := take(&t.left.entries, 1, "files"); err != nil {
+		return err
+	}
+	parent, base := path.Dir(name), path.Base(name)
+	switch kind := header.Typeflag; {
+	case kind == tar.TypeChar, kind == tar.TypeBlock:
+		// In a user namespace mknod(2) makes no devices. Images that have some do without: a
+		// container's /dev isn't the image's.
+		return nil
+	case kind == tar.TypeXGlobalHeader:
+		return nil // a comment
+	case strings.Contains("/"+parent, "/"+whiteout):
+		return nil // below what aufs noted for itself
+	case strings.HasPrefix(base, whiteout+whiteout) && base != opaqueMark:
+		return nil // aufs again
+	}
+	if err := t.makeParents(name); err != nil {
+		return err
+	}
+	if base == opaqueMark {
+		t.opaque[parent] = true
+		return nil
+	}
+	if gone, found := strings.CutPrefix(base, whiteout); found {
+		if gone == "" || gone == "." || gone == ".." {
+			return fmt.Errorf("a whiteout of %q", gone)
+		}
+		t.gone[path.Join(parent, gone)] = true
+		return nil
+	}
+	if header.Typeflag == tar.TypeDir {
+		if err := t.makeDir(name, true); err != nil {
+			return err
+		}
+		t.dirs[name] = header.ModTime
+		return t.dress(name, header)
+	}
+	if err := t.makeWay(name); err != nil {
+		return err
+	}
+	switch header.Typeflag {
+	case tar.TypeReg, tar.TypeGNUSparse:
+		err = t.writeFile(name, header.Size, content)
+	case tar.TypeSymlink:
+		err = t.root.Symlink(header.Linkname, name) // wherever to: nothing here follows it
+	case tar.TypeLink:
+		return t.link(header.Linkname, name) // of a file that is dressed already
+	case tar.TypeFifo:
+		err = t.mknod(name, unix.S_IFIFO|0o600)
+	default:
+		err = fmt.Errorf("an entry of unknown type %q", header.Typeflag)
+	}
+	if err != nil {
+		return err
+	}
+	return t.dress(name, header)
+}
+
+// cleanName returns the path of an entry below the layer's root. A path that leads out is a sign of
+// ill will, or of damage; so it isn't bent right.
+func cleanName(name string) (string, error) {
+	switch {
+	case path.IsAbs(name):
+		return "", errors.New("an absolute path")
+	case slices.Contains(strings.Split(name, "/"), ".."):
+		return "", errors.New("a path that leads up (..)")
+	case len(name) > maxName, strings.Count(path.Clean(name), "/") > maxDepth:
+		return "", unix.ENAMETOOLONG
+	}
+	return path.Clean(name), nil
+}
+
+// makeParents makes what is missing of the directories above an entry, as root's and 0755, as
+// Docker does. One that is a symbolic link is refused. Other tools follow it, as far as it stays in
+// the layer; but where to, depends then on what lies below.
+func (t *tree) makeParents(name string) error {
+	parent := path.Dir(name)
+	if _, known := t.dirs[parent]; known {
+		return nil
+	}
+	if err := t.makeParents(parent); err != nil {
+		return err
+	}
+	if err := take(&t.left.entries, 1, "files"); err != nil {
+		return err
+	}
+	return t.makeDir(parent, false)
+}
+
+// makeDir makes a directory, if it isn't there. If something else is, that is replaced, or refused.
+func (t *tree) makeDir(name string, replace bool) error {
+	if _, known := t.dirs[name]; known {
+		return nil
+	}
+	err := t.root.Mkdir(name, 0o755)
+	if errors.Is(err, fs.ErrExist) {
+		if !replace {
+			return fmt.Errorf("%s is no directory in this layer", name)
+		}
+		err = errors.Join(t.root.Remove(name), t.root.Mkdir(name, 0o755))
+	}
+	if err == nil {
+		t.dirs[name] = time.Time{}
+	}
+	return err
+}

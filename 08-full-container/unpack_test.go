@@ -1,0 +1,668 @@
+//go:build linux
+
+// What becomes of a layer: of an honest one, of a hostile one, and of one whose unpacker dies.
+
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// owned sets the owner and the mode of an item.
+func (i item) owned(uid, gid int, mode int64) item {
+	i.Uid, i.Gid, i.Mode = uid, gid, mode
+	return i
+}
+
+// noted adds an extended attribute.
+func (i item) noted(xattr, value string) item {
+	i.Format = tar.FormatPAX
+	i.PAXRecords = map[string]string{"SCHILY.xattr." + xattr: value}
+	return i
+}
+
+// layered is an image of layers that are made of these items.
+func layered(layers ...[]item) made {
+	var m made
+	for _, items := range layers {
+		m.layers = append(m.layers, pack(items...))
+	}
+	return m
+}
+
+// TestMetadata looks for owners, modes, times, links and xattrs, from inside and from the host.
+func TestMetadata(t *testing.T) {
+	// CAP_NET_RAW, effective and permitted, as setcap(8) writes it: version 2.
+	ping := "\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
+	m := layered([]item{
+		dir("./").owned(0, 0, 0o755), dir("./tmp").owned(0, 0, 0o1777), dir("srv").owned(1000, 100, 0o2750),
+		file("srv/mine", "word").owned(1000, 100, 0o640), file("srv/closed", "").owned(7, 7, 0),
+		file("su", "").owned(0, 0, 0o4755), file("sg", "").owned(1000, 100, 0o6711),
+		file("last", "").owned(65534, 65534, 0o600), hardlink("srv/same", "srv/mine"),
+		symlink("absolute", "/srv/mine").owned(1000, 100, 0o777), symlink("up", "../../../etc"),
+		hardlink("alike", "absolute"),
+		{tar.Header{Name: "fifo", Typeflag: tar.TypeFifo, Mode: 0o600}, ""},
+		device("null"), device("dev/null"), dir("late"), file("late/child", ""),
+		file("ping", "").noted("security.capability", ping).owned(0, 0, 0o755),
+		file("noted", "").noted("user.word", "mine"),
+		dir("hidden").noted(opaqueXattr, "y"), file("implied/by/name", ""),
+	})
+	asEveryUser(t, func(t *testing.T, u user) {
+		b := newBench(t, u)
+		i := b.image(t, m.docker().pack())
+		got := b.look(t, i.Layers)
+		want := []string{
+			"/absolute Lrwxrwxrwx 1000:100 /srv/mine", "/alike Lrwxrwxrwx 1000:100 /srv/mine",
+			"/fifo prw-------", "/hidden drwxr-xr-x", "/implied drwxr-xr-x",
+			"/implied/by drwxr-xr-x", "/implied/by/name -rw-r--r-- ", "/last -rw------- 65534:65534 ",
+			"/late drwxr-xr-x", "/late/child -rw-r--r-- ", "/noted -rw-r--r-- ", "/ping -rwxr-xr-x ",
+			"/sg ugrwx--x--x 1000:100 ", "/srv dgrwxr-x--- 1000:100", "/srv/closed ---------- 7:7 ",
+			"/srv/mine -rw-r----- 1000:100 word", "/srv/same -rw-r----- 1000:100 word",
+			"/su urwxr-xr-x ", "/tmp dtrwxrwxrwx", "/up Lrwxrwxrwx ../../../etc",
+		}
+		first := u.uid
+		if u.uid == 0 {
+			first, _ = strconv.Atoi(filepath.Base(filepath.Dir(i.Layers[0])))
+		} else {
+			// One id: all belongs to root, and nothing is set-uid or set-gid that wasn't root's.
+			text := strings.NewReplacer(" 1000:100", "", " 7:7", "", " 65534:65534", "",
+				" dgrwx", " drwx", " ugrwx", " -rwx").Replace(strings.Join(want, "\n"))
+			want = strings.Split(text, "\n")
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("inside:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+		at := func(name string) string { return filepath.Join(i.Layers[0], name) }
+		for _, name := range []string{"tmp", "srv", "srv/mine", "up", "fifo", "late", "ping"} {
+			info, err := os.Lstat(at(name))
+			if err != nil || !info.ModTime().Equal(then) {
+				t.Errorf("%s: %v, last modified %v", name, err, info.ModTime())
+			}
+		}
+		mine, err1 := os.Stat(at("srv/mine"))
+		same, err2 := os.Stat(at("srv/same"))
+		if err := errors.Join(err1, err2); err != nil || !os.SameFile(mine, same) {
+			t.Errorf("srv/mine and srv/same aren't the same file: %v", err)
+		}
+		value := make([]byte, 64)
+		n, err := unix.Getxattr(at("noted"), "user.word", value)
+		if err != nil || string(value[:n]) != "mine" {
+			t.Errorf("xattr of noted: %v %q", err, value[:max(n, 0)])
+		}
+		if _, err := unix.Getxattr(at("hidden"), opaqueXattr, value); !errors.Is(err, unix.ENODATA) {
+			t.Errorf("overlayfs's own xattr, from an archive: %v", err)
+		}
+		// The kernel has noted whose root is meant: version 3 ends with its uid.
+		n, err = unix.Getxattr(at("ping"), "security.capability", value)
+		if err != nil || n != 24 || int(value[20])|int(value[21])<<8|int(value[22])<<16 != first {
+			t.Errorf("file capabilities: %v %x, want the root %d in them", err, value[:max(n, 0)], first)
+		}
+	})
+}
+
+// TestWhiteouts stacks two layers, and looks for what the upper one has left of the lower.
+func TestWhiteouts(t *testing.T) {
+	lower := []item{
+		file("a/x", "1"), file("a/y", "1"), file("b/x", "1"), file("b/y", "1"), file("c", "1"),
+		file("d/x", "1"), file("e/x", "1"), file("f", "1"), file("g/x", "1"), file("h", "1"),
+	}
+	marks := []item{
+		file(".wh.c", ""), file("a/.wh.x", ""), file("b/z", "2"), file("b/.wh..wh..opq", ""),
+		// Gone and made anew, in either order; and not there at all.
+		file(".wh.d", ""), file("d/new", "2"), file("e/new", "2"), file(".wh.e", ""),
+		file("f", "2"), file(".wh.f", ""), file(".wh.g", ""), file("g", "2"), file("a/.wh.never", ""),
+		// What aufs noted for itself.
+		file(".wh..wh.aufs", ""), dir(".wh..wh.plnk"), file(".wh..wh.plnk/1.2", ""),
+		// Where all is hidden, a mark would be one too many, and be seen.
+		file("b/.wh.x", ""), file("d/.wh.x", ""),
+	}
+	asEveryUser(t, func(t *testing.T, u user) {
+		b := newBench(t, u)
+		i := b.image(t, layered(lower, marks).oci().pack())
+		files := func(lines []string) []string {
+			return slices.DeleteFunc(slices.Clone(lines), func(l string) bool {
+				return strings.Contains(l, " d")
+			})
+		}
+		want := []string{"/a/y 1", "/b/z 2", "/d/new 2", "/e/new 2", "/f 2", "/g 2", "/h 1"}
+		for n := range want {
+			want[n] = strings.Replace(want[n], " ", " -rw-r--r-- ", 1)
+		}
+		if got := files(b.look(t, i.Layers)); !slices.Equal(got, want) {
+			t.Errorf("with marks: %q, want %q", got, want)
+		}
+		if got := files(b.look(t, i.Layers[:1])); len(got) != len(lower) {
+			t.Errorf("the control, without the upper layer: %q", got)
+		}
+		// The same for the root: to the kernel, that is never opaque.
+		i = b.image(t, layered(lower, []item{file(".wh..wh..opq", ""), file("all", "2")}).oci().pack())
+		if got := files(b.look(t, i.Layers)); !slices.Equal(got, []string{"/all -rw-r--r-- 2"}) {
+			t.Errorf("below an opaque root: %q", got)
+		}
+	})
+}
+
+// TestHostile unpacks layers that would write outside. A simple unpacker does, for a control. Some
+// are refused; others are what an honest layer may hold as well, and stay within their directory.
+func TestHostile(t *testing.T) {
+	for name, c := range map[string]struct {
+		// items gets the absolute path of the directory to be attacked, and a relative one.
+		items func(outside, up string) []item
+		why   string // "" if it is unpacked
+	}{
+		"..": {func(outside, up string) []item {
+			return []item{file(up+"/new", "")}
+		}, "a path that leads up"},
+		".. within": {func(outside, up string) []item {
+			return []item{dir("a"), file("a/../"+up+"/new", "")}
+		}, "a path that leads up"},
+		"absolute": {func(outside, up string) []item {
+			return []item{file(outside+"/new", "")}
+		}, "an absolute path"},
+		"parent is an absolute link": {func(outside, up string) []item {
+			return []item{symlink("d", outside), file("d/new", "")}
+		}, "d is no directory in this layer"},
+		"parent is a relative link": {func(outside, up string) []item {
+			return []item{symlink("d", up), file("d/new", "")}
+		}, "d is no directory in this layer"},
+		"a directory in it": {func(outside, up string) []item {
+			return []item{symlink("d", up), dir("d/new")}
+		}, "d is no directory in this layer"},
+		"parent is a link to a link": {func(outside, up string) []item {
+			return []item{symlink("e", outside), symlink("d", "e"), file("d/new", "")}
+		}, "d is no directory in this layer"},
+		"overwritten link": {func(outside, up string) []item {
+			return []item{symlink("f", outside+"/canary"), file("f", "over")}
+		}, ""},
+		"link, and a directory of its name": {func(outside, up string) []item {
+			return []item{symlink("d", outside), dir("d"), file("d/new", "")}
+		}, ""},
+		"directory, and a link of its name": {func(outside, up string) []item {
+			return []item{dir("d"), symlink("d", outside), file("d/new", "")}
+		}, "d is no directory in this layer"},
+		"absolute hard link": {func(outside, up string) []item {
+			return []item{hardlink("h", outside+"/canary"), file("h", "over")}
+		}, "an absolute path"},
+		"hard link with ..": {func(outside, up string) []item {
+			return []item{hardlink("h", up+"/canary"), file("h", "over")}
+		}, "a path that leads up"},
+		"hard link through a link": {func(outside, up string) []item {
+			return []item{symlink("d", outside), hardlink("h", "d/canary"), file("h", "over")}
+		}, "this layer has no such directory"},
+		"hard link to a link": {func(outside, up string) []item {
+			return []item{symlink("s", outside+"/canary"), hardlink("h", "s"), file("h", "over")}
+		}, ""},
+		"whiteout of ..": {func(outside, up string) []item {
+			return []item{file(".wh...", "")}
+		}, `a whiteout of ".."`},
+		"whiteout through a link": {func(outside, up string) []item {
+			return []item{symlink("d", outside), file("d/.wh.canary", "")}
+		}, "d is no directory in this layer"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			asEveryUser(t, func(t *testing.T, u user) {
+				b := newBench(t, u)
+				changed := func(outside string) bool {
+					text, err := os.ReadFile(outside + "/canary")
+					files, _ := os.ReadDir(outside)
+					return err != nil || string(text) != "alive" || len(files) != 1
+				}
+				for _, outside := range []string{b.dir + "/n/outside", b.dir + "/outside"} {
+					err := errors.Join(os.MkdirAll(outside, 0o777), os.Chmod(outside, 0o777),
+						os.WriteFile(outside+"/canary", []byte("alive"), 0o666),
+						os.Chmod(outside+"/canary", 0o666))
+					if err != nil {
+						t.Fatal(err)
+					}
+				}
+				naive(pack(c.items(b.dir+"/n/outside", "../outside")...), b.dir+"/n/root")
+				if !changed(b.dir + "/n/outside") {
+					t.Error("the control: a simple unpacker isn't led astray")
+				}
+				archive := layered(c.items(b.dir+"/outside", "../../../../outside")).oci().pack()
+				if c.why != "" {
+					b.refuses(t, archive, c.why)
+				} else {
+					b.image(t, archive)
+				}
+				if changed(b.dir + "/outside") {
+					t.Error("something was written outside")
+				}
+			})
+		})
+	}
+}
+
+// naive unpacks a layer as one would at first.
+func naive(layer []byte, root string) {
+	place := func(name string) string {
+		if filepath.IsAbs(name) {
+			return name
+		}
+		return filepath.Join(root, name)
+	}
+	_ = os.MkdirAll(root, 0o777)
+	for reader := tar.NewReader(bytes.NewReader(layer)); ; {
+		header, err := reader.Next()
+		if err != nil {
+			return
+		}
+		name := place(header.Name)
+		gone, whiteout := strings.CutPrefix(filepath.Base(name), ".wh.")
+		switch {
+		case whiteout:
+			_ = os.RemoveAll(filepath.Join(filepath.Dir(name), gone))
+		case header.Typeflag == tar.TypeDir:
+			_ = os.MkdirAll(name, 0o777)
+		case header.Typeflag == tar.TypeSymlink:
+			_ = os.RemoveAll(name)
+			_ = os.Symlink(header.Linkname, name)
+		case header.Typeflag == tar.TypeLink:
+			_ = os.Link(place(header.Linkname), name)
+		default:
+			text, _ := io.ReadAll(reader)
+			_ = os.WriteFile(name, text, 0o666)
+		}
+	}
+}
+
+// TestOwners has files of owners that aren't there.
+func TestOwners(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		for _, uid := range []int{65536, 1 << 21, -1, math.MaxUint32, 1 << 32} {
+			i := file("f", "").owned(uid, 0, 0o4755)
+			i.Format = tar.FormatGNU
+			archive, b := layered([]item{i}).oci().pack(), newBench(t, u)
+			if u.uid == 0 {
+				b.refuses(t, archive, fmt.Sprintf(`"f": it belongs to %d:0, and the container has`, uid))
+			} else if got := b.look(t, b.image(t, archive).Layers); got[0] != "/f -rwxr-xr-x" {
+				t.Errorf("with one id: %q", got)
+			}
+		}
+	})
+}
+
+// TestOddNames has names that are too long, too deep, or none.
+func TestOddNames(t *testing.T) {
+	b := newBench(t, user{"", os.Getuid()})
+	for name, why := range map[string]string{
+		strings.Repeat("d/", maxDepth) + "f":   "",
+		strings.Repeat("d/", maxDepth+1) + "f": "file name too long",
+		strings.Repeat("d/", 2*maxName) + "f":  "file name too long",
+		strings.Repeat("n", 255):               "",
+		strings.Repeat("n", 256):               "file name too long",
+		".":                                    "the layer's root must be a directory",
+		".wh.":                                 `a whiteout of ""`,
+		"a\nb":                                 "",
+		strings.Repeat("./", 100) + "a//b/./c": "",
+		"d/.wh..":                              `a whiteout of "."`,
+		strings.Repeat("d/", maxDepth-3) + ".wh.gone": "",
+	} {
+		if archive := layered([]item{file(name, "")}).oci().pack(); why != "" {
+			b.refuses(t, archive, why)
+		} else {
+			b.image(t, archive)
+		}
+	}
+}
+
+// endless is a tar that has the same entry again and again.
+type endless struct{ block []byte }
+
+func (e endless) Read(p []byte) (int, error) { return copy(p, e.block), nil }
+
+// TestBudget unpacks what is larger than allowed, and what is just not.
+func TestBudget(t *testing.T) {
+	into := func() *os.Root {
+		root, err := os.OpenRoot(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { root.Close() })
+		return root
+	}
+	refused := func(err error, what string) {
+		t.Helper()
+		if err == nil || !strings.HasSuffix(err.Error(), "too many "+what+" for one image") {
+			t.Errorf("error %v, want that there are too many %s", err, what)
+		}
+	}
+	full := budget{read: maxBytes, written: maxBytes, entries: maxEntries}
+	left := full
+	refused(unpackLayer(endless{pack(device("null"))[:512]}, into(), false, &left), "files")
+
+	items := []item{file("a/b/c", "12345"), file("d", "67890")}
+	for _, c := range []struct {
+		left budget
+		what string // there is too much of
+	}{
+		{budget{3072, 10, 4}, ""},
+		{budget{3071, 10, 4}, "bytes to read"},
+		{budget{3072, 9, 4}, "bytes in files"},
+		{budget{3072, 10, 3}, "files"},
+	} {
+		layer := pack(items...)
+		s := sha256.Sum256(layer)
+		blob := layerBlob{diffID: digest(hex.EncodeToString(s[:])),
+			content: io.NewSectionReader(bytes.NewReader(layer), 0, int64(len(layer)))}
+		err := unpackBlob(blob, filepath.Join(t.TempDir(), "layer"), false, &c.left)
+		if c.what == "" && err != nil {
+			t.Errorf("the control: %v", err)
+		} else if c.what != "" {
+			refused(err, c.what)
+		}
+	}
+	// A megabyte of zeros behind the end of the tar makes a kilobyte of gzip.
+	bomb := zip(append(pack(items...), make([]byte, 1<<20)...))
+	blob := layerBlob{content: io.NewSectionReader(bytes.NewReader(bomb), 0, int64(len(bomb)))}
+	left = budget{1 << 20, 1 << 20, 10}
+	refused(unpackBlob(blob, filepath.Join(t.TempDir(), "layer"), false, &left), "bytes to read")
+
+	archive := zip(append(small().oci().pack(), make([]byte, 1<<20)...))
+	for limit, why := range map[int64]string{1 << 20: "more than 1048576 bytes", 2 << 20: ""} {
+		_, err := openArchive(bytes.NewReader(archive), int64(len(archive)), t.TempDir(), limit)
+		if fmt.Sprint(err) != "<nil>" && (why == "" || !strings.HasSuffix(err.Error(), why)) ||
+			err == nil && why != "" {
+			t.Errorf("an archive of 1 MiB and more, with a limit of %d: %v", limit, err)
+		}
+	}
+}
+
+// TestGiant has a file that is said to be larger than any disk, and one that is all hole.
+func TestGiant(t *testing.T) {
+	var claimed bytes.Buffer
+	w := tar.NewWriter(&claimed)
+	h := tar.Header{Name: "f", Typeflag: tar.TypeReg, Mode: 0o644, Size: math.MaxInt64 - 1024}
+	if err := w.WriteHeader(&h); err != nil {
+		t.Fatal(err)
+	}
+	sparse := filepath.Join(t.TempDir(), "hole")
+	err := errors.Join(os.WriteFile(sparse, nil, 0o644), os.Truncate(sparse, maxBytes+1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	hole, err := exec.Command("tar", "-cSC", filepath.Dir(sparse), "hole").Output()
+	if err != nil || len(hole) > 1<<20 {
+		t.Skipf("tar -S isn't GNU's here (%v); it comes in the package tar", err)
+	}
+	asEveryUser(t, func(t *testing.T, u user) {
+		for _, layer := range [][]byte{claimed.Bytes(), hole} {
+			m := made{layers: [][]byte{layer}}
+			newBench(t, u).refuses(t, m.oci().pack(), "too many bytes in files for one image")
+		}
+	})
+}
+
+// TestSecondStart damages the layers of an archive that is in the cache already.
+func TestSecondStart(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		b, m := newBench(t, u), small()
+		b.image(t, m.docker().pack())
+		damaged := m.docker()
+		for _, name := range []string{"layer0/layer.tar", "layer1/layer.tar"} {
+			damaged[name] = []byte("no tar")
+		}
+		delete(damaged, "layer2/layer.tar")
+		damaged["layer2/layer.tar"] = []byte("no tar")
+		i := b.image(t, damaged.pack())
+		if tree := b.look(t, i.Layers); !slices.Equal(tree, smallTree) {
+			t.Errorf("from the cache: %q", tree)
+		}
+		newBench(t, u).refuses(t, damaged.pack(), "unexpected EOF")
+	})
+}
+
+// large is an image of many files, which takes a while.
+func large(files int) []byte {
+	items := make([]item, 0, files)
+	for n := range cap(items) {
+		items = append(items, file(fmt.Sprintf("d%d/f%d", n/100, n), "word"))
+	}
+	return layered([]item{file("first", "")}, items).docker().pack()
+}
+
+// TestFirstStartsAtOnce starts some at the same time. All must find the image, and it whole.
+func TestFirstStartsAtOnce(t *testing.T) {
+	archive := large(4_000)
+	asEveryUser(t, func(t *testing.T, u user) {
+		b := newBench(t, u)
+		name := b.write(t, "archive", archive)
+		var group sync.WaitGroup
+		answers := make([]string, 4)
+		for n := range answers {
+			group.Go(func() {
+				out, err := b.unpack(name).CombinedOutput()
+				answers[n] = fmt.Sprint(string(out), err)
+			})
+		}
+		group.Wait()
+		var i image
+		if err := json.NewDecoder(strings.NewReader(answers[0])).Decode(&i); err != nil {
+			t.Fatalf("%v in %q", err, answers)
+		}
+		if len(slices.Compact(answers)) != 1 || len(b.inCache(t)) != 2 {
+			t.Errorf("answers %q, in the cache %v", answers, b.inCache(t))
+		}
+		files, err := filepath.Glob(i.Layers[1] + "/*/*")
+		if err != nil || len(files) != 4_000 {
+			t.Errorf("%d files, %v", len(files), err)
+		}
+	})
+}
+
+// TestKilled ends an unpacking in its middle, in all the ways there are. Only if the unpacker
+// itself is killed, and can't tidy up, is something left; the next start clears it away.
+func TestKilled(t *testing.T) {
+	archive := large(20_000)
+	asEveryUser(t, func(t *testing.T, u user) {
+		for name, kill := range map[string]func(outer, inner int) error{
+			"outer half": func(outer, inner int) error { return unix.Kill(outer, unix.SIGKILL) },
+			"Ctrl-C":     func(outer, inner int) error { return unix.Kill(-outer, unix.SIGINT) },
+			"SIGTERM":    func(outer, inner int) error { return unix.Kill(outer, unix.SIGTERM) },
+			"unpacker":   func(outer, inner int) error { return unix.Kill(inner, unix.SIGKILL) },
+		} {
+			w, b := newWatch(t), newBench(t, u)
+			cmd := b.unpack(b.write(t, "archive", archive))
+			cmd.Env = w.env()
+			var stderr strings.Builder
+			cmd.Stderr = &stderr
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			inner := b.halfway(t, w)
+			if err := kill(cmd.Process.Pid, inner); err != nil {
+				t.Fatal(err)
+			}
+			_ = cmd.Wait() // how it ended is told below
+			w.nothingLeft(t)
+			left := b.inCache(t)
+			switch {
+			case name == "unpacker":
+				contains(t, stderr.String(), "unpack the image: signal: killed")
+				if cmd.ProcessState.ExitCode() != 125 || len(left) != 1 {
+					t.Errorf("%s: %v, left %v", name, cmd.ProcessState, left)
+				}
+			case len(left) != 0 || cmd.ProcessState.Exited() || stderr.String() != "":
+				t.Errorf("%s: %v, left %v, standard error %q", name, cmd.ProcessState, left, &stderr)
+			}
+			b.image(t, small().oci().pack())
+			if len(b.inCache(t)) != 2 {
+				t.Errorf("%s: after the next start: %v", name, b.inCache(t))
+			}
+		}
+	})
+}
+
+// halfway waits until an unpacker is in the midst of it, and returns its PID.
+func (b *bench) halfway(t *testing.T, w *watch) int {
+	for range 10_000 {
+		found, _ := filepath.Glob(filepath.Join(b.cache, "*", partial+"*", "*", "d3"))
+		if len(found) == 0 {
+			time.Sleep(time.Millisecond)
+			continue
+		}
+		for _, line := range w.processes() {
+			name, cmdline, _ := strings.Cut(strings.TrimPrefix(line, "/proc/"), " ")
+			if strings.HasPrefix(cmdline, strconv.Quote(unpacker)[:len(unpacker)+1]) {
+				pid, _ := strconv.Atoi(name)
+				return pid
+			}
+		}
+	}
+	t.Fatal("no unpacker to be found in its midst")
+	return 0
+}
+
+// TestPlayedHost unpacks where root is an ordinary user, and the cache is the usual one.
+func TestPlayedHost(t *testing.T) {
+	uid := os.Getuid()
+	if uid == 0 {
+		uid = ordinary
+	}
+	b := newBench(t, user{"user", uid})
+	cmd := program(user{"root", os.Getuid()}, "test:unpack", b.write(t, "archive", small().oci().pack()), "")
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNET,
+		UidMappings: []syscall.SysProcIDMap{{HostID: uid, Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{HostID: uid, Size: 1}},
+		Credential:  &syscall.Credential{NoSetGroups: true},
+	}
+	cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+b.dir+"/home")
+	var i image
+	if err := json.Unmarshal([]byte(expect(t, cmd)), &i); err != nil {
+		t.Fatal(err)
+	}
+	if len(i.Layers) != 2 || !strings.HasPrefix(i.Layers[0], b.dir+"/home/jail-to-container/0/") {
+		t.Errorf("unpacked to %v", i.Layers)
+	}
+	info, err := os.Stat(i.Layers[0])
+	if err != nil || int(info.Sys().(*syscall.Stat_t).Uid) != uid {
+		t.Errorf("the layer: %v, %v", info, err)
+	}
+}
+
+// TestUsualCache unpacks as root to where it does by itself, in a mount namespace of its own.
+func TestUsualCache(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root has a cache below /var; run it as root")
+	}
+	b := newBench(t, user{"root", 0})
+	cmd := program(b.user, "test:covered", "/var/cache", b.write(t, "archive", small().oci().pack()))
+	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNS
+	var i image
+	if err := json.Unmarshal([]byte(expect(t, cmd)), &i); err != nil {
+		t.Fatal(err)
+	}
+	if len(i.Layers) != 2 || !strings.HasPrefix(i.Layers[0], "/var/cache/jail-to-container/") ||
+		exists(i.Layers[0]) {
+		t.Errorf("unpacked to %v", i.Layers)
+	}
+}
+
+// TestHelpersUnpack gives an ordinary user a range of ids and newuidmap(1): owners are kept then.
+func TestHelpersUnpack(t *testing.T) {
+	if _, err := exec.LookPath("newuidmap"); err != nil {
+		t.Skip("there is no newuidmap here; it comes in the package uidmap (or shadow)")
+	}
+	if os.Getuid() != 0 {
+		t.Skip("only root can set ids aside for somebody; run it as root")
+	}
+	b := newBench(t, user{"user", ordinary})
+	archive := b.write(t, "archive", layered([]item{file("f", "").owned(1000, 100, 0o4755)}).oci().pack())
+	cmd := program(user{"root", 0}, "test:subids", archive, b.cache)
+	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNS
+	var i image
+	if err := json.Unmarshal([]byte(expect(t, cmd)), &i); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(i.Layers[0] + "/f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stat := info.Sys().(*syscall.Stat_t)
+	if stat.Uid != 200_999 || stat.Gid != 200_099 || info.Mode() != os.ModeSetuid|0o755 {
+		t.Errorf("owner %d:%d, mode %v, want 200999:200099 and set-uid", stat.Uid, stat.Gid, info.Mode())
+	}
+	info, err = os.Stat(filepath.Dir(i.Layers[0]))
+	if err != nil || info.Sys().(*syscall.Stat_t).Uid != ordinary || info.Mode().Perm() != 0o700 {
+		t.Errorf("the cache: %v, %v", err, info)
+	}
+}
+
+// init adds what these tests run in the program's place, in a mount namespace of its own.
+func init() {
+	experiments["test:covered"] = func(args []string) error {
+		err := errors.Join(mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
+			mount("tmpfs", args[0], "tmpfs", 0, "mode=755"))
+		if err != nil {
+			return err
+		}
+		return experiments["test:unpack"]([]string{args[1], ""})
+	}
+	experiments["test:subids"] = func(args []string) error {
+		ids := fmt.Sprintf("%d:200000:65536\n", ordinary)
+		err := mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+		for _, path := range []string{"/etc/subuid", "/etc/subgid"} {
+			made := filepath.Join(filepath.Dir(args[0]), filepath.Base(path))
+			err = errors.Join(err, os.WriteFile(made, []byte(ids), 0o644),
+				mount(made, path, "", unix.MS_BIND, ""))
+		}
+		if err != nil {
+			return err
+		}
+		cmd := program(user{"user", ordinary}, append([]string{"test:unpack"}, args...)...)
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+		return cmd.Run()
+	}
+}
+
+// FuzzLayer unpacks layers that are like the right ones. Whatever is in them, nothing may change
+// outside their directory.
+func FuzzLayer(f *testing.F) {
+	f.Add(small().layers[0])
+	f.Add(pack(symlink("d", "../out"), dir("d"), file("d/f", ""), hardlink("h", "d/f")))
+	f.Add(pack(file("a/.wh.b", ""), dir("a/b"), file("a/.wh..wh..opq", ""), symlink("a", "/")))
+	f.Add(pack(hardlink("h", "../out/canary"), file("h", "over"), file("../out/new", "")))
+	f.Add(pack(file("f", "1").noted("user.overlay.redirect", "/"), device("n"), file(".wh...", "")))
+	f.Fuzz(func(t *testing.T, layer []byte) {
+		base := t.TempDir()
+		err := errors.Join(os.Mkdir(base+"/out", 0o755), os.Mkdir(base+"/in", 0o755),
+			os.WriteFile(base+"/out/canary", []byte("alive"), 0o644))
+		if err != nil {
+			t.Fatal(err)
+		}
+		root, err := os.OpenRoot(base + "/in")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer root.Close()
+		left := budget{1 << 20, 1 << 20, 100}
+		_ = unpackLayer(&metered{bytes.NewReader(layer), &left}, root, false, &left)
+		text, err := os.ReadFile(base + "/out/canary")
+		outs, _ := os.ReadDir(base + "/out")
+		all, _ := os.ReadDir(base)
+		if err != nil || string(text) != "alive" || len(outs) != 1 || len(all) != 2 {
+			t.Errorf("outside: %v %q %v %v", err, text, outs, all)
+		}
+	})
+}

@@ -1,0 +1,242 @@
+//go:build linux
+
+// The process that reads an image. What is in an archive was written by others, so it is read by
+// nobody but the container's own root: in a user namespace with the container's map, where all that
+// it could ever do is what the container may do.
+
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// unpacker is the name under which this program starts itself again to unpack an image.
+const unpacker = "unpack"
+
+// answer is what the unpacker says: by diff_id, which layers the image has, the lowest first.
+type answer struct {
+	Layers []digest
+	Config imageConfig
+}
+
+// unpackImage is the outer half. It has the image in an archive unpacked, as far as it isn't in the
+// cache yet: below the directory cache, or, if that is "", the usual one. An *exec.ExitError means
+// that the unpacker has said on standard error what is wrong.
+func unpackImage(archive *os.File, cache string) (*image, error) {
+	wait, ready, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer ready.Close()
+	defer wait.Close()
+	cmd := exec.Command("/proc/self/exe")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER}
+	mapLater, err := mapIDs(cmd.SysProcAttr)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := makeCache(cache, cmd.SysProcAttr)
+	if err != nil {
+		return nil, fmt.Errorf("make a cache for images: %w", err)
+	}
+	info, err := archive.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if info.IsDir() {
+		return nil, fmt.Errorf("%[1]s is a directory: pack it (tar c -C %[1]s .)", archive.Name())
+	}
+	if !info.Mode().IsRegular() {
+		// A pipe is read once, and the members of an archive in any order.
+		if archive, err = spool(archive, dir, maxArchive); err != nil {
+			return nil, fmt.Errorf("keep the image that comes in: %w", err)
+		}
+		defer archive.Close()
+	}
+	cmd.Args = []string{unpacker, dir}
+	cmd.ExtraFiles = []*os.File{archive, wait} // descriptors 3 and 4 there
+	cmd.Stderr = os.Stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	// No Pdeathsig: it ends by itself when the pipe does, and tidies up before that.
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start the unpacker: %w", err)
+	}
+	if err := mapLater(cmd.Process.Pid); err != nil {
+		return nil, abandon(cmd, err)
+	}
+	if _, err := ready.Write([]byte{0}); err != nil {
+		return nil, abandon(cmd, err)
+	}
+	var said answer
+	decoded := json.NewDecoder(io.LimitReader(stdout, maxJSON)).Decode(&said)
+	if err := cmd.Wait(); err != nil {
+		if !cmd.ProcessState.Exited() {
+			err = fmt.Errorf("unpack the image: %s", cmd.ProcessState) // it had no time to say why
+		}
+		return nil, err
+	}
+	result := &image{Config: said.Config}
+	for _, id := range said.Layers {
+		// It need not be believed what it says of the host.
+		_, err := parseDigest("sha256:" + string(id))
+		decoded = errors.Join(decoded, err)
+		result.Layers = append(result.Layers, filepath.Join(dir, string(id)))
+	}
+	if decoded != nil {
+		return nil, fmt.Errorf("understand the unpacker: %w", decoded)
+	}
+	return result, nil
+}
+
+// makeCache makes the directory for the layers, if it isn't there, and returns its path. It belongs
+// to the container's root, by whose number it is called, and is closed to all others: there are
+// set-uid programs in it, and not those of this host.
+func makeCache(cache string, attr *syscall.SysProcAttr) (string, error) {
+	// Without maps yet, there will be those of mapByHelpers, where 0 is us.
+	uid, gid := os.Getuid(), os.Getgid()
+	if len(attr.UidMappings) > 0 {
+		uid, gid = attr.UidMappings[0].HostID, attr.GidMappings[0].HostID
+	}
+	if cache == "" {
+		parent, err := "/var/cache", error(nil)
+		if uid == os.Getuid() {
+			parent, err = os.UserCacheDir() // $XDG_CACHE_HOME or ~/.cache
+		} // else it must be where that other user gets to on foot
+		if err != nil {
+			return "", err
+		}
+		cache = filepath.Join(parent, "jail-to-container")
+	}
+	cache, err := filepath.Abs(cache)
+	if err != nil {
+		return "", err
+	}
+	// Its names are nobody's business, but whoever has one must get there.
+	defer unix.Umask(unix.Umask(0))
+	if err := os.MkdirAll(filepath.Dir(cache), 0o755); err != nil {
+		return "", err
+	}
+	dir := filepath.Join(cache, strconv.Itoa(uid))
+	if err := os.Mkdir(cache, 0o711); err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", err
+	}
+	return dir, os.Lchown(dir, uid, gid)
+}
+
+// beUnpacker is the inner half: it reads the archive at descriptor 3, fills the cache, and says on
+// standard output what there is.
+func beUnpacker(args []string) error {
+	if len(args) != 1 {
+		return errors.New("the unpacker is started by this program alone")
+	}
+	// What ends our parent reaches us as the end of the pipe, and then there is time to tidy up.
+	signal.Ignore(unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGPIPE)
+	pipe := os.NewFile(4, "pipe from the host's half")
+	if _, err := pipe.Read(make([]byte, 1)); err != nil {
+		return fmt.Errorf("wait for the host's half: %w", err)
+	}
+	var alone atomic.Bool
+	go func() {
+		_, _ = pipe.Read(make([]byte, 1)) // returns when it is over, and only then
+		alone.Store(true)
+	}()
+	gone := func() error {
+		if alone.Load() {
+			return errAlone
+		}
+		return nil
+	}
+	said, err := unpack(os.NewFile(3, "the image"), args[0], gone)
+	if errors.Is(err, errAlone) {
+		return nil // and nobody is there to be told
+	}
+	if err != nil {
+		return fmt.Errorf("the image: %w", err)
+	}
+	return json.NewEncoder(os.Stdout).Encode(said)
+}
+
+// errAlone says that whoever started us has died.
+var errAlone = errors.New("nobody waits for this any more")
+
+// watched is a file that can be read as long as somebody waits for us.
+type watched struct {
+	file *os.File
+	gone func() error
+}
+
+// ReadAt is for an io.SectionReader. No reading of this file moves an offset that others share.
+func (w watched) ReadAt(p []byte, offset int64) (int, error) {
+	if err := w.gone(); err != nil {
+		return 0, err
+	}
+	return w.file.ReadAt(p, offset)
+}
+
+// unpack reads the archive and fills the cache.
+func unpack(file *os.File, cache string, gone func() error) (*answer, error) {
+	if err := settle(); err != nil {
+		return nil, err
+	}
+	unix.Umask(0) // an image's modes are meant as they stand
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	a, err := openArchive(watched{file, gone}, info.Size(), cache, maxArchive)
+	if err != nil {
+		return nil, err
+	}
+	config, layers, err := readImage(a)
+	if err != nil {
+		return nil, err
+	}
+	uids, err1 := mapped("uid")
+	gids, err2 := mapped("gid")
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, err
+	}
+	left := budget{read: maxBytes, written: maxBytes, entries: maxEntries}
+	if err := fill(cache, layers, uids > 1 && gids > 1, left, gone); err != nil {
+		return nil, err
+	}
+	stack, err := stacked(cache, layers)
+	return &answer{stack, config}, err
+}
+
+// mapped counts the ids that this user namespace has, "uid" or "gid".
+func mapped(kind string) (int, error) {
+	text, err := os.ReadFile("/proc/self/" + kind + "_map")
+	if err != nil {
+		return 0, err
+	}
+	sum := 0
+	for line := range strings.Lines(string(text)) {
+		var first, outside, count int
+		if _, err := fmt.Sscan(line, &first, &outside, &count); err != nil {
+			return 0, fmt.Errorf("read %q in /proc/self/%s_map: %w", line, kind, err)
+		}
+		sum += count
+	}
+	return sum, nil
+}
