@@ -8,6 +8,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -70,22 +71,27 @@ func openTerminal(owner int) (master int, err error) {
 	return master, unix.Close(slave)
 }
 
-// handOver says to the outer half that all is built and the command is next, and gives it the
-// master, unless that is -1. Both are closed then: none of this is the command's.
+// handOver says to the half before this one that the command is next, gives it the master, unless
+// that is -1, and closes that here. It returns when all who stand before have their hands on the
+// signals, and the terminal.
 func handOver(line *os.File, master int) error {
 	var rights []byte
 	if master >= 0 {
 		rights = unix.UnixRights(master)
 		defer unix.Close(master)
 	}
-	err := unix.Sendmsg(int(line.Fd()), []byte{0}, rights, nil, 0)
-	return errors.Join(os.NewSyscallError("sendmsg to the host's half", err), line.Close())
+	if err := unix.Sendmsg(int(line.Fd()), []byte{0}, rights, nil, 0); err != nil {
+		return os.NewSyscallError("sendmsg to the half before", err)
+	}
+	if _, err := line.Read([]byte{0}); err != nil {
+		return fmt.Errorf("wait for the half before: %w", err)
+	}
+	return nil
 }
 
 // takeOver waits for that, and returns the master, or nil if there is none. It returns io.EOF if the
-// inner half has failed before, and has said why.
+// other half has failed before, and has said why.
 func takeOver(line *os.File) (master *os.File, err error) {
-	defer line.Close()
 	data, rights := make([]byte, 1), make([]byte, unix.CmsgSpace(4)) // one descriptor
 	n, size, _, _, err := unix.Recvmsg(int(line.Fd()), data, rights, unix.MSG_CMSG_CLOEXEC)
 	for errors.Is(err, unix.EINTR) {
@@ -93,7 +99,7 @@ func takeOver(line *os.File) (master *os.File, err error) {
 	}
 	switch {
 	case err != nil:
-		return nil, os.NewSyscallError("recvmsg from the container's half", err)
+		return nil, os.NewSyscallError("recvmsg from the next half", err)
 	case n == 0:
 		return nil, io.EOF
 	case size == 0:
@@ -101,21 +107,22 @@ func takeOver(line *os.File) (master *os.File, err error) {
 	}
 	messages, err := unix.ParseSocketControlMessage(rights[:size])
 	if err != nil {
-		return nil, os.NewSyscallError("read the container's message", err)
+		return nil, os.NewSyscallError("read the next half's message", err)
 	}
 	descriptors, err := unix.ParseUnixRights(&messages[0])
 	if err != nil {
-		return nil, os.NewSyscallError("read the container's message", err)
+		return nil, os.NewSyscallError("read the next half's message", err)
 	}
 	return os.NewFile(uintptr(descriptors[0]), "the container's terminal"), nil
 }
 
-// supervise is what the outer half does from here on: it waits for the container's end, and until
-// then passes signals in, and, if the command has a terminal, what is typed and what is shown. A
-// command without one has our standard streams themselves, and there is nothing to copy.
+// supervise is what a half outside does from here on: it waits for the next one's end, and until
+// then passes signals on over the line to it, and, if the command has a terminal, what is typed and
+// what is shown. A command without one has our standard streams themselves, and there is nothing to
+// copy. The line before, if any, is the one to whoever plays no part but to have started this half.
 //
 // A signal that comes before the command is there ends this process, and the container with it.
-func supervise(cmd *exec.Cmd, line *os.File) error {
+func supervise(cmd *exec.Cmd, line, before *os.File) error {
 	master, err := takeOver(line)
 	if errors.Is(err, io.EOF) {
 		return cmd.Wait()
@@ -123,18 +130,28 @@ func supervise(cmd *exec.Cmd, line *os.File) error {
 	if err != nil {
 		return abandon(cmd, err)
 	}
-	if master == nil {
-		return waitAndRelay(cmd)
+	if before != nil {
+		if err := handOver(before, -1); err != nil {
+			return abandon(cmd, err)
+		}
 	}
-	signals := catchSignals()
+	signals := catchSignals(before)
 	quiet()
-	at, err := enterRaw(master)
-	if err != nil {
+	var at *terminal
+	if master != nil {
+		if at, err = takeTerminal(master); err != nil {
+			return abandon(cmd, err)
+		}
+		defer at.leave()
+	}
+	if _, err := line.Write([]byte{0}); err != nil { // what handOver waits for, there
 		return abandon(cmd, err)
 	}
-	defer at.leave()
 	deaf, shown := make(chan bool), make(chan bool)
-	go func() { defer close(deaf); relay(signals, cmd.Process, at) }()
+	go func() { defer close(deaf); relay(signals, line, at, before == nil) }()
+	if master == nil {
+		return cmd.Wait()
+	}
 	go func() { defer close(shown); copyOut(master) }()
 	go copyIn(master)
 	err = cmd.Wait()
@@ -205,4 +222,3 @@ func copySize(to, from int) {
 		_ = unix.IoctlSetWinsize(to, unix.TIOCSWINSZ, size) // for good looks only
 	}
 }
-

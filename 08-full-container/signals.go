@@ -1,6 +1,6 @@
 //go:build linux
 
-// Signals on their way to the command. Each half passes on what it gets to the next, and each is in
+// Signals on their way to the command. Each half passes on to the next what it gets, and each is in
 // a session of its own (setsid(2)). So a key such as Ctrl-C, which a terminal turns into a signal
 // for a whole group of processes, comes in at one place, the outer half, and arrives once.
 
@@ -8,7 +8,6 @@ package main
 
 import (
 	"os"
-	"os/exec"
 	"os/signal"
 	"slices"
 
@@ -16,49 +15,64 @@ import (
 )
 
 // kept are the signals that aren't passed on (signal(7)): two that nobody can catch; what the
-// kernel tells a process about its own children, sockets and faults (of SIGURG, Go's runtime makes
-// a use of its own); and what stops a background process that reaches for the terminal: that has to
-// stop us.
+// kernel tells a process about its own children, sockets and faults; what Go's runtime needs itself
+// (SIGURG to interrupt goroutines, SIGPROF to profile); and what stops a background process that
+// reaches for the terminal: that has to stop us.
 var kept = []unix.Signal{
 	unix.SIGKILL, unix.SIGSTOP, unix.SIGCHLD, unix.SIGURG, unix.SIGPIPE, unix.SIGTTIN, unix.SIGTTOU,
-	unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGTRAP, unix.SIGSYS,
+	unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGTRAP, unix.SIGSYS, unix.SIGPROF,
 }
 
-// catchSignals returns all others, from now on. What this program was started to ignore, as
-// nohup(1) does it, the command ignores as well: that needs no passing on.
-func catchSignals() <-chan os.Signal {
+// catchSignals returns all others, from now on, and what comes over the line from the half before
+// this one, if there is one. What this program was started to ignore, as nohup(1) does it, the
+// command ignores as well: that needs no passing on.
+func catchSignals(before *os.File) <-chan os.Signal {
 	signals := make(chan os.Signal, 64)
 	for number := unix.Signal(1); number <= 64; number++ { // SIGRTMAX
 		if !slices.Contains(kept, number) && !signal.Ignored(number) {
 			signal.Notify(signals, number)
 		}
 	}
+	if before != nil {
+		go listen(before, signals)
+	}
 	return signals
 }
 
-// waitAndRelay waits for the next half to end, and passes on to it what signals come.
-func waitAndRelay(cmd *exec.Cmd) error {
-	signals := catchSignals()
-	quiet()
-	go relay(signals, cmd.Process, nil)
-	return cmd.Wait()
+// listen reads signals off the line: each is a byte, its number. Between the halves they travel like
+// that, and not as signals, because these may overtake one another: of two that are pending, the
+// kernel and Go hand out the lower number first, so that SIGCONT (18) would come before the SIGTSTP
+// (20) that it was to end. And a process that isn't ready for a signal yet may die of it.
+func listen(line *os.File, signals chan<- os.Signal) {
+	number := make([]byte, 1)
+	for {
+		if _, err := line.Read(number); err != nil {
+			return // if that half is dead, so are we, soon
+		}
+		signals <- unix.Signal(number[0])
+	}
 }
 
 // relay passes signals on to the next half, and returns when there is one that would end this
 // process while there is nobody left to have it.
 //
-// Ctrl-Z stops us all: PID 1 stops the command, and we stop ourselves, for which the caller's shell
-// is waiting. When it says SIGCONT, that goes the same way.
-func relay(signals <-chan os.Signal, to *os.Process, at *terminal) {
+// Ctrl-Z stops the command, by PID 1, and the first of us, for which the caller's shell waits. When
+// that says SIGCONT, it goes the same way.
+func relay(signals <-chan os.Signal, line *os.File, at *terminal, first bool) {
 	for s := range signals {
 		if s == unix.SIGWINCH && at != nil {
 			at.resize() // the kernel signals those in the container who should know
 			continue
 		}
-		err := to.Signal(s)
+		_, err := line.Write([]byte{byte(s.(unix.Signal))})
 		switch s {
 		case unix.SIGTSTP:
-			at.pause(func() { _ = unix.Kill(os.Getpid(), unix.SIGSTOP) })
+			at.restore()
+			if first {
+				_ = unix.Kill(os.Getpid(), unix.SIGSTOP) // can't fail
+			}
+		case unix.SIGCONT:
+			at.makeRaw()
 		case unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM:
 			if err != nil {
 				return
