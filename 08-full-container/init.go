@@ -1,0 +1,139 @@
+//go:build linux
+
+// PID 1's duties. In the steps before, the command itself was PID 1, and had none of the manners of
+// one: a process there dies of no signal that it hasn't asked for, and is the parent of every
+// orphan (pid_namespaces(7)). So now this program stays, as an init.
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// process is the command that PID 1 runs, and how.
+type process struct {
+	args     []string
+	env      []string            // the whole of it, as K=V
+	dir      string              // working directory
+	user     *syscall.Credential // nil: as whoever PID 1 is
+	terminal bool                // standard input is to be its controlling terminal
+}
+
+// runCommand starts the command, from this thread: it has this one's capabilities, and its filter.
+// Then it does its duties, until the command ends, and ends with the command's exit status; the
+// kernel kills who is left. It returns only if the command couldn't be started.
+func runCommand(p process, signals <-chan os.Signal) error {
+	if err := hideFromCommand(); err != nil {
+		return err
+	}
+	if err := os.Chdir(p.dir); err != nil {
+		return err
+	}
+	path, err := lookPath(p.args[0], p.env)
+	if err != nil {
+		return &commandError{err}
+	}
+	// Not with os/exec: its Wait and the one below would take each other's children.
+	command, err := syscall.ForkExec(path, p.args, &syscall.ProcAttr{
+		Env:   p.env,
+		Files: []uintptr{0, 1, 2},
+		Sys:   &syscall.SysProcAttr{Setsid: true, Setctty: p.terminal, Credential: p.user},
+	})
+	if err != nil {
+		return &commandError{&fs.PathError{Op: "exec", Path: path, Err: err}}
+	}
+	go forward(signals, command)
+	quiet()
+	for {
+		// Whoever ends is waited for, ours or orphaned, or it would stay as a zombie and count
+		// against the limit (wait(2)).
+		var status unix.WaitStatus
+		child, err := unix.Wait4(-1, &status, 0, nil)
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return os.NewSyscallError("wait4", err)
+		case child == command && status.Signaled():
+			os.Exit(128 + int(status.Signal()))
+		case child == command:
+			os.Exit(status.ExitStatus())
+		}
+	}
+}
+
+// hideFromCommand takes PID 1's memory, its descriptors and its program, all below /proc/1, out of
+// the command's reach. Both are the same user, and the other threads of this process have kept what
+// the command has lost. A process that isn't "dumpable" takes CAP_SYS_PTRACE to be looked into
+// (ptrace(2), "access mode checking"), and that the container hasn't.
+func hideFromCommand() error {
+	return os.NewSyscallError("prctl(PR_SET_DUMPABLE)",
+		unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0))
+}
+
+// quiet is for a process that only waits from now on. It needs no garbage collector, which Go would
+// start every two minutes, for nothing, on threads of its own.
+func quiet() { debug.SetGCPercent(-1) }
+
+// lookPath finds a program on the PATH of another environment than this process's.
+func lookPath(program string, env []string) (string, error) {
+	os.Unsetenv("PATH")
+	for _, variable := range env {
+		if path, found := strings.CutPrefix(variable, "PATH="); found {
+			os.Setenv("PATH", path)
+		}
+	}
+	return exec.LookPath(program)
+}
+
+// asUser returns what makes the command a user's, inside. An ordinary user's container may have
+// but one, 0: the kernel would say "invalid argument" of any other.
+func asUser(uid, gid uint32, groups []uint32) (*syscall.Credential, error) {
+	user := &syscall.Credential{Uid: uid, Gid: gid, Groups: groups}
+	setgroups, err := os.ReadFile("/proc/self/setgroups")
+	if err != nil {
+		return nil, err
+	}
+	user.NoSetGroups = string(setgroups) == "deny\n" // user_namespaces(7)
+	for _, id := range []struct {
+		kind   string
+		number uint32
+	}{{"uid", uid}, {"gid", gid}} {
+		mapped, err := isMapped(id.kind, id.number)
+		if err != nil {
+			return nil, err
+		}
+		if !mapped {
+			return nil, fmt.Errorf("%s %d isn't one of the container's: its user namespace "+
+				"has no map for it (run as root, or with newuidmap and a line in /etc/sub%[1]s)",
+				id.kind, id.number)
+		}
+	}
+	return user, nil
+}
+
+// isMapped reports whether an id, "uid" or "gid", means somebody in this user namespace.
+func isMapped(kind string, id uint32) (bool, error) {
+	text, err := os.ReadFile("/proc/self/" + kind + "_map")
+	if err != nil {
+		return false, err
+	}
+	for line := range strings.Lines(string(text)) {
+		var first, outside, count uint32
+		if _, err := fmt.Sscan(line, &first, &outside, &count); err != nil {
+			return false, fmt.Errorf("read %q in /proc/self/%s_map: %w", line, kind, err)
+		}
+		if first <= id && id-first < count {
+			return true, nil
+		}
+	}
+	return false, nil
+}

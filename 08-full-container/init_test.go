@@ -1,0 +1,291 @@
+//go:build linux
+
+// PID 1 as an init: signals arrive, orphans are reaped, statuses come back, and the command can't
+// reach into it.
+
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// waiting is a command that waits for signals, in such a way that a shell's trap runs at once.
+const waiting = "echo ready; while :; do sleep 100 & wait; done"
+
+// started is a command that has been started and has said "ready".
+type started struct {
+	*exec.Cmd
+	lines *bufio.Scanner
+}
+
+// begin starts a command with its standard output on a pipe, and waits for the word.
+func begin(t *testing.T, cmd *exec.Cmd) *started {
+	t.Helper()
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill() }) // does nothing if it has ended, as it should
+	s := &started{cmd, bufio.NewScanner(stdout)}
+	if line := s.line(); line != "ready" {
+		t.Fatalf("%v said %q, want ready", cmd.Args, line)
+	}
+	return s
+}
+
+// line returns the next line of output, or what is wrong with it.
+func (s *started) line() string {
+	if !s.lines.Scan() {
+		return fmt.Sprint("no line: ", s.lines.Err())
+	}
+	return s.lines.Text()
+}
+
+// status waits for the end.
+func (s *started) status() int {
+	_ = s.Wait() // how it ended is in the state
+	state := s.ProcessState.Sys().(syscall.WaitStatus)
+	if state.Signaled() {
+		return 128 + int(state.Signal())
+	}
+	return state.ExitStatus()
+}
+
+// TestSignalsReachTheCommand sends every signal to the outer process, one after another. Those that
+// aren't sent have no meaning from outside, stop a process, or belong to Go (SIGURG,
+// SIGPROF) and to C libraries (32 to 34).
+func TestSignalsReachTheCommand(t *testing.T) {
+	without := []unix.Signal{
+		unix.SIGILL, unix.SIGTRAP, unix.SIGBUS, unix.SIGFPE, unix.SIGKILL, unix.SIGSEGV, unix.SIGPIPE,
+		unix.SIGCHLD, unix.SIGSTOP, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU, unix.SIGURG,
+		unix.SIGPROF, unix.SIGSYS, 32, 33, 34,
+	}
+	asEveryUser(t, func(t *testing.T, u user) {
+		script := "for s in %s; do trap \"echo $s\" $s; done; " + waiting
+		var signals []unix.Signal
+		var numbers []string
+		for s := unix.Signal(1); s <= 64; s++ {
+			if !slices.Contains(without, s) {
+				signals = append(signals, s)
+				numbers = append(numbers, fmt.Sprint(int(s)))
+			}
+		}
+		s := begin(t, program(u, "sh", "-c", fmt.Sprintf(script, strings.Join(numbers, " "))))
+		for i, signal := range signals {
+			if err := s.Process.Signal(signal); err != nil {
+				t.Fatal(err)
+			}
+			if line := s.line(); line != numbers[i] {
+				t.Fatalf("signal %d (%v): the command said %q", int(signal), signal, line)
+			}
+		}
+	})
+}
+
+// TestEnds has the command end by itself, by signals of its own, and by signals to the outer
+// process. In the steps before, where it was PID 1, it couldn't even have killed itself.
+func TestEnds(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		for _, c := range []struct {
+			name, script string
+			signal       syscall.Signal
+			status       int
+		}{
+			{"status", "echo ready; exit 7", 0, 7},
+			{"own SIGTERM", "echo ready; kill -TERM $$", 0, 143},
+			{"own SIGKILL", "echo ready; kill -KILL $$", 0, 137},
+			{"SIGTERM", "echo ready; exec sleep 100", unix.SIGTERM, 143},
+			{"SIGHUP", "echo ready; exec sleep 100", unix.SIGHUP, 129},
+			{"SIGINT, shell and child", "sh -c 'echo ready; exec sleep 100'; exit 8",
+				unix.SIGINT, 130},
+			{"SIGTERM, trapped", "trap 'exit 42' TERM; " + waiting, unix.SIGTERM, 42},
+			{"SIGTERM to PID 1 from inside", "trap 'exit 43' TERM; echo ready; kill -TERM 1; sleep 100 & wait; exit 8", 0, 43},
+			{"SIGKILL", "trap : TERM INT HUP; " + waiting, unix.SIGKILL, 137},
+			{"others stay behind", "setsid sleep 100 & setsid sleep 100 & echo ready; exit 9", 0, 9},
+		} {
+			t.Run(c.name, func(t *testing.T) {
+				w := newWatch(t)
+				cmd := program(u, "sh", "-c", c.script)
+				cmd.Env = w.env()
+				s := begin(t, cmd)
+				if c.signal != 0 {
+					if err := s.Process.Signal(c.signal); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if status := s.status(); status != c.status {
+					t.Errorf("exit status %d, want %d", status, c.status)
+				}
+				w.nothingLeft(t)
+			})
+		}
+	})
+}
+
+// TestSignalAtAnyTime ends the outer process by SIGTERM at ever other moments of the start. Whether
+// the signal comes before the command or after, it is what ends it, and nothing is left.
+func TestSignalAtAnyTime(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		w := newWatch(t)
+		for i := range 30 {
+			cmd := program(u, "sleep", "100")
+			cmd.Env = w.env()
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Duration(i) * time.Millisecond)
+			if err := cmd.Process.Signal(unix.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+			s := started{Cmd: cmd}
+			if status := s.status(); status != 143 {
+				t.Errorf("after %d ms: exit status %d, want 143", i, status)
+			}
+		}
+		w.nothingLeft(t)
+	})
+}
+
+// TestIgnoredSignal starts the program as nohup(1) does.
+func TestIgnoredSignal(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		cmd := program(u, "test:nohup", "sh", "-c", "kill -HUP $$; echo ready; kill -TERM $$")
+		if status := begin(t, cmd).status(); status != 143 {
+			t.Errorf("exit status %d, want 143: SIGHUP was to be ignored", status)
+		}
+	})
+}
+
+// init adds what becomes the program with SIGHUP ignored, which execve(2) leaves so.
+func init() {
+	experiments["test:nohup"] = func(args []string) error {
+		signal.Ignore(unix.SIGHUP)
+		return unix.Exec("/proc/self/exe", append([]string{step}, args...), os.Environ())
+	}
+}
+
+// TestOrphansReaped makes hundreds of orphans, which all end, and looks for zombies. The control is
+// what one of them says of its parent.
+func TestOrphansReaped(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		out := expect(t, program(u, "sh", "-c", `
+			(sh -c 'while ! grep -q "^PPid:.1$" /proc/$$/status; do :; done; echo orphaned' &)
+			i=0
+			while [ $i -lt 300 ]; do (: & ); i=$((i + 1)); done
+			i=0
+			while grep -qs "^State:.Z" /proc/[0-9]*/status && [ $i -lt 200 ]; do
+				sleep 0.05; i=$((i + 1))
+			done
+			cat /proc/[0-9]*/status 2>&- | grep -c "^State:.Z"
+			:`))
+		lines := strings.Fields(out)
+		slices.Sort(lines)
+		if !slices.Equal(lines, []string{"0", "orphaned"}) {
+			t.Errorf("want an orphan and 0 zombies; got:\n%s", out)
+		}
+	})
+}
+
+// TestStopAndContinue is Ctrl-Z and fg, where the command has no terminal of its own: the outer
+// process stops, for the caller's shell to see, and the command as well.
+func TestStopAndContinue(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		w := newWatch(t)
+		cmd := program(u, "sh", "-c", "echo ready; cat; :")
+		cmd.Env = w.env()
+		stdin, err := cmd.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := begin(t, cmd)
+		if state := w.states("cat"); strings.Contains(state, "T") {
+			t.Fatalf("cat is stopped before it was told to: %q", state)
+		}
+		s.Process.Signal(unix.SIGTSTP)
+		var status unix.WaitStatus
+		if _, err := unix.Wait4(s.Process.Pid, &status, unix.WUNTRACED, nil); err != nil {
+			t.Fatal(err)
+		}
+		if !status.Stopped() {
+			t.Fatalf("the outer process hasn't stopped, but has status %#x", status)
+		}
+		state := ""
+		for i := 0; i < 200 && state != "T"; i++ {
+			time.Sleep(50 * time.Millisecond)
+			state = w.states("cat")
+		}
+		if state != "T" {
+			t.Errorf("cat has state %q, want T", state)
+		}
+		s.Process.Signal(unix.SIGCONT)
+		fmt.Fprintln(stdin, "it runs")
+		if line := s.line(); line != "it runs" {
+			t.Errorf("after SIGCONT: %q", line)
+		}
+		stdin.Close()
+		if status := s.status(); status != 0 {
+			t.Errorf("exit status %d", status)
+		}
+		w.nothingLeft(t)
+	})
+}
+
+// states returns the states (proc_pid_stat(5)) of the watched processes of a name.
+func (w *watch) states(name string) string {
+	states := ""
+	for _, found := range w.processes() {
+		stat, err := os.ReadFile(filepath.Join(strings.Fields(found)[0], "stat"))
+		if _, rest, is := strings.Cut(string(stat), "("+name+") "); err == nil && is {
+			states += rest[:1]
+		}
+	}
+	return states
+}
+
+// TestPID1IsHidden has the command look into PID 1, whose threads can do what it can't. The control
+// is that it can look into itself.
+func TestPID1IsHidden(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		for _, look := range []string{
+			"readlink /proc/%s/exe", "readlink /proc/%s/fd/0", "cat /proc/%s/environ", "cat /proc/%s/maps",
+			"test -r /proc/%[1]s/mem && exec 3<>/proc/%[1]s/mem",
+		} {
+			if r := finish(t, program(u, "sh", "-c", fmt.Sprintf(look, "self"))); r.status != 0 {
+				t.Errorf("%s: exit status %d of itself", look, r.status)
+			}
+			if r := finish(t, program(u, "sh", "-c", fmt.Sprintf(look, "1"))); r.status == 0 {
+				t.Errorf("%s: PID 1 can be looked into:\n%s", look, r.stdout)
+			}
+		}
+	})
+}
+
+// TestUser runs the command as another user, where there is one inside.
+func TestUser(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		r := finish(t, program(u, "-user=1000", "id", "-u"))
+		if u.uid == 0 && (r.stdout != "1000\n" || r.status != 0) {
+			t.Errorf("root's container: %+v", r)
+		}
+		// An ordinary user may have more ids, where the system has set some aside.
+		if u.uid != 0 && r.status != 0 {
+			contains(t, r.stderr, "uid 1000 isn't one of the container's")
+		}
+	})
+}

@@ -1,0 +1,224 @@
+//go:build linux
+
+// A terminal of the container's own (pty(7)). The command's end of it, the slave, is /dev/pts/0 in
+// the container's devpts. The other end, the master, goes out to the outer half, which copies
+// between it and the terminal that it was started at. The host's terminal itself stays outside.
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+
+	"golang.org/x/sys/unix"
+)
+
+// line makes the connection between the halves: a pair of sockets, of which the inner half gets one
+// as descriptor 3. On one of these a descriptor can be sent along (unix(7), SCM_RIGHTS).
+func line() (ours, theirs *os.File, err error) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, os.NewSyscallError("socketpair", err)
+	}
+	ours = os.NewFile(uintptr(pair[0]), "line to the container's half")
+	theirs = os.NewFile(uintptr(pair[1]), "line to the host's half")
+	return ours, theirs, nil
+}
+
+// openTerminal makes a pseudo-terminal of the devpts at /dev/pts, and the slave this process's
+// standard streams. The owner, a uid inside, can open it by name. It returns the master.
+func openTerminal(owner int) (master int, err error) {
+	const ptmx = "/dev/pts/ptmx"
+	flags := unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC // ours it mustn't become, but the command's
+	master, err = unix.Open(ptmx, flags, 0)
+	if err != nil {
+		return -1, &os.PathError{Op: "open", Path: ptmx, Err: err}
+	}
+	if err := unix.IoctlSetPointerInt(master, unix.TIOCSPTLCK, 0); err != nil {
+		return -1, &os.PathError{Op: "unlock the slave of", Path: ptmx, Err: err}
+	}
+	// This opens the slave that belongs to the master, and not what lies at /dev/pts/0
+	// (ioctl_tty(2)).
+	number, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(master), unix.TIOCGPTPEER,
+		uintptr(flags))
+	if errno != 0 {
+		return -1, &os.PathError{Op: "open the slave of", Path: ptmx, Err: errno}
+	}
+	slave := int(number)
+	if err := unix.Fchown(slave, owner, -1); err != nil {
+		return -1, &os.PathError{Op: "chown the slave of", Path: ptmx, Err: err}
+	}
+	if theirs := terminalAt(0, 1, 2); theirs >= 0 {
+		// What the user is used to: which key erases, UTF-8, and the size of the window.
+		if settings, err := unix.IoctlGetTermios(theirs, unix.TCGETS); err == nil {
+			_ = unix.IoctlSetTermios(slave, unix.TCSETS, settings)
+		}
+		copySize(master, theirs)
+	}
+	// Standard error that goes elsewhere, as with 2>file, is meant so.
+	streams := []int{0, 1}
+	if terminalAt(2) >= 0 {
+		streams = append(streams, 2)
+	}
+	for _, stream := range streams {
+		if err := unix.Dup3(slave, stream, 0); err != nil {
+			return -1, os.NewSyscallError("dup3", err)
+		}
+	}
+	return master, unix.Close(slave)
+}
+
+// handOver says to the half before this one that the command is next, gives it the master, unless
+// that is -1, and closes that here. It returns when all who stand before have their hands on the
+// signals, and the terminal.
+func handOver(line *os.File, master int) error {
+	var rights []byte
+	if master >= 0 {
+		rights = unix.UnixRights(master)
+		defer unix.Close(master)
+	}
+	if err := unix.Sendmsg(int(line.Fd()), []byte{0}, rights, nil, 0); err != nil {
+		return os.NewSyscallError("sendmsg to the half before", err)
+	}
+	if _, err := line.Read([]byte{0}); err != nil {
+		return fmt.Errorf("wait for the half before: %w", err)
+	}
+	return nil
+}
+
+// takeOver waits for that, and returns the master, or nil if there is none. It returns io.EOF if the
+// other half has failed before, and has said why.
+func takeOver(line *os.File) (master *os.File, err error) {
+	data, rights := make([]byte, 1), make([]byte, unix.CmsgSpace(4)) // one descriptor
+	n, size, _, _, err := unix.Recvmsg(int(line.Fd()), data, rights, unix.MSG_CMSG_CLOEXEC)
+	for errors.Is(err, unix.EINTR) {
+		n, size, _, _, err = unix.Recvmsg(int(line.Fd()), data, rights, unix.MSG_CMSG_CLOEXEC)
+	}
+	switch {
+	case err != nil:
+		return nil, os.NewSyscallError("recvmsg from the next half", err)
+	case n == 0:
+		return nil, io.EOF
+	case size == 0:
+		return nil, nil
+	}
+	messages, err := unix.ParseSocketControlMessage(rights[:size])
+	if err != nil {
+		return nil, os.NewSyscallError("read the next half's message", err)
+	}
+	descriptors, err := unix.ParseUnixRights(&messages[0])
+	if err != nil {
+		return nil, os.NewSyscallError("read the next half's message", err)
+	}
+	return os.NewFile(uintptr(descriptors[0]), "the container's terminal"), nil
+}
+
+// supervise is what a half outside does from here on: it waits for the next one's end, and until
+// then passes signals on over the line to it, and, if the command has a terminal, what is typed and
+// what is shown. A command without one has our standard streams themselves, and there is nothing to
+// copy. The line before, if any, is the one to whoever plays no part but to have started this half.
+//
+// A signal that comes before the command is there ends this process, and the container with it.
+func supervise(cmd *exec.Cmd, line, before *os.File) error {
+	master, err := takeOver(line)
+	if errors.Is(err, io.EOF) {
+		return cmd.Wait()
+	}
+	if err != nil {
+		return abandon(cmd, err)
+	}
+	if before != nil {
+		if err := handOver(before, -1); err != nil {
+			return abandon(cmd, err)
+		}
+	}
+	signals := catchSignals(before)
+	quiet()
+	var at *terminal
+	if master != nil {
+		if at, err = takeTerminal(master); err != nil {
+			return abandon(cmd, err)
+		}
+		defer at.leave()
+	}
+	if _, err := line.Write([]byte{0}); err != nil { // what handOver waits for, there
+		return abandon(cmd, err)
+	}
+	deaf, shown := make(chan bool), make(chan bool)
+	go func() { defer close(deaf); relay(signals, line, at, before == nil) }()
+	if master == nil {
+		return cmd.Wait()
+	}
+	go func() { defer close(shown); copyOut(master) }()
+	go copyIn(master)
+	err = cmd.Wait()
+	// The last of the output may not have been shown yet, if whoever reads it is slow.
+	select {
+	case <-shown:
+	case <-deaf:
+	}
+	return err
+}
+
+// copyOut copies what the container writes until nobody there has its terminal open any more, which
+// read(2) says with EIO, when all has been read. If it can't be shown, the terminal is hung up:
+// SIGHUP.
+func copyOut(master *os.File) {
+	defer master.Close()
+	buffer := make([]byte, 4096) // the kernel has no more at a time
+	for {
+		n, err := master.Read(buffer)
+		if err != nil {
+			return
+		}
+		if _, err := os.Stdout.Write(buffer[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// copyIn copies what is typed. The end of that, where it isn't typed but comes out of a file, is
+// told as it is at a terminal, by Ctrl-D, twice if a line has been begun.
+func copyIn(master *os.File) {
+	buffer := make([]byte, 4096)
+	last := byte('\n')
+	for {
+		n, err := os.Stdin.Read(buffer)
+		if err != nil {
+			break
+		}
+		if _, err := master.Write(buffer[:n]); err != nil {
+			return
+		}
+		last = buffer[n-1]
+	}
+	settings, err := unix.IoctlGetTermios(int(master.Fd()), unix.TCGETS)
+	if err != nil || settings.Lflag&unix.ICANON == 0 {
+		return // a program that reads keys knows of no end
+	}
+	end := []byte{settings.Cc[unix.VEOF]}
+	if last != '\n' {
+		end = append(end, end[0])
+	}
+	_, _ = master.Write(end) // it may have ended
+}
+
+// terminalAt returns the first of some descriptors that is a terminal, or -1.
+func terminalAt(descriptors ...int) int {
+	for _, fd := range descriptors {
+		if _, err := unix.IoctlGetTermios(fd, unix.TCGETS); err == nil {
+			return fd
+		}
+	}
+	return -1
+}
+
+// copySize gives one terminal the size that another has, in rows and columns.
+func copySize(to, from int) {
+	if size, err := unix.IoctlGetWinsize(from, unix.TIOCGWINSZ); err == nil {
+		_ = unix.IoctlSetWinsize(to, unix.TIOCSWINSZ, size) // for good looks only
+	}
+}

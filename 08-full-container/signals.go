@@ -1,0 +1,100 @@
+//go:build linux
+
+// Signals on their way to the command. Each half passes on to the next what it gets, and each is in
+// a session of its own (setsid(2)). So a key such as Ctrl-C, which a terminal turns into a signal
+// for a whole group of processes, comes in at one place, the outer half, and arrives once.
+
+package main
+
+import (
+	"os"
+	"os/signal"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// kept are the signals that aren't passed on (signal(7)): two that nobody can catch; what the
+// kernel tells a process about its own children, sockets and faults; what Go's runtime needs itself
+// (SIGURG to interrupt goroutines, SIGPROF to profile); and what stops a background process that
+// reaches for the terminal: that has to stop us.
+var kept = []unix.Signal{
+	unix.SIGKILL, unix.SIGSTOP, unix.SIGCHLD, unix.SIGURG, unix.SIGPIPE, unix.SIGTTIN, unix.SIGTTOU,
+	unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGTRAP, unix.SIGSYS, unix.SIGPROF,
+}
+
+// catchSignals returns all others, from now on, and what comes over the line from the half before
+// this one, if there is one. What this program was started to ignore, as nohup(1) does it, the
+// command ignores as well: that needs no passing on.
+func catchSignals(before *os.File) <-chan os.Signal {
+	signals := make(chan os.Signal, 64)
+	for number := unix.Signal(1); number <= 64; number++ { // SIGRTMAX
+		if !slices.Contains(kept, number) && !signal.Ignored(number) {
+			signal.Notify(signals, number)
+		}
+	}
+	if before != nil {
+		go listen(before, signals)
+	}
+	return signals
+}
+
+// listen reads signals off the line: each is a byte, its number. Between the halves they travel like
+// that, and not as signals, because these may overtake one another: of two that are pending, the
+// kernel and Go hand out the lower number first, so that SIGCONT (18) would come before the SIGTSTP
+// (20) that it was to end. And a process that isn't ready for a signal yet may die of it.
+func listen(line *os.File, signals chan<- os.Signal) {
+	number := make([]byte, 1)
+	for {
+		if _, err := line.Read(number); err != nil {
+			return // if that half is dead, so are we, soon
+		}
+		signals <- unix.Signal(number[0])
+	}
+}
+
+// relay passes signals on to the next half, and returns when there is one that would end this
+// process while there is nobody left to have it.
+//
+// Ctrl-Z stops the command, by PID 1, and the first of us, for which the caller's shell waits. When
+// that says SIGCONT, it goes the same way.
+func relay(signals <-chan os.Signal, line *os.File, at *terminal, first bool) {
+	for s := range signals {
+		if s == unix.SIGWINCH && at != nil {
+			at.resize() // the kernel signals those in the container who should know
+			continue
+		}
+		_, err := line.Write([]byte{byte(s.(unix.Signal))})
+		switch s {
+		case unix.SIGTSTP:
+			at.restore()
+			if first {
+				_ = unix.Kill(os.Getpid(), unix.SIGSTOP) // can't fail
+			}
+		case unix.SIGCONT:
+			at.makeRaw()
+		case unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM:
+			if err != nil {
+				return
+			}
+		}
+	}
+}
+
+// forward is PID 1's part: it passes signals on to the command. What is a key at a terminal goes to
+// its whole process group, as there: a shell that waits for a program that doesn't end would seem
+// deaf.
+func forward(signals <-chan os.Signal, command int) {
+	for s := range signals {
+		number, to := s.(unix.Signal), command
+		switch number {
+		case unix.SIGINT, unix.SIGQUIT, unix.SIGCONT:
+			to = -command
+		case unix.SIGTSTP:
+			// The kernel wouldn't stop it: with a parent in another session, nobody there could
+			// wake it again (setpgid(2), "orphaned"). SIGSTOP it does heed.
+			number, to = unix.SIGSTOP, -command
+		}
+		_ = unix.Kill(to, number) // it may have ended just now
+	}
+}
