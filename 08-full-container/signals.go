@@ -39,10 +39,10 @@ func catchSignals(before *os.File) <-chan os.Signal {
 	return signals
 }
 
-// listen reads signals off the line: each is a byte, its number. Between the halves they travel like
-// that, and not as signals, because these may overtake one another: of two that are pending, the
-// kernel and Go hand out the lower number first, so that SIGCONT (18) would come before the SIGTSTP
-// (20) that it was to end. And a process that isn't ready for a signal yet may die of it.
+// listen reads signals off the line: each is a byte, its number. As signals, on their way from half
+// to half, they might overtake one another: of two that are pending, the kernel and Go hand out the
+// lower number first, so that SIGCONT (18) would come before the SIGTSTP (20) that it was to end.
+// And a process that isn't ready for a signal yet may die of it.
 func listen(line *os.File, signals chan<- os.Signal) {
 	number := make([]byte, 1)
 	for {
