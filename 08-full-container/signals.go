@@ -14,11 +14,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kept are the signals that aren't passed on (signal(7)): two that nobody can catch; what the
+// notRelayed are the signals that aren't passed on (signal(7)): two that nobody can catch; what the
 // kernel tells a process about its own children, sockets and faults; what Go's runtime needs itself
 // (SIGURG to interrupt goroutines, SIGPROF to profile); and what stops a background process that
 // reaches for the terminal: that has to stop us.
-var kept = []unix.Signal{
+var notRelayed = []unix.Signal{
 	unix.SIGKILL, unix.SIGSTOP, unix.SIGCHLD, unix.SIGURG, unix.SIGPIPE, unix.SIGTTIN, unix.SIGTTOU,
 	unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGTRAP, unix.SIGSYS, unix.SIGPROF,
 }
@@ -29,7 +29,7 @@ var kept = []unix.Signal{
 func catchSignals(before *os.File) <-chan os.Signal {
 	signals := make(chan os.Signal, 64)
 	for number := unix.Signal(1); number <= 64; number++ { // SIGRTMAX
-		if !slices.Contains(kept, number) && !signal.Ignored(number) {
+		if !slices.Contains(notRelayed, number) && !signal.Ignored(number) {
 			signal.Notify(signals, number)
 		}
 	}
