@@ -31,8 +31,10 @@ const partial = "partial-"
 func fill(cache string, layers []layerBlob, owners bool, left budget, gone func() error) error {
 	missing := func() (blobs []layerBlob) {
 		for _, l := range layers {
-			same := func(other layerBlob) bool { return other.diffID == l.diffID }
-			if !exists(filepath.Join(cache, string(l.diffID))) && !slices.ContainsFunc(blobs, same) {
+			twice := slices.ContainsFunc(blobs, func(other layerBlob) bool {
+				return other.diffID == l.diffID
+			})
+			if !twice && !exists(filepath.Join(cache, string(l.diffID))) {
 				blobs = append(blobs, l)
 			}
 		}

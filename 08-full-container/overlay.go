@@ -102,8 +102,8 @@ func furnishUpper(layers []*os.File, writable bool) (options string, err error) 
 	}
 	slices.Reverse(names) // in lowerdir, the uppermost comes first
 	lower := strings.Join(names, ":")
-	// userxattr: overlayfs keeps its marks in "user.overlay.…", which a user namespace may read and
-	// write, and not in "trusted.overlay.…" (Documentation/filesystems/overlayfs.rst).
+	// userxattr: overlayfs keeps its marks in "user.overlay.…", which a user namespace may read
+	// and write, and not in "trusted.overlay.…" (Documentation/filesystems/overlayfs.rst).
 	if writable {
 		return "userxattr,upperdir=top,workdir=work,lowerdir=" + lower, nil
 	}
