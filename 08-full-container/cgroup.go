@@ -20,13 +20,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What a container may use up.
-const (
-	memoryLimit = 64 << 20 // bytes of memory, and no swap beside it
-	pidsLimit   = 50       // processes, and each of their threads counts
-	cpuLimit    = 20_000   // microseconds of CPU time in each period
-	cpuPeriod   = 100_000  // microseconds; the kernel's own default
+// What a container may use up, unless flags say otherwise.
+var (
+	memoryLimit = 256 << 20     // bytes of memory, and no swap beside it
+	pidsLimit   = 128           // processes, and each of their threads counts
+	cpuLimit    = 1 * cpuPeriod // microseconds of CPU time in each period
 )
+
+// cpuPeriod is in microseconds; the kernel's own default.
+const cpuPeriod = 100_000
 
 // cgroup is a group of processes with limits. The kernel has two interfaces for it: version 2,
 // which systems have had since about 2021, is one tree for all controllers; in version 1 each
@@ -77,7 +79,8 @@ func inCgroup(do func(group cgroup) error) error {
 // newCgroup makes a cgroup for a container. A process of its own keeps it, and removes it when
 // release is called, or else when this process ends, be it by SIGKILL.
 func newCgroup() (group cgroup, release func() error, err error) {
-	p, line, err := start(keeper("keep:cgroup"))
+	p, line, err := start(keeper("keep:cgroup",
+		strconv.Itoa(memoryLimit), strconv.Itoa(pidsLimit), strconv.Itoa(cpuLimit)))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -103,7 +106,12 @@ func keeper(args ...string) *exec.Cmd {
 
 // keepCgroup is the keeper of a cgroup. It makes a cgroup, says where, and removes it when
 // standard input ends.
-func keepCgroup([]string) (err error) {
+func keepCgroup(args []string) (err error) {
+	for i, limit := range []*int{&memoryLimit, &pidsLimit, &cpuLimit} {
+		if *limit, err = strconv.Atoi(args[i]); err != nil {
+			return err
+		}
+	}
 	signal.Ignore(unix.SIGHUP, unix.SIGINT, unix.SIGTERM)
 	trees, err := cgroupTrees()
 	if err != nil {

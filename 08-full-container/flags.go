@@ -17,8 +17,7 @@ import (
 // options is what the caller asks for. What is empty is the image's to say.
 type options struct {
 	image, root            string
-	memory                 int64 // bytes
-	pids                   int
+	memory, pids           int // memory in bytes
 	cpus                   float64
 	net, readOnly, tty     bool
 	hostname, workdir      string
@@ -107,14 +106,14 @@ func (o *options) check() error {
 }
 
 // parseSize reads a number of bytes: 1024, 64K, 256M, 2G.
-func parseSize(text string) (int64, error) {
+func parseSize(text string) (int, error) {
 	number, shift := text, 0
 	for i, unit := range []string{"K", "M", "G"} {
 		if rest, found := strings.CutSuffix(strings.ToUpper(text), unit); found {
 			number, shift = rest, 10*(i+1)
 		}
 	}
-	n, err := strconv.ParseInt(number, 10, 64)
+	n, err := strconv.Atoi(number)
 	if err != nil || n <= 0 || n > 1<<62>>shift {
 		return 0, errors.New("a number of bytes, such as 64M, was expected")
 	}

@@ -610,6 +610,9 @@ func FuzzArchive(f *testing.F) {
 	})
 }
 
+// mountPoints are what these tests have on top of an image.
+var mountPoints = map[string]os.FileMode{"proc": 0o555, "sys": 0o555, "dev": 0o755}
+
 // init adds what these tests run in the program's place.
 func init() {
 	experiments["test:unpack"] = func(args []string) error {
@@ -659,7 +662,7 @@ func init() {
 		}
 		writable := len(args) > 1 && args[1] == "rw"
 		before, _ := os.ReadFile("/proc/self/mounts")
-		if err := mountOverlay("/tmp", layers, writable); err != nil {
+		if err := mountOverlay("/tmp", layers, contents{dirs: mountPoints}, writable); err != nil {
 			if after, _ := os.ReadFile("/proc/self/mounts"); bytes.Equal(after, before) {
 				err = fmt.Errorf("%w; nothing is mounted on /tmp", err)
 			}
@@ -668,12 +671,12 @@ func init() {
 		if len(args) > 2 {
 			return experiments[args[2]](args[3:])
 		}
-		return list("/tmp")
+		return printTree("/tmp")
 	}
 }
 
-// list prints a tree as it is to be seen there: path, mode, owner if it isn't root, and content.
-func list(root string) error {
+// printTree prints a tree as it is to be seen there: path, mode, owner if it isn't root, and content.
+func printTree(root string) error {
 	return filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err

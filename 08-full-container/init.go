@@ -51,7 +51,7 @@ func runCommand(p process, signals <-chan os.Signal) error {
 	if err != nil {
 		return &commandError{&fs.PathError{Op: "exec", Path: path, Err: err}}
 	}
-	go forward(signals, command)
+	go passOn(signals, command)
 	quiet()
 	for {
 		// Whoever ends is waited for, ours or orphaned, or it would stay as a zombie and count

@@ -5,8 +5,10 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strconv"
@@ -27,29 +29,30 @@ func notRoot() string {
 // playHost starts this program again as root of a user namespace with a network namespace, which
 // plays the host's part. Only the host's root could plug that into the world; but where pasta(1) is
 // installed, it carries a command's packets there and back, as connections of this user's.
-func playHost(args []string, reason string) error {
-	if len(args) == 0 {
+func playHost(args []string, isLesson bool, reason string) error {
+	if isLesson {
 		say("host", "I am process %d, %s: a network namespace plays the host", os.Getpid(), reason)
 	}
-	wait, ready, err := os.Pipe()
+	line, theirs, err := newLine()
 	if err != nil {
 		return err
 	}
-	defer ready.Close()
+	defer line.Close()
 	cmd := exec.Command("/proc/self/exe", args...)
 	cmd.Args[0] = played
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.ExtraFiles = []*os.File{wait}
+	cmd.ExtraFiles = []*os.File{theirs} // descriptor 3 there
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNET,
 		Pdeathsig:  unix.SIGKILL,
+		Setsid:     !isLesson, // a command gets its signals over the line
 	}
 	mapLater, err := mapIDs(cmd.SysProcAttr)
 	if err != nil {
 		return err
 	}
 	err = cmd.Start()
-	wait.Close()
+	theirs.Close()
 	if err != nil {
 		return fmt.Errorf("play the host: %w", err)
 	}
@@ -57,7 +60,7 @@ func playHost(args []string, reason string) error {
 		return abandon(cmd, err)
 	}
 	way := ""
-	if _, missing := exec.LookPath("pasta"); missing == nil && len(args) > 0 && tunnels() {
+	if _, missing := exec.LookPath("pasta"); missing == nil && !isLesson && tunnels() {
 		way = "pasta"
 		keeper := self("keep:pasta", strconv.Itoa(cmd.Process.Pid))
 		keeper.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // away from the terminal's signals
@@ -67,10 +70,13 @@ func playHost(args []string, reason string) error {
 		}
 		defer p.end()
 	}
-	if _, err := ready.WriteString(way + "\x00"); err != nil {
+	if _, err := line.WriteString(way + "\x00"); err != nil {
 		return abandon(cmd, err)
 	}
-	return cmd.Wait()
+	if isLesson {
+		return cmd.Wait()
+	}
+	return supervise(cmd, line, nil)
 }
 
 // keepPasta runs pasta for the network namespace of a process until standard input ends. Pasta by
@@ -117,6 +123,25 @@ func beHost() error {
 	}
 	fmt.Fprintf(os.Stderr, "%s: no way to the world: pasta has opened none\n", step)
 	return nil
+}
+
+// awaitHost waits until the process that has started this one has done its part, which it says with
+// a text and a zero byte after it. It reads no further, as the line is for signals from then on.
+func awaitHost() (text string, err error) {
+	unix.CloseOnExec(3)
+	letter := make([]byte, 1)
+	for {
+		n, err := unix.Read(3, letter)
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil || n == 0:
+			return "", fmt.Errorf("wait for the host's half: %w", cmp.Or(err, io.EOF))
+		case letter[0] == 0:
+			return text, nil
+		default:
+			text += string(letter)
+		}
+	}
 }
 
 // tunnels reports whether this user may make the kind of link that pasta needs.

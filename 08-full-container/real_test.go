@@ -49,7 +49,7 @@ func TestRealImages(t *testing.T) {
 	root := user{"root", 0}
 	b := newBench(t, root)
 	docker := startDocker(t, b.dir)
-	busybox, err := os.ReadFile(look(t, "busybox"))
+	busybox, err := os.ReadFile(mustLookPath(t, "busybox"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,8 +191,8 @@ func sameTree(t *testing.T, archive, layer string) {
 	}
 }
 
-// look returns where a program is.
-func look(t *testing.T, program string) string {
+// mustLookPath returns where a program is.
+func mustLookPath(t *testing.T, program string) string {
 	t.Helper()
 	path, err := exec.LookPath(program)
 	if err != nil {

@@ -81,10 +81,10 @@ func relay(signals <-chan os.Signal, line *os.File, at *terminal, first bool) {
 	}
 }
 
-// forward is PID 1's part: it passes signals on to the command. What is a key at a terminal goes to
+// passOn is PID 1's part: it passes signals on to the command. What is a key at a terminal goes to
 // its whole process group, as there: a shell that waits for a program that doesn't end would seem
 // deaf.
-func forward(signals <-chan os.Signal, command int) {
+func passOn(signals <-chan os.Signal, command int) {
 	for s := range signals {
 		number, to := s.(unix.Signal), command
 		switch number {

@@ -31,8 +31,11 @@ type spec struct {
 	TTY        bool
 }
 
-// defaultPath is where programs are looked for if the image doesn't say.
-const defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+// defaultEnv is the environment that every container has. Nothing of the caller's is in it, which may
+// hold secrets.
+var defaultEnv = []string{
+	"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "PS1=" + inside + "# ",
+}
 
 // newSpec puts together what the caller asks for, and what the image says where he doesn't.
 func newSpec(o *options) (*spec, error) {
@@ -70,8 +73,7 @@ func newSpec(o *options) (*spec, error) {
 	if s.User == "" {
 		s.User = config.User
 	}
-	// Nothing of the caller's environment, which may hold secrets; later ones count.
-	s.Env = []string{defaultPath, "HOSTNAME=" + o.hostname, "PS1=" + inside + "# "}
+	s.Env = append(slices.Clone(defaultEnv), "HOSTNAME="+o.hostname)
 	if s.TTY {
 		s.Env = append(s.Env, "TERM="+os.Getenv("TERM"))
 	}
