@@ -59,8 +59,14 @@ func delegatedDirs(uid int) (dirs []string, err error) {
 	return dirs, nil
 }
 
-// init has the ordinary user's programs begin in his cgroups.
+// init has an ordinary user's programs begin in cgroups of that user's.
 func init() {
+	ready = func(t *testing.T, u user) {
+		keeper := program(u, "keep:cgroup", "16777216", "50", "100000") // limits, which 08 takes
+		if r := finish(t, keeper); r.status != 0 {
+			t.Skip(strings.TrimSpace(r.stderr))
+		}
+	}
 	lend = func(u user, cmd *exec.Cmd) {
 		if u.uid == os.Getuid() {
 			return // this one has them, or has not
@@ -104,22 +110,5 @@ func init() {
 			return err
 		}
 		return unix.Exec("/proc/self/exe", append([]string{step}, args[2:]...), os.Environ())
-	}
-}
-
-// withCgroup runs a test as every user who can have a cgroup here.
-func withCgroup(t *testing.T, test func(*testing.T, user)) {
-	asEveryUser(t, func(t *testing.T, u user) {
-		needsCgroup(t, u)
-		test(t, u)
-	})
-}
-
-// needsCgroup skips a test for a user who has no part of the tree.
-func needsCgroup(t *testing.T, u user) {
-	t.Helper()
-	cmd := program(u, "keep:cgroup")
-	if r := finish(t, cmd); r.status != 0 {
-		t.Skip(strings.TrimSpace(r.stderr))
 	}
 }

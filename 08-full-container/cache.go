@@ -172,6 +172,7 @@ type metered struct {
 	left *budget
 }
 
+// Read reads as much as the budget has left.
 func (m *metered) Read(p []byte) (int, error) {
 	n, err := m.Reader.Read(p)
 	if over := take(&m.left.read, int64(n), "bytes to read"); over != nil {

@@ -14,9 +14,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// closeDescriptors closes every descriptor above standard error, but for some to keep. One open directory of the host
-// would be a way out of all this: 01's escape (b), and, in runc, CVE-2024-21626. Go's runtime has
-// brought some files of the host along, too, from which it has read the CPU limit.
+// closeDescriptors closes every descriptor above standard error, but for some to keep. One open
+// directory of the host would be a way out of all this: 01's escape (b), and, in runc,
+// CVE-2024-21626. Go's runtime has brought some files of the host along, too, from which it has
+// read the CPU limit.
 //
 // To mark them for execve(2) to close, as CLOSE_RANGE_CLOEXEC does (close_range(2)), comes too
 // late: execve looks its path up first, and /proc/self/fd/5/bin/sh would be the host's.

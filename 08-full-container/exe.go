@@ -66,8 +66,8 @@ func copiedProgram() (*os.File, error) {
 	return program, nil
 }
 
-// copyInto copies as much of an executable as execve(2) loads, and seals the copy. What comes after, a
-// third of it in Go, is for debuggers.
+// copyInto copies as much of an executable as execve(2) loads, and seals the copy. What comes
+// after, a third of it in Go, is for debuggers.
 func copyInto(program, own *os.File) error {
 	size, err := loadedSize(own)
 	if err != nil {

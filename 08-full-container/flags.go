@@ -16,20 +16,19 @@ import (
 
 // options is what the caller asks for. What is empty is the image's to say.
 type options struct {
-	image, root            string
-	memory, pids           int // memory in bytes
-	cpus                   float64
-	net, readOnly, tty     bool
-	hostname, workdir      string
-	user                   string
-	volumes                []volume
-	env                    []string // K=V
-	command                []string
-	explicitTTY, something bool
+	image, root             string
+	memory, pids            int // memory in bytes
+	cpus                    float64
+	net, readOnly, tty      bool
+	hostname, workdir, user string
+	volumes                 []volume
+	env                     []string // K=V
+	command                 []string
+	flagged                 bool // there are flags
 }
 
 // isLesson reports whether nothing was asked for: then the lesson is told.
-func (o *options) isLesson() bool { return len(o.command) == 0 && !o.something }
+func (o *options) isLesson() bool { return len(o.command) == 0 && !o.flagged }
 
 // parseFlags reads the command line. It returns nil where only help was asked for.
 func parseFlags(args []string) (*options, error) {
@@ -38,14 +37,17 @@ func parseFlags(args []string) (*options, error) {
 	var said strings.Builder
 	flags.SetOutput(&said)
 	flags.Usage = func() {
-		fmt.Fprintf(&said, "usage: %[1]s [COMMAND [ARG...]], with any of these before COMMAND:\n", step)
+		fmt.Fprintf(&said, "usage: %s [COMMAND [ARG...]], with any of these before COMMAND:\n",
+			step)
 		flags.PrintDefaults()
-		fmt.Fprintf(&said, "Runs COMMAND in a container and exits with its status; with no COMMAND, "+
-			"what the image says;\nwith neither, tells the lesson. As root: go run -exec sudo ./%s\n", step)
+		fmt.Fprintf(&said, "Runs COMMAND in a container and exits with its status; "+
+			"with no COMMAND, what the\nimage says; with neither, tells the lesson. As root: "+
+			"go run -exec sudo ./%s\n", step)
 	}
-	flags.StringVar(&o.image, "image", "", "run an image: `FILE` is an archive of docker save, or an "+
-		"OCI layout as tar; - is standard input")
-	flags.StringVar(&o.root, "root", "", "run in a copy of the directory `DIR`, which isn't written to")
+	flags.StringVar(&o.image, "image", "", "run an image: `FILE` is an archive of docker save, or "+
+		"an OCI layout as tar; - is standard input")
+	flags.StringVar(&o.root, "root", "",
+		"run in a copy of the directory `DIR`, which isn't written to")
 	flags.Func("memory", "bytes of memory at the most, with K, M or G: `SIZE` (default 256M)",
 		func(text string) (err error) { o.memory, err = parseSize(text); return err })
 	flags.IntVar(&o.pids, "pids", o.pids, "`N` processes and threads at the most")
@@ -53,9 +55,8 @@ func parseFlags(args []string) (*options, error) {
 	flags.BoolVar(&o.net, "net", true, "a cable to the host, and a way to the world")
 	flags.StringVar(&o.hostname, "hostname", "container", "the container's `NAME`")
 	flags.Func("volume", "show SRC of the host at DST: `SRC:DST[:ro]`; can be repeated",
-		func(text string) error { return o.addVolume(text) })
-	flags.Func("env", "set a variable: `K=V`; can be repeated",
-		func(text string) error { return o.addEnv(text) })
+		o.addVolume)
+	flags.Func("env", "set a variable: `K=V`; can be repeated", o.addEnv)
 	flags.StringVar(&o.workdir, "workdir", "", "start in the directory `DIR`")
 	flags.StringVar(&o.user, "user", "", "run as `UID[:GID]`, or as a user that the image knows")
 	flags.BoolVar(&o.readOnly, "read-only", false, "a root that can't be written to")
@@ -73,7 +74,7 @@ func parseFlags(args []string) (*options, error) {
 		return nil, err
 	}
 	o.command = flags.Args()
-	flags.Visit(func(f *flag.Flag) { o.something = true })
+	flags.Visit(func(f *flag.Flag) { o.flagged = true })
 	return o, o.check()
 }
 
@@ -82,7 +83,7 @@ func (o *options) check() error {
 	switch {
 	case o.image != "" && o.root != "":
 		return errors.New("-image and -root: one of them, not both")
-	case o.something && o.image == "" && len(o.command) == 0:
+	case o.flagged && o.image == "" && len(o.command) == 0:
 		return errors.New("no COMMAND, and no -image that could say what to run")
 	case o.memory < 6<<20:
 		return fmt.Errorf("-memory %d: at least 6M, or the container's own start fails", o.memory)

@@ -42,6 +42,7 @@ type platform struct{ OS, Architecture string }
 // ours is what this machine runs.
 var ours = platform{"linux", runtime.GOARCH}
 
+// String is how docker writes it.
 func (p platform) String() string { return p.OS + "/" + p.Architecture }
 
 // readImage finds the image in an archive: its config and its layers, the lowest first.

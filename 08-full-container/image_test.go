@@ -675,7 +675,8 @@ func init() {
 	}
 }
 
-// printTree prints a tree as it is to be seen there: path, mode, owner if it isn't root, and content.
+// printTree prints a tree as it is to be seen there: path, mode, owner if it isn't root, and
+// content.
 func printTree(root string) error {
 	return filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
 		if err != nil {

@@ -55,6 +55,7 @@ func TestCleanEnvironment(t *testing.T) {
 		if strings.Contains(out, "SECRET") || strings.Contains(out, "OURS=1") {
 			t.Errorf("the environment inside:\n%s", out)
 		}
-		contains(t, out, "OURS=2\n", "HOME=/root\n", "HOSTNAME=container\n", "PATH=/usr/local/sbin:")
+		contains(t, out, "OURS=2\n", "HOME=/root\n", "HOSTNAME=container\n",
+			"PATH=/usr/local/sbin:")
 	})
 }

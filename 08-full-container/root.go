@@ -1,7 +1,7 @@
 //go:build linux
 
-// The container's root: an image, a directory, or the embedded root that the steps before have used.
-// On top there is a layer to write to, which is gone with the container.
+// The container's root: an image, a directory, or the embedded root that the steps before have
+// used. On top there is a layer to write to, which is gone with the container.
 
 package main
 
@@ -70,8 +70,8 @@ func (s *spec) layeredRoot(own contents) error {
 	return bindReadOnly(s.Layers[0], rootfs)
 }
 
-// embeddedRoot is that of the steps before. So that the container may write to /usr as well, it gets
-// an overlay there, where the kernel has that.
+// embeddedRoot is that of the steps before. So that the container may write to /usr as well, it
+// gets an overlay there, where the kernel has that.
 func (s *spec) embeddedRoot(own contents) error {
 	inert := uintptr(unix.MS_NOSUID | unix.MS_NODEV)
 	if err := mount("tmpfs", rootfs, "tmpfs", inert, "mode=755,size=64m"); err != nil {

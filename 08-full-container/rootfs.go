@@ -35,41 +35,6 @@ var files = map[string]string{
 	"/etc/group":  "root:x:0:\nnogroup:x:65534:\n",
 }
 
-// buildRoot puts the root together below rootfs.
-func buildRoot() error {
-	// The modes below are meant as they stand, whatever the caller's umask.
-	defer unix.Umask(unix.Umask(0))
-	inert := uintptr(unix.MS_NOSUID | unix.MS_NODEV)
-	if err := mount("tmpfs", rootfs, "tmpfs", inert, "mode=755,size=64m"); err != nil {
-		return err
-	}
-	for dir, mode := range map[string]os.FileMode{
-		"/proc": 0o555, "/dev": 0o755, "/etc": 0o755, "/root": 0o700, "/tmp": 0o777 | os.ModeSticky,
-	} {
-		if err := errors.Join(os.Mkdir(rootfs+dir, mode), os.Chmod(rootfs+dir, mode)); err != nil {
-			return err
-		}
-	}
-	for _, path := range programs {
-		if err := show(path); err != nil {
-			return err
-		}
-	}
-	for path, text := range files {
-		if err := os.WriteFile(rootfs+path, []byte(text), 0o644); err != nil {
-			return err
-		}
-	}
-	// This proc shows the PID namespace of the process that mounts it (pid_namespaces(7)). It must
-	// come before the host's goes: in a user namespace the kernel allows a new one only beside
-	// an old one that is whole, and where a runtime has covered parts of it, refuses.
-	if err := mount("proc", rootfs+"/proc", "proc", inert|unix.MS_NOEXEC, ""); err != nil {
-		return fmt.Errorf("%w (is part of this /proc covered, as in a container? "+
-			"Docker's --security-opt systempaths=unconfined uncovers it)", err)
-	}
-	return buildDev(rootfs + "/dev")
-}
-
 // show makes a path of the host appear in the new root, at the same place and read-only. A
 // symbolic link stays one: /bin is usr/bin almost everywhere by now.
 func show(path string) error {

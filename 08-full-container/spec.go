@@ -31,8 +31,8 @@ type spec struct {
 	TTY        bool
 }
 
-// defaultEnv is the environment that every container has. Nothing of the caller's is in it, which may
-// hold secrets.
+// defaultEnv is the environment that every container has. Nothing of the caller's is in it, which
+// may hold secrets.
 var defaultEnv = []string{
 	"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "PS1=" + inside + "# ",
 }

@@ -133,7 +133,8 @@ func attach(tree int, v volume) error {
 	if v.ReadOnly {
 		set |= unix.MOUNT_ATTR_RDONLY
 	}
-	err = unix.MountSetattr(unix.AT_FDCWD, v.Target, unix.AT_RECURSIVE, &unix.MountAttr{Attr_set: set})
+	err = unix.MountSetattr(unix.AT_FDCWD, v.Target, unix.AT_RECURSIVE,
+		&unix.MountAttr{Attr_set: set})
 	if errors.Is(err, unix.ENOSYS) {
 		flags := uintptr(unix.MS_REMOUNT | unix.MS_BIND | unix.MS_NOSUID | unix.MS_NODEV)
 		if v.ReadOnly {
