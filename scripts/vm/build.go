@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 )
 
 // buildTests compiles the tests of each step for an architecture, into scratch/STEP.test, and
@@ -25,6 +26,9 @@ func (v *vm) buildTests(root, scratch, arch string) ([]string, error) {
 			return nil, err
 		}
 		step := filepath.Base(dir)
+		if v.step != "" && v.step != step && !strings.HasPrefix(step, v.step+"-") {
+			continue
+		}
 		// Without symbols they are half the size; and C there is none.
 		cmd := exec.CommandContext(v.ctx, "go", "test", "-c", "-ldflags=-s -w",
 			"-o", filepath.Join(scratch, step+".test"), "./"+step)
@@ -36,7 +40,7 @@ func (v *vm) buildTests(root, scratch, arch string) ([]string, error) {
 		steps = append(steps, step)
 	}
 	if len(steps) == 0 {
-		return nil, fmt.Errorf("there are no steps in %s", root)
+		return nil, fmt.Errorf("there is no step %s in %s", v.step, root)
 	}
 	return steps, nil
 }

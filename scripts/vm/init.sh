@@ -9,14 +9,17 @@ set -eu
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 
 # pivot_root(2) doesn't work on the root that an initramfs is (EINVAL, until after Linux 6.12), and
-# pivot_root is what the steps are about. So all that lies in /host moves to a tmpfs.
+# pivot_root is what the steps are about. So all that lies in /host moves to a tmpfs. There it is a
+# directory, bound to itself, so that / isn't inode 1: on a host's disk it never is, and the root of
+# a container's tmpfs always.
 if [ "${1-}" != moved ]; then
     /bin/busybox mkdir /new
     /bin/busybox mount -t tmpfs -o mode=755,size=75% tmpfs /new
-    /bin/busybox cp -a /host/. /new
+    /bin/busybox cp -a /host /new/root
+    /bin/busybox mount --bind /new/root /new/root
     # Links for all that busybox can do; where a real tool is, it stays (and that is complained of).
-    /bin/busybox --install -s /new/usr/bin 2>/dev/null || true
-    exec /bin/busybox switch_root /new /usr/sbin/init moved
+    /bin/busybox --install -s /new/root/usr/bin 2>/dev/null || true
+    exec /bin/busybox switch_root /new/root /usr/sbin/init moved
 fi
 
 mount -t proc -o nosuid,nodev,noexec proc /proc

@@ -109,8 +109,12 @@ func command(ctx context.Context, args []string) error {
 	v1 := flags.Bool("1", false, "cgroups of version 1 (default: version 2 and no other)")
 	quiet := flags.Bool("q", false, "print the output of failed tests only, as -matrix does")
 	update := flags.Bool("u", false, "ask apt again for kernels and tools that are there already")
+	step := flags.String("step", "", "the tests of this `step` only, such as 03")
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	if *step != "" && *all {
+		return errors.New("-matrix is for all steps")
 	}
 	runs := matrix
 	if !*all {
@@ -127,7 +131,9 @@ func command(ctx context.Context, args []string) error {
 		}
 		runs = []run{r}
 	}
-	v := &vm{ctx: ctx, cache: cache, update: *update, quiet: *quiet || *all, out: os.Stdout}
+	v := &vm{
+		ctx: ctx, cache: cache, step: *step, update: *update, quiet: *quiet || *all, out: os.Stdout,
+	}
 	return v.runAll(runs, *all)
 }
 
@@ -161,7 +167,8 @@ func words() []string {
 type vm struct {
 	ctx    context.Context // ends the machines
 	cache  string
-	update bool // ask apt again
+	step   string // the one to test; "" for all
+	update bool   // ask apt again
 	quiet  bool
 	out    io.Writer
 	noKVM  bool // it has been found not to work
