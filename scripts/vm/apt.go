@@ -61,13 +61,23 @@ func mirror() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for line := range strings.Lines(out) {
+	uri := firstMirror(out)
+	if uri == "" {
+		return "", errors.New("apt knows no mirror of Debian's here: " +
+			"run apt-get update, or set JAIL_VM_MIRROR to the URI of one")
+	}
+	return uri, nil
+}
+
+// firstMirror picks one from a list of origins, labels and URIs. The label of updates for security
+// is another one, and they lie elsewhere.
+func firstMirror(list string) string {
+	for line := range strings.Lines(list) {
 		if uri, found := strings.CutPrefix(strings.TrimSpace(line), "Debian Debian "); found {
-			return uri, nil
+			return uri
 		}
 	}
-	return "", errors.New("apt knows no mirror of Debian's here: " +
-		"run apt-get update, or set JAIL_VM_MIRROR to the URI of one")
+	return ""
 }
 
 // apt is one configuration of apt.
@@ -120,15 +130,20 @@ func (a *apt) needed(packages []string, wanted func(string) bool) ([]string, err
 	args := append([]string{"depends", "--recurse", "--no-recommends", "--no-suggests",
 		"--no-breaks", "--no-conflicts", "--no-replaces", "--no-enhances"}, packages...)
 	out, err := a.run("", "apt-cache", args...)
+	return choosePackages(out, packages, wanted), err
+}
+
+// choosePackages reads the output of apt-cache depends. What isn't indented in it is a package, but
+// for "<name>": that is no package, but something that some provide.
+func choosePackages(list string, packages []string, wanted func(string) bool) []string {
 	var all []string
-	for line := range strings.Lines(out) {
+	for line := range strings.Lines(list) {
 		name := strings.TrimSpace(line)
-		// What isn't indented is a package. "<name>" is one that has no such name, but is provided.
 		if strings.HasPrefix(line, name) && (slices.Contains(packages, name) || wanted(name)) {
 			all = append(all, name)
 		}
 	}
-	return all, err
+	return all
 }
 
 // unpack unpacks packages into a directory, which is there either as a whole or not at all.
@@ -215,13 +230,15 @@ func (v *vm) fetchKernel(word, arch string) (*kernel, error) {
 		return nil, fmt.Errorf("there is no kernel in %s", dir)
 	}
 	var err error
-	k.modules, err = findModules(dir, wantedModules)
+	k.modules, err = findModules(dir, wantedModules, dependencies)
 	return k, err
 }
 
 // findModules looks for modules in an unpacked kernel, and returns their files and those of the
-// modules that they depend on, these first.
-func findModules(dir string, wanted []string) ([]string, error) {
+// modules that they depend on, as told by needs, these first.
+func findModules(
+	dir string, wanted []string, needs func(file string) ([]string, error),
+) ([]string, error) {
 	files, builtin := map[string]string{}, map[string]bool{}
 	if err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
@@ -251,9 +268,9 @@ func findModules(dir string, wanted []string) ([]string, error) {
 		case file == "":
 			return fmt.Errorf("the kernel in %s has no module %s", dir, name)
 		}
-		needs, err := dependencies(file)
-		for _, need := range needs {
-			err = errors.Join(err, add(need))
+		others, err := needs(file)
+		for _, other := range others {
+			err = errors.Join(err, add(other))
 		}
 		ordered = append(ordered, file)
 		return err
@@ -292,12 +309,17 @@ func dependencies(file string) ([]string, error) {
 		return nil, fmt.Errorf("%s has no section .modinfo", file)
 	}
 	info, err := section.Data()
-	for _, line := range strings.Split(string(info), "\x00") {
-		if names, found := strings.CutPrefix(line, "depends="); found && names != "" {
-			return strings.Split(names, ","), err
+	return namesAfter("depends=", string(info)), err
+}
+
+// namesAfter finds a string that begins so, and returns the names in it.
+func namesAfter(key, info string) []string {
+	for _, line := range strings.Split(info, "\x00") {
+		if names, found := strings.CutPrefix(line, key); found && names != "" {
+			return strings.Split(strings.ReplaceAll(names, "-", "_"), ",")
 		}
 	}
-	return nil, err
+	return nil
 }
 
 // readModule reads a module, and uncompresses it.

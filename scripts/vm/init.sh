@@ -1,4 +1,6 @@
 #!/bin/busybox sh
+# shellcheck shell=dash
+#
 # The first process of the virtual machine, twice: first in the initramfs, where it moves out; then
 # on a root that looks like a host's, where it runs the tests. It speaks to results.go, on the other
 # side of the serial line, by lines that begin with "vm: ". The last one is the exit status, and if
@@ -56,21 +58,19 @@ groups=/sys/fs/cgroup
 case $(cat /proc/cmdline) in
     *cgroup_no_v1=all*)
         cgroups=v2
-        mount -t cgroup2 -o nosuid,nodev,noexec cgroup2 $groups
+        mount -t cgroup2 -o nosuid,nodev,noexec cgroup2 "$groups"
         # Processes live in the leaves only (cgroups(7), "no internal processes"), so all leave the
         # root, and then it may hand on its controllers.
-        mkdir $groups/init
-        echo 1 >$groups/init/cgroup.procs
-        for controller in $(cat $groups/cgroup.controllers); do
-            echo "+$controller" >$groups/cgroup.subtree_control
-        done
+        mkdir "$groups/init"
+        echo 1 >"$groups/init/cgroup.procs"
+        sed 's/^\| / +/g' "$groups/cgroup.controllers" >"$groups/cgroup.subtree_control"
         ;;
     *)
         cgroups=v1
-        mount -t tmpfs -o nosuid,nodev,noexec,mode=755 tmpfs $groups
+        mount -t tmpfs -o nosuid,nodev,noexec,mode=755 tmpfs "$groups"
         for controller in memory cpu cpuacct pids freezer; do
-            mkdir $groups/$controller
-            mount -t cgroup -o "nosuid,nodev,noexec,$controller" $controller $groups/$controller
+            mkdir "$groups/$controller"
+            mount -t cgroup -o "nosuid,nodev,noexec,$controller" "$controller" "$groups/$controller"
         done
         ;;
 esac
@@ -78,7 +78,7 @@ esac
 # enter GROUP USER: this process goes into a new cgroup, which is the user's to arrange, as systemd
 # delegates one. (In v1 nobody delegates.)
 enter() {
-    [ $cgroups = v2 ] || return 0
+    [ "$cgroups" = v2 ] || return 0
     mkdir "$groups/$1" &&
         chown "$2" "$groups/$1" "$groups/$1/cgroup.procs" "$groups/$1/cgroup.threads" \
             "$groups/$1/cgroup.subtree_control" &&
@@ -87,7 +87,7 @@ enter() {
 
 # leave GROUP: the cgroup must be empty within ten seconds: no process is left, and no cgroup below.
 leave() {
-    [ $cgroups = v2 ] || return 0
+    [ "$cgroups" = v2 ] || return 0
     for _ in 1 2 3 4 5 6 7 8 9 10; do
         if rmdir "$groups/$1" 2>/dev/null; then
             return 0
@@ -108,18 +108,18 @@ try() {
     local status=0
     (
         enter tests "$2" && cd "/steps/$1" &&
-            exec su -s /bin/sh "$2" -c "exec ./$1.test -test.v -test.timeout=240s"
+            exec su -s /bin/sh "$2" -c "exec ./$1.test -test.v -test.timeout=600s"
     ) </dev/null 2>&1 || status=$?
     leave tests || status=1
     echo "vm: end $1 $2 $status"
-    [ $status -eq 0 ] || all=1
+    [ "$status" -eq 0 ] || all=1
 }
 
 echo "vm: up $(uname -r)"
 all=0
 for step in /steps/*; do
     for user in root user; do
-        try "${step##*/}" $user
+        try "${step##*/}" "$user"
     done
 done
 echo "vm: exit $all"

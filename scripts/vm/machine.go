@@ -33,7 +33,7 @@ var machines = map[string]struct {
 const (
 	testTimeout = 10 * time.Minute
 	bootTimeout = 2 * time.Minute
-	silence     = 5 * time.Minute
+	silence     = 11 * time.Minute
 	kvmTimeout  = 20 * time.Second
 )
 
@@ -97,7 +97,7 @@ func (v *vm) start(r run, image, initramfs string, steps []string, kvm bool) (*r
 	}
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
-	fmt.Fprintf(v.out, "vm: %s on %s\n", strings.Join(cmd.Args, " "), r)
+	fmt.Fprintf(v.out, "vm: %s: %s\n", r, strings.Join(cmd.Args, " "))
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
@@ -111,7 +111,7 @@ func (v *vm) start(r run, image, initramfs string, steps []string, kvm bool) (*r
 		if result.up() {
 			watchdog.Reset(silence)
 		}
-		if !v.quiet {
+		if !v.quiet || strings.HasPrefix(line, "vm: ") {
 			fmt.Fprintln(v.out, line)
 		}
 	}

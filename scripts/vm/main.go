@@ -194,10 +194,15 @@ func (v *vm) runAll(runs []run, table bool) error {
 	for _, r := range runs {
 		began := time.Now()
 		result, err := v.one(root, r)
-		if err != nil {
+		if err != nil && (v.ctx.Err() != nil || !table) {
 			return fmt.Errorf("%s: %w", r, err)
 		}
-		problems := result.problems(r, allowed)
+		var problems []string
+		if err != nil { // the others may do
+			result, problems = newResults(nil), []string{err.Error()}
+		} else {
+			problems = result.problems(r, allowed)
+		}
 		result.print(v.out, r, problems)
 		failed = failed || len(problems) > 0
 		rows = append(rows, row(r, result, problems, time.Since(began)))
