@@ -84,9 +84,11 @@ func (v *vm) start(r run, image, initramfs string, steps []string, kvm bool) (*r
 	if !r.v1 {
 		options += " cgroup_no_v1=all"
 	}
+	// Two emulated processors take half as much work again, to wait for each other. The memory is
+	// for the limit on processes and threads that comes of it; most is never touched.
 	ctx, stop := context.WithCancelCause(v.ctx)
 	defer stop(nil)
-	cmd := exec.CommandContext(ctx, m.program, "-M", m.machine, "-smp", "2", "-m", "4096",
+	cmd := exec.CommandContext(ctx, m.program, "-M", m.machine, "-smp", "1", "-m", "2048",
 		"-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot",
 		"-kernel", image, "-initrd", initramfs, "-append", options)
 	cmd.Args = append(cmd.Args, accel...)
