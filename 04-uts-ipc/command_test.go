@@ -194,8 +194,8 @@ func TestKilledCommand(t *testing.T) {
 	})
 }
 
-// TestFiftyAtOnce runs many at the same time; each must be right, and none may be left. With -short,
-// as on an emulated machine, they are ten.
+// TestFiftyAtOnce runs many at the same time; each must be right, and none may be left. With
+// -short, as on an emulated machine, they are ten.
 func TestFiftyAtOnce(t *testing.T) {
 	asEveryUser(t, func(t *testing.T, u user) {
 		w := newWatch(t)

@@ -157,7 +157,8 @@ func (v *vm) unpack(dir string, a *apt, packages []string) error {
 	}
 	defer os.RemoveAll(scratch)
 	fmt.Fprintf(v.out, "vm: apt-get download %s\n", strings.Join(packages, " "))
-	if _, err := a.run(scratch, "apt-get", append([]string{"download"}, packages...)...); err != nil {
+	args := append([]string{"download"}, packages...)
+	if _, err := a.run(scratch, "apt-get", args...); err != nil {
 		return err
 	}
 	archives, err := filepath.Glob(filepath.Join(scratch, "*.deb"))
@@ -331,8 +332,8 @@ func readModule(file string) ([]byte, error) {
 	return []byte(text), err
 }
 
-// toolPackages are the programs beside busybox's, by the package they come in. Those of the same name
-// come instead of busybox's.
+// toolPackages are the programs beside busybox's, by the package they come in. Where busybox has
+// one of the same name, this is the one.
 var toolPackages = map[string][]string{
 	"busybox-static": {"busybox"},
 	"iproute2":       {"ip"},

@@ -164,8 +164,9 @@ func (v *vm) pack(file, root, scratch string, steps []string, k *kernel, tools s
 		a.add(name, typeFile|0o644, text)
 	}
 	for _, step := range steps {
-		a.file("host/steps/"+step+"/"+step+".test", filepath.Join(scratch, step+".test"))
-		if err := a.tree("host/steps/"+step+"/testdata", filepath.Join(root, step, "testdata")); err != nil {
+		name := "host/steps/" + step
+		a.file(name+"/"+step+".test", filepath.Join(scratch, step+".test"))
+		if err := a.tree(name+"/testdata", filepath.Join(root, step, "testdata")); err != nil {
 			return err
 		}
 	}

@@ -27,25 +27,28 @@ var machines = map[string]struct {
 	"arm64": {"qemu-system-aarch64", "qemu-system-arm", "virt", "cortex-a72", "ttyAMA0"},
 }
 
-// testTimeout is how long the tests of one step may take in the machine, bootTimeout how long it may
-// take until they begin, and silence how long nothing may be heard from it. An emulated processor is
-// ten times slower and more, and others may use this one.
+// testTimeout is how long the tests of a step may take in the machine, bootTimeout how long it may
+// take until they begin, and silence how long nothing may be heard from it. An emulated processor
+// is ten times slower and more, and others may use this one. With KVM it isn't emulated.
 const (
 	testTimeout = 10 * time.Minute
 	bootTimeout = 2 * time.Minute
 	silence     = 11 * time.Minute
-	kvmTimeout  = 20 * time.Second
+
+	kvmBootTimeout = 20 * time.Second
+	kvmSilence     = 2 * time.Minute
 )
 
-// boot starts the machine and returns what the tests said. It tries KVM, where that is to be had:
-// there are machines on which it is, and doesn't work. So what isn't up by then is tried without.
+// boot starts the machine and returns what the tests said. It tries KVM, where that is to be had.
+// There are machines on which it is, and guests fail or hang, so what doesn't come to its end with
+// it is tried without.
 func (v *vm) boot(r run, image, initramfs string, steps []string) (*results, error) {
 	if v.mayKVM(r.arch) {
 		result, err := v.start(r, image, initramfs, steps, true)
-		if !errors.Is(err, errNotUp) {
+		if v.ctx.Err() != nil || err == nil && result.exit != "" {
 			return result, err
 		}
-		fmt.Fprintln(v.out, "vm: with /dev/kvm it doesn't come up; without:")
+		fmt.Fprintln(v.out, "vm: with /dev/kvm it doesn't come to its end; so without:")
 		v.noKVM = true
 	}
 	result, err := v.start(r, image, initramfs, steps, false)
@@ -74,12 +77,15 @@ func (v *vm) mayKVM(arch string) bool {
 // start starts the machine, and reads what it says until it is off.
 func (v *vm) start(r run, image, initramfs string, steps []string, kvm bool) (*results, error) {
 	m := machines[r.arch]
-	accel, limit := []string{"-accel", "tcg,thread=multi", "-cpu", m.cpu}, bootTimeout
+	accel := []string{"-accel", "tcg,thread=multi", "-cpu", m.cpu}
+	bootTimeout, silence := bootTimeout, silence
 	if kvm {
-		accel, limit = []string{"-accel", "kvm", "-cpu", "host"}, kvmTimeout
+		accel = []string{"-accel", "kvm", "-cpu", "host"}
+		bootTimeout, silence = kvmBootTimeout, kvmSilence
 	}
-	// mitigations=off: nobody attacks this kernel but ourselves. random.trust_cpu: there is no other
-	// randomness to wait for. A panic ends it: -no-reboot makes a reboot of that, and an end of it.
+	// mitigations=off: nobody attacks this kernel but ourselves. random.trust_cpu: there is no
+	// other randomness to wait for. panic=-1: reboot at once then, of which -no-reboot makes the
+	// end.
 	options := "console=" + m.console + " quiet panic=-1 mitigations=off random.trust_cpu=on"
 	if !r.v1 {
 		options += " cgroup_no_v1=all"
@@ -103,7 +109,7 @@ func (v *vm) start(r run, image, initramfs string, steps []string, kvm bool) (*r
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	watchdog := time.AfterFunc(limit, func() { stop(errors.New("it has fallen silent")) })
+	watchdog := time.AfterFunc(bootTimeout, func() { stop(errors.New("it has fallen silent")) })
 	result := newResults(steps)
 	lines := bufio.NewScanner(stdout)
 	lines.Buffer(nil, 1<<20)

