@@ -5,6 +5,7 @@ set -euo pipefail
 usage() {
     cat <<'EOF'
 usage: scripts/check.sh [-q]
+       scripts/check.sh --kernels
 
 Checks the repository: format, vet and build for every system that it is meant for, staticcheck,
 shellcheck, shfmt and actionlint, then the tests, and last the tests of the tests (scripts/sabotage).
@@ -12,12 +13,18 @@ As root the tests run twice: as root, and as an ordinary user in a copy of the t
 
   -q  quick: without scripts/sabotage, which takes minutes
   -h  this text
+  --kernels
+      instead of all this: the tests of the steps on other kernels and with other cgroups, in
+      virtual machines (scripts/vm), which takes long; a table comes last
 
 A test that is skipped is listed; where the variable CI is set it counts as a failure.
 Exits with 0 only if all is well.
 EOF
 }
 
+if [ "$*" = --kernels ]; then
+    exec "$(dirname "$0")/vm/run.sh" -matrix
+fi
 quick=
 while getopts qh option; do
     case $option in
@@ -87,8 +94,8 @@ go run "$staticcheck" ./...
 
 say "shellcheck, shfmt, actionlint"
 command -v shellcheck >/dev/null || fail "no shellcheck here: apt-get install shellcheck"
-shellcheck scripts/*.sh .ci/run
-go run "$shfmt" -i 4 -ci -d scripts/*.sh .ci/run
+shellcheck scripts/*.sh scripts/*/*.sh .ci/run
+go run "$shfmt" -i 4 -ci -d scripts/*.sh scripts/*/*.sh .ci/run
 go run "$actionlint" .github/workflows/*.yml
 
 passed=0
