@@ -5,7 +5,9 @@
 package main
 
 import (
+	"fmt"
 	"os"
+	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
@@ -57,5 +59,50 @@ func TestCleanEnvironment(t *testing.T) {
 		}
 		contains(t, out, "OURS=2\n", "HOME=/root\n", "HOSTNAME=container\n",
 			"PATH=/usr/local/sbin:")
+	})
+}
+
+// TestDescriptorsAreClosed leaves a file open, and looks for it inside. Descriptor 3, too, which is
+// the line between the halves, isn't the command's.
+func TestDescriptorsAreClosed(t *testing.T) {
+	file, err := os.Open("/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	script := "for n in 3 4 5 6 7 8 9; do test -e /proc/self/fd/$n && echo $n; done; echo done"
+	control := exec.Command("sh", "-c", script)
+	control.ExtraFiles = []*os.File{file, file, file}
+	if out := expect(t, control); out != "3\n4\n5\ndone\n" {
+		t.Errorf("the control: %q", out)
+	}
+	asEveryUser(t, func(t *testing.T, u user) {
+		cmd := program(u, "sh", "-c", script)
+		cmd.ExtraFiles = []*os.File{file, file, file}
+		if out := expect(t, cmd); out != "done\n" {
+			t.Errorf("open inside: %q", out)
+		}
+		// PID 1 has its own, and nothing of a directory of the host's.
+		held := program(u, "-tty=false", "sh", "-c", "echo on; cat")
+		p, _, err := start(held)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.end()
+		pid, err := firstProcess(p.cmd.Process.Pid)
+		if err != nil {
+			// An ordinary user's is one further down.
+			return
+		}
+		open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, entry := range open {
+			target, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", pid, entry.Name()))
+			if strings.HasPrefix(target, "/") && !strings.HasPrefix(target, "/dev/null") {
+				t.Errorf("PID 1 has %s open", target)
+			}
+		}
 	})
 }
