@@ -5,7 +5,6 @@
 package main
 
 import (
-	"errors"
 	"os"
 	"regexp"
 	"strings"
@@ -61,18 +60,5 @@ func TestCleanEnvironment(t *testing.T) {
 			t.Errorf("the environment inside:\n%s", out)
 		}
 		contains(t, out, "OURS=2\n", "HOME=/root\n", "HOSTNAME=container\n", "PATH=/usr/local/sbin:")
-	})
-}
-
-// TestPrivateDirectory starts a container from a directory that its root may not look into.
-func TestPrivateDirectory(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
-		dir := t.TempDir()
-		if err := errors.Join(os.Chmod(dir, 0o700), os.Chown(dir, u.uid, u.uid)); err != nil {
-			t.Fatal(err)
-		}
-		cmd := program(u, "pwd")
-		cmd.Dir = dir
-		contains(t, expect(t, cmd), "/\n")
 	})
 }

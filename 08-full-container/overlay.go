@@ -50,8 +50,8 @@ func (c contents) put(dir string) error {
 var errNoOverlay = errors.New("no overlayfs for user namespaces here")
 
 // mountOverlay mounts the layers, the lowest first, on target, in the mount namespace of this
-// process, which must see a /proc, and is at "/" afterwards. If it isn't to be writable there is no
-// upper directory, and nobody can make it so. If it fails, nothing is mounted.
+// process, which must see a /proc. If it isn't to be writable there is no upper directory, and
+// nobody can make it so. If it fails, nothing is mounted.
 func mountOverlay(target string, layers []string, own contents, writable bool) (err error) {
 	// First, since target may be above them. O_PATH opens nothing but a place (open(2)).
 	var places []*os.File
@@ -72,9 +72,12 @@ func mountOverlay(target string, layers []string, own contents, writable bool) (
 	if err := mount("tmpfs", target, "tmpfs", flags, upper); err != nil {
 		return err
 	}
+	before, err := os.Open(".")
+	if err != nil {
+		return err
+	}
 	defer func() {
-		// Not back to where we came from: as the container's root we may not get in there any more.
-		err = errors.Join(err, os.Chdir("/"))
+		err = errors.Join(err, before.Chdir(), before.Close())
 		if err != nil {
 			err = errors.Join(err, unix.Unmount(target, unix.MNT_DETACH))
 		}
