@@ -110,8 +110,8 @@ func openImage(file string) (*image, error) {
 	return unpackImage(archive, "")
 }
 
-// emptyInput puts /dev/null in the place of standard input. That was the image; and if it is a file,
-// a shell in the container would read it once more, as its script.
+// emptyInput puts /dev/null in the place of standard input. That was the image; and if it is a
+// file, a shell in the container would read it once more, as its script.
 func emptyInput() error {
 	null, err := os.Open(os.DevNull)
 	if err != nil {
