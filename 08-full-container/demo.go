@@ -12,9 +12,12 @@ import (
 	"math/bits"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -198,8 +201,8 @@ func printKernel([]string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("Linux %s, booted as %s\n", unix.ByteSliceToString(name.Release[:]),
-		strings.TrimSpace(string(boot)))
+	version, _, _ := strings.Cut(unix.ByteSliceToString(name.Release[:]), "-") // what builders add
+	fmt.Printf("Linux %s, booted as %s\n", version, strings.TrimSpace(string(boot)))
 	return nil
 }
 
@@ -236,6 +239,18 @@ func look([]string) error {
 	for _, link := range links {
 		names = append(names, link.Name)
 	}
+	groups, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return err
+	}
+	group := "?"
+	for line := range strings.Lines(string(groups)) {
+		// Number, controllers, path; version 2 has one line, without controllers (cgroups(7)).
+		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if fields[1] == "memory" || fields[1] == "" && group == "?" {
+			group = fields[2]
+		}
+	}
 	var machine unix.Sysinfo_t
 	if err := unix.Sysinfo(&machine); err != nil {
 		return os.NewSyscallError("sysinfo", err)
@@ -257,23 +272,19 @@ func look([]string) error {
 	fmt.Printf("04 hostname\t%s\n", hostname)
 	fmt.Printf("05 uid_map\t%s\n", strings.Join(strings.Fields(string(maps)), " "))
 	fmt.Printf("06 links\t%s\n", strings.Join(names, " "))
-	fmt.Printf("07 limit of memory\t%s\n", seenLimit())
+	fmt.Printf("07 /proc/self/cgroup\t%s\n", shortened(group))
 	fmt.Printf("08 capabilities\t%d\n", bits.OnesCount64(capabilities))
 	fmt.Printf("08 seccomp mode, no_new_privs\t%s, %s\n", status[1], status[2])
 	fmt.Printf("08 uptime, in minutes\t%d\n", machine.Uptime/60)
 	return nil
 }
 
-// seenLimit is the limit of memory that a program finds, in bytes, as Java or Go do it.
-func seenLimit() string {
-	for _, file := range []string{
-		"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-	} {
-		if text, err := os.ReadFile(file); err == nil {
-			return strings.TrimSpace(string(text))
-		}
+// shortened returns the last letters of a text, so many that it fits into a column.
+func shortened(text string) string {
+	if len(text) > 26 {
+		text = "..." + text[len(text)-23:]
 	}
-	return "none"
+	return text
 }
 
 // try tries what it had better not be able to, a line for each: name, tab, what the kernel answers.
@@ -304,36 +315,69 @@ func try(args []string) error {
 		}
 		return nil
 	}
-	for _, attempt := range []struct {
-		name string
-		err  error
-	}{
-		{"02 signal 0 to a process of the host's", unix.Kill(pid, 0)},
-		{"03 open a file of the host's", open(args[1], unix.O_RDONLY)},
-		{"06 connect to the host's 127.0.0.1", connect(args[2])},
-		{"08 unshare(CLONE_NEWUTS)", unix.Unshare(unix.CLONE_NEWUTS)},
-		{"08 mount, of nothing", unix.Mount("none", "/no/such", "none", 0, "")},
-		{"08 bpf, no such command", raw(unix.SYS_BPF, 999, 0, 0)},
-		{"08 keyctl, which session keyring?", raw(unix.SYS_KEYCTL,
-			unix.KEYCTL_GET_KEYRING_ID, ^uintptr(2), 0)}, // KEY_SPEC_SESSION_KEYRING, -3
-		{"08 socket(AF_ALG)", raw(unix.SYS_SOCKET, unix.AF_ALG, unix.SOCK_SEQPACKET, 0)},
-		{"08 open /proc/sys/vm/swappiness to write",
-			open("/proc/sys/vm/swappiness", unix.O_WRONLY)},
-		{"08 open /proc/1/exe to write", open("/proc/1/exe", unix.O_WRONLY)},
-	} {
-		answer, _, _ := strings.Cut(errno(attempt.err), " ")
-		fmt.Printf("%s\t%s\n", attempt.name, answer)
+	short := func(err error) string {
+		name, _, _ := strings.Cut(errno(err), " ")
+		return name
 	}
-	for _, file := range []string{"/proc/keys", "/proc/timer_list"} {
+	read := func(file string) string {
 		text, err := os.ReadFile(file)
-		answer := fmt.Sprint(len(text), " bytes")
-		if err != nil {
-			answer, _, _ = strings.Cut(errno(err), " ")
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return "not in this kernel"
+		case err != nil:
+			return short(err)
 		}
-		if errors.Is(err, fs.ErrNotExist) {
-			answer = "not in this kernel"
-		}
-		fmt.Printf("08 read %s\t%s\n", file, answer)
+		return fmt.Sprint(len(text), " bytes")
+	}
+	started, err := startMany(200)
+	processes := strconv.Itoa(started)
+	if err != nil {
+		processes += ", then " + short(err)
+	}
+	for _, attempt := range []struct{ name, answer string }{
+		{"02 signal 0 to a process of the host's", short(unix.Kill(pid, 0))},
+		{"03 open a file of the host's", short(open(args[1], unix.O_RDONLY))},
+		{"06 connect to the host's 127.0.0.1", short(connect(args[2]))},
+		{"07 start 200 processes", processes},
+		{"08 unshare(CLONE_NEWUTS)", short(unix.Unshare(unix.CLONE_NEWUTS))},
+		{"08 mount, of nothing", short(unix.Mount("none", "/no/such", "none", 0, ""))},
+		{"08 bpf, no such command", short(raw(unix.SYS_BPF, 999, 0, 0))},
+		{"08 keyctl, which session keyring?", short(raw(unix.SYS_KEYCTL,
+			unix.KEYCTL_GET_KEYRING_ID, ^uintptr(2), 0))}, // KEY_SPEC_SESSION_KEYRING, -3
+		{"08 io_uring_setup, of nothing", short(raw(unix.SYS_IO_URING_SETUP, 1, 0, 0))},
+		{"08 open /proc/sys/vm/swappiness to write",
+			short(open("/proc/sys/vm/swappiness", unix.O_WRONLY))},
+		{"08 read /proc/keys", read("/proc/keys")},
+		{"08 read /proc/timer_list", read("/proc/timer_list")},
+	} {
+		fmt.Printf("%s\t%s\n", attempt.name, attempt.answer)
 	}
 	return nil
+}
+
+// startMany starts so many processes that only wait, or as many as it may, and ends them.
+func startMany(count int) (started int, err error) {
+	// Go's runtime would want a thread for this now and then, and there will be none to have.
+	debug.SetGCPercent(-1)
+	sleep, err := exec.LookPath("sleep")
+	if err != nil {
+		return 0, err
+	}
+	var pids []int
+	for range count {
+		pid, failed := syscall.ForkExec(sleep, []string{"sleep", "60"}, nil)
+		if err = failed; err != nil {
+			break
+		}
+		pids = append(pids, pid)
+	}
+	for _, pid := range pids {
+		if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+			return 0, os.NewSyscallError("kill", err)
+		}
+		if _, err := unix.Wait4(pid, nil, 0, nil); err != nil {
+			return 0, os.NewSyscallError("wait4", err)
+		}
+	}
+	return len(pids), err
 }

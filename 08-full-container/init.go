@@ -32,6 +32,10 @@ type process struct {
 // Then it does its duties, until the command ends, and ends with the command's exit status; the
 // kernel kills who is left. It returns only if the command couldn't be started.
 func runCommand(p process, signals <-chan os.Signal) error {
+	// What ps calls us. By itself the kernel has the name from /proc/self/fd/4, and so it is "4".
+	if err := writeFile("/proc/self/comm", "init"); err != nil {
+		return err
+	}
 	if err := hideFromCommand(); err != nil {
 		return err
 	}

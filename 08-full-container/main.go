@@ -4,7 +4,7 @@
 //
 //	go run ./08-full-container                                  the lesson
 //	go run ./08-full-container sh                               a shell
-//	docker save alpine | go run ./08-full-container -image - sh an image
+//	docker save alpine | go run ./08-full-container -image - ls an image
 //
 // What holds: each step before, and capabilities, seccomp and masks on top.
 // What doesn't: the kernel is the host's. That is what a virtual machine is for.

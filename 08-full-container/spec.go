@@ -96,7 +96,11 @@ func unique(env []string) (kept []string) {
 // openImage has an image's archive unpacked, and returns what it is then.
 func openImage(file string) (*image, error) {
 	if file == "-" {
-		return unpackImage(os.Stdin, "")
+		image, err := unpackImage(os.Stdin, "")
+		if err != nil {
+			return nil, err
+		}
+		return image, emptyInput()
 	}
 	archive, err := os.Open(file)
 	if err != nil {
@@ -104,6 +108,17 @@ func openImage(file string) (*image, error) {
 	}
 	defer archive.Close()
 	return unpackImage(archive, "")
+}
+
+// emptyInput puts /dev/null in the place of standard input. That was the image; and if it is a
+// file, a shell in the container would read it once more, as its script.
+func emptyInput() error {
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	return os.NewSyscallError("dup3", unix.Dup3(int(null.Fd()), 0, 0))
 }
 
 // send sends the spec over the line, to the container whose first process is pid: JSON with a zero

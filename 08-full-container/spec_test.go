@@ -1,0 +1,54 @@
+//go:build linux
+
+// What a spec is made of.
+
+package main
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestImageFromStandardInput gives the image as a file. The command must not read it once more.
+func TestImageFromStandardInput(t *testing.T) {
+	path, err := exec.LookPath("busybox")
+	if err != nil {
+		t.Skip("the image is a busybox: apt-get install busybox-static")
+	}
+	busybox, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	layer := pack(dir("bin"), file("bin/busybox", string(busybox)).owned(0, 0, 0o755))
+	m := made{layers: [][]byte{layer}, change: func(o object) { o["config"] = imageConfig{} }}
+	asEveryUser(t, func(t *testing.T, u user) {
+		b := newBench(t, u)
+		input, err := os.Open(b.write(t, "image.tar", m.docker().pack()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer input.Close()
+		script := "busybox wc -c; busybox ls /bin"
+		cmd := program(u, "-image", "-", "/bin/busybox", "sh", "-c", script)
+		cmd.Stdin, cmd.Env = input, append(os.Environ(), "XDG_CACHE_HOME="+b.dir)
+		if u.uid == 0 {
+			t.Cleanup(func() { // root's cache is everybody's
+				id := strings.TrimPrefix(sum(layer), "sha256:")
+				kept, err := filepath.Glob("/var/cache/jail-to-container/*/" + id)
+				for _, dir := range kept {
+					err = errors.Join(err, os.RemoveAll(dir))
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		if out := expect(t, cmd); out != "0\nbusybox\n" {
+			t.Errorf("the container: %q", out)
+		}
+	})
+}
