@@ -37,20 +37,26 @@ func (c cgroup1) create() error {
 			return err
 		}
 	}
-	return nil
+	return apply(c.shown(c.memory+"/inner", c.pids+"/inner"))
 }
 
-// settings are the limits. That of memory and swap together may not be below that of memory, and a
-// limit of memory holds for the cgroups below since Linux 5.11 always, and before if one says so.
+// settings are the limits.
 func (c cgroup1) settings() []setting {
+	return append(c.shown(c.memory, c.pids),
+		setting{file: c.cpu + "/cpu.cfs_period_us", value: strconv.Itoa(cpuPeriod)},
+		setting{file: c.cpu + "/cpu.cfs_quota_us", value: strconv.Itoa(cpuLimit)})
+}
+
+// shown are those that the inner cgroups have, too, for programs that look how much there is for
+// them. That of memory and swap together may not be below that of memory, and a limit of memory
+// holds for the cgroups below since Linux 5.11 always, and before if one says so.
+func (c cgroup1) shown(memoryDir, pidsDir string) []setting {
 	memory := strconv.Itoa(memoryLimit)
 	return []setting{
-		{file: c.memory + "/memory.use_hierarchy", value: "1"},
-		{file: c.memory + "/memory.limit_in_bytes", value: memory},
-		{file: c.memory + "/memory.memsw.limit_in_bytes", value: memory, swap: true},
-		{file: c.pids + "/pids.max", value: strconv.Itoa(pidsLimit)},
-		{file: c.cpu + "/cpu.cfs_period_us", value: strconv.Itoa(cpuPeriod)},
-		{file: c.cpu + "/cpu.cfs_quota_us", value: strconv.Itoa(cpuLimit)},
+		{file: memoryDir + "/memory.use_hierarchy", value: "1"},
+		{file: memoryDir + "/memory.limit_in_bytes", value: memory},
+		{file: memoryDir + "/memory.memsw.limit_in_bytes", value: memory, swap: true},
+		{file: pidsDir + "/pids.max", value: strconv.Itoa(pidsLimit)},
 	}
 }
 

@@ -37,22 +37,31 @@ func (c cgroup2) create() error {
 		if err := os.Mkdir(c.limits, 0o755); err != nil {
 			return err
 		}
-		if err := apply(c.settings()); err != nil {
+		if err := errors.Join(apply(c.settings()), enable(c.limits)); err != nil {
 			return err
 		}
-		return os.Mkdir(c.inner(), 0o755)
+		if err := os.Mkdir(c.inner(), 0o755); err != nil {
+			return err
+		}
+		return apply(c.shown(c.inner()))
 	})
 }
 
 // settings are the limits.
 func (c cgroup2) settings() []setting {
+	cpu := setting{file: c.limits + "/cpu.max", value: fmt.Sprint(cpuLimit, " ", cpuPeriod)}
+	return append(c.shown(c.limits), cpu)
+}
+
+// shown are those that the inner cgroup has, too, for programs that look how much there is for
+// them.
+func (c cgroup2) shown(dir string) []setting {
 	return []setting{
-		{file: c.limits + "/memory.max", value: strconv.Itoa(memoryLimit)},
-		{file: c.limits + "/memory.swap.max", value: "0", swap: true},
+		{file: dir + "/memory.max", value: strconv.Itoa(memoryLimit)},
+		{file: dir + "/memory.swap.max", value: "0", swap: true},
 		// If memory runs out, all die together: half a container is of no use to anybody.
-		{file: c.limits + "/memory.oom.group", value: "1"},
-		{file: c.limits + "/pids.max", value: strconv.Itoa(pidsLimit)},
-		{file: c.limits + "/cpu.max", value: fmt.Sprint(cpuLimit, " ", cpuPeriod)},
+		{file: dir + "/memory.oom.group", value: "1"},
+		{file: dir + "/pids.max", value: strconv.Itoa(pidsLimit)},
 	}
 }
 
@@ -73,7 +82,7 @@ func (c cgroup2) counters() counters {
 	return counters{
 		oomKills:  counter{c.limits + "/memory.events", "oom_kill"},
 		peak:      counter{c.limits + "/memory.peak", ""}, // since Linux 5.19
-		refused:   counter{c.limits + "/pids.events", "max"},
+		refused:   counter{c.inner() + "/pids.events", "max"},
 		periods:   counter{c.limits + "/cpu.stat", "nr_periods"},
 		throttled: counter{c.limits + "/cpu.stat", "nr_throttled"},
 	}

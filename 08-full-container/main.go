@@ -100,6 +100,7 @@ func contain(group cgroup, s *spec, o *options) error {
 	}
 	cmd := exec.Command("/proc/self/fd/4")
 	cmd.Args = append([]string{inside}, s.Args...) // for ps; the spec is what counts
+	cmd.Env = s.Env                                // PID 1 needs no more than the command
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.ExtraFiles = []*os.File{theirs, program} // descriptors 3 and 4 there
 	cmd.SysProcAttr = &syscall.SysProcAttr{
