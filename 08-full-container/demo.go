@@ -89,10 +89,37 @@ func twoViews() error {
 	if err != nil {
 		return err
 	}
-	say("host", "process %s, and number %s in the container: an init, of uid %s here and 0 there",
-		numbers[0], numbers[len(numbers)-1], users[0])
+	uid, err := onTheHost(users[0])
+	if err != nil {
+		return err
+	}
+	say("host", "process %s, and number %s in the container: an init, of uid %d here and 0 there",
+		numbers[0], numbers[len(numbers)-1], uid)
 	say("host", "nsenter -t %d -a sh: go in there as well, from another terminal, as root", pid)
 	return nil
+}
+
+// onTheHost is who somebody is on the host, whom this process sees as uid. It may play the host,
+// and be in a user namespace itself.
+func onTheHost(uid string) (int, error) {
+	seen, err := strconv.Atoi(uid)
+	if err != nil {
+		return 0, err
+	}
+	maps, err := os.ReadFile("/proc/self/uid_map")
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(maps)) {
+		var first, outside, count int
+		if _, err := fmt.Sscan(line, &first, &outside, &count); err != nil {
+			return 0, fmt.Errorf("read %q in /proc/self/uid_map: %w", line, err)
+		}
+		if first <= seen && seen < first+count {
+			return outside + seen - first, nil
+		}
+	}
+	return seen, nil
 }
 
 // firstProcess finds the first process of the container that an outer half has started.
