@@ -77,7 +77,8 @@ func (a *archive) entry(name string, mode uint32, data []byte) {
 	a.err = err
 }
 
-// file adds a file of this machine. A link is followed.
+// file adds a file of this machine, for everybody to read, and to run if somebody may here. A link
+// is followed.
 func (a *archive) file(name, source string) {
 	if a.seen[name] || a.err != nil {
 		return
@@ -92,7 +93,10 @@ func (a *archive) file(name, source string) {
 		a.err = err
 		return
 	}
-	mode := uint32(info.Mode().Perm())
+	mode := uint32(0o644)
+	if info.Mode().Perm()&0o111 != 0 {
+		mode = 0o755
+	}
 	if info.Mode()&fs.ModeSetuid != 0 { // newuidmap(1)
 		mode |= 0o4000
 	}
@@ -186,7 +190,7 @@ func (a *archive) program(tree, name string) error {
 		a.file("host"+merged(path.Join(dir, name)), file)
 		return a.libraries(tree, file)
 	}
-	return fmt.Errorf("there is no %s in %s", name, tree)
+	return fmt.Errorf("there is no %s in %s; -u asks apt again", name, tree)
 }
 
 // libraries adds what an ELF file names: its loader, and its libraries, which lie beside the
@@ -238,7 +242,7 @@ func (a *archive) library(tree, name string) error {
 			return a.libraries(tree, file)
 		}
 	}
-	return fmt.Errorf("there is no library %s in %s", name, tree)
+	return fmt.Errorf("there is no library %s in %s; -u asks apt again", name, tree)
 }
 
 // interpreter returns the loader that an ELF file asks for, or "" if there is none.

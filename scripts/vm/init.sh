@@ -39,6 +39,7 @@ ln -s fd/2 /dev/stderr
 # Only a panic may be written between the lines of the tests.
 echo 1 >/proc/sys/kernel/printk
 hostname vm
+chown user:user /home/user
 
 for module in /modules/*; do
     insmod "$module"

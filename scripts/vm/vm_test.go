@@ -176,10 +176,10 @@ func readArchive(t *testing.T, text string) []entry {
 func TestArchive(t *testing.T) {
 	dir := t.TempDir()
 	setuid := filepath.Join(dir, "setuid")
-	if err := os.WriteFile(setuid, []byte("12345"), 0o755); err != nil {
+	if err := os.WriteFile(setuid, []byte("12345"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(setuid, 0o755|os.ModeSetuid); err != nil {
+	if err := os.Chmod(setuid, 0o700|os.ModeSetuid); err != nil {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
