@@ -76,6 +76,7 @@ func asEveryUser(t *testing.T, test func(*testing.T, user)) {
 						err, whyForbidden())
 				}
 			}
+			ready(t, u)
 			test(t, u)
 		})
 	}
@@ -104,9 +105,10 @@ func program(u user, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// lend is for a step whose program needs something of root's before an ordinary user can run it,
-// and takeBack for its end. Most steps lend nothing.
+// A step whose program needs something of root's before an ordinary user can run it sets these:
+// ready skips a test for a user who hasn't got it, lend gives it to one, takeBack ends that.
 var (
+	ready    = func(*testing.T, user) {}
 	lend     = func(user, *exec.Cmd) {}
 	takeBack = func() {}
 )

@@ -103,14 +103,19 @@ func TestWorld(t *testing.T) {
 }
 
 // TestTwenty starts twenty containers at once on a played host: each calls it, and none is taken
-// for another. It does so again, and kills them all. Nothing may be left.
+// for another. It does so again, and kills them all. Nothing may be left. With -short, as on an
+// emulated machine, they are five.
 func TestTwenty(t *testing.T) {
 	needsNft(t)
+	many := "20"
+	if testing.Short() {
+		many = "5"
+	}
 	asEveryUser(t, func(t *testing.T, u user) {
-		out := expect(t, onPlayedHost(u, "test:twenty"))
-		want := "20 callers, 20 addresses, 20 words\n" +
+		out := expect(t, onPlayedHost(u, "test:twenty", many))
+		want := many + " callers, " + many + " addresses, " + many + " words\n" +
 			"links, tables and forwarding are as before\n" +
-			"20 killed\n" +
+			many + " killed\n" +
 			"links, tables and forwarding are as before\n"
 		if out != want {
 			t.Errorf("got:\n%swant:\n%s", out, want)
@@ -516,21 +521,22 @@ func init() {
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 		return cmd.Run()
 	}
-	experiments["test:twenty"] = func([]string) error {
-		if err := setUpLoopback(); err != nil {
+	experiments["test:twenty"] = func(args []string) error {
+		many, err := strconv.Atoi(args[0])
+		if err := errors.Join(err, setUpLoopback()); err != nil {
 			return err
 		}
 		before, err := networkState()
 		if err != nil {
 			return err
 		}
-		if err := callTwenty(); err != nil {
+		if err := callTwenty(many); err != nil {
 			return err
 		}
 		if err := asBefore(before); err != nil {
 			return err
 		}
-		if err := killTwenty(); err != nil {
+		if err := killTwenty(many); err != nil {
 			return err
 		}
 		return asBefore(before)
@@ -686,8 +692,8 @@ func playWorld() error {
 	return nil
 }
 
-// callTwenty lets twenty containers call at once.
-func callTwenty() error {
+// callTwenty lets that many containers call at once.
+func callTwenty(many int) error {
 	here, err := net.Listen("tcp4", "0.0.0.0:0")
 	if err != nil {
 		return err
@@ -711,7 +717,7 @@ func callTwenty() error {
 		words = map[string]bool{}
 		fault error
 	)
-	for range 20 {
+	for range many {
 		group.Go(func() {
 			// No Pdeathsig: this goroutine's thread may end before its child.
 			cmd := exec.Command("/proc/self/exe", "/proc/self/exe", "test:greet", port)
@@ -725,7 +731,7 @@ func callTwenty() error {
 		})
 	}
 	group.Wait()
-	fmt.Printf("20 callers, %d addresses, %d words\n", len(seen), len(words))
+	fmt.Printf("%d callers, %d addresses, %d words\n", many, len(seen), len(words))
 	return fault
 }
 
@@ -735,10 +741,10 @@ func ask2(cmd *exec.Cmd) (string, error) {
 	return strings.TrimSpace(string(out)), err
 }
 
-// killTwenty starts twenty containers, and kills them from outside once all have begun.
-func killTwenty() error {
+// killTwenty starts that many containers, and kills them from outside as soon as all have begun.
+func killTwenty(many int) error {
 	var running []*partner
-	for range 20 {
+	for range many {
 		p, _, err := start(self("sh", "-c", "echo ready; sleep 600"))
 		if err != nil {
 			return err

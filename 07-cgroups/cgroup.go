@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strconv"
 	"strings"
 	"syscall"
@@ -103,6 +104,7 @@ func keeper(args ...string) *exec.Cmd {
 // keepCgroup is the keeper of a cgroup. It makes a cgroup, says where, and removes it when
 // standard input ends.
 func keepCgroup([]string) (err error) {
+	signal.Ignore(unix.SIGHUP, unix.SIGINT, unix.SIGTERM)
 	trees, err := cgroupTrees()
 	if err != nil {
 		return err

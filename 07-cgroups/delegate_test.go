@@ -19,14 +19,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// delegatedDirs makes the cgroups that are the ordinary user's, once, and returns their
-// directories.
-var delegatedDirs = sync.OnceValues(func() (dirs []string, err error) {
+// delegated holds, for each user, the directories that have been handed out.
+var delegated = map[int][]string{}
+
+// delegating is held by whoever reads or changes that.
+var delegating sync.Mutex
+
+// delegatedDirs makes the cgroups that are a user's, once, and returns their directories.
+func delegatedDirs(uid int) (dirs []string, err error) {
+	delegating.Lock()
+	defer delegating.Unlock()
+	if delegated[uid] != nil {
+		return delegated[uid], nil
+	}
+	defer func() { delegated[uid] = dirs }()
 	trees, err := cgroupTrees()
 	if err != nil {
 		return nil, err
 	}
-	group, err := choosePlace(trees, step+"-delegated")
+	group, err := choosePlace(trees, fmt.Sprint(step, "-delegated-", uid))
 	if err != nil {
 		return nil, err
 	}
@@ -39,22 +50,28 @@ var delegatedDirs = sync.OnceValues(func() (dirs []string, err error) {
 		// about, if there are any. The limits aren't.
 		for _, file := range []string{"", "cgroup.procs", "cgroup.threads", "tasks",
 			"cgroup.subtree_control"} {
-			err := os.Chown(filepath.Join(dir, file), ordinary, ordinary)
+			err := os.Chown(filepath.Join(dir, file), uid, uid)
 			if err != nil && !errors.Is(err, os.ErrNotExist) {
 				return dirs, err
 			}
 		}
 	}
 	return dirs, nil
-})
+}
 
-// init has the ordinary user's programs begin in his cgroups.
+// init has an ordinary user's programs begin in cgroups of that user's.
 func init() {
+	ready = func(t *testing.T, u user) {
+		keeper := program(u, "keep:cgroup", "16777216", "50", "100000") // limits, which 08 takes
+		if r := finish(t, keeper); r.status != 0 {
+			t.Skip(strings.TrimSpace(r.stderr))
+		}
+	}
 	lend = func(u user, cmd *exec.Cmd) {
 		if u.uid == os.Getuid() {
 			return // this one has them, or has not
 		}
-		dirs, err := delegatedDirs()
+		dirs, err := delegatedDirs(u.uid)
 		if err != nil {
 			return // the program will miss them, and say so
 		}
@@ -65,13 +82,14 @@ func init() {
 	// The keepers of programs that were killed may be at it still, and the ordinary user's tree has
 	// cgroups for those who step aside.
 	takeBack = func() {
-		dirs, _ := delegatedDirs()
-		for _, dir := range dirs {
-			err := errors.Join(
-				removeCgroup(filepath.Join(dir, aside), func() error { return nil }),
-				removeCgroup(dir, func() error { return nil }))
-			if err != nil {
-				fmt.Fprintln(os.Stderr, "take the ordinary user's cgroups back:", err)
+		for _, dirs := range delegated {
+			for _, dir := range dirs {
+				err := errors.Join(
+					removeCgroup(filepath.Join(dir, aside), func() error { return nil }),
+					removeCgroup(dir, func() error { return nil }))
+				if err != nil {
+					fmt.Fprintln(os.Stderr, "take an ordinary user's cgroups back:", err)
+				}
 			}
 		}
 	}
@@ -92,22 +110,5 @@ func init() {
 			return err
 		}
 		return unix.Exec("/proc/self/exe", append([]string{step}, args[2:]...), os.Environ())
-	}
-}
-
-// withCgroup runs a test as every user who can have a cgroup here.
-func withCgroup(t *testing.T, test func(*testing.T, user)) {
-	asEveryUser(t, func(t *testing.T, u user) {
-		needsCgroup(t, u)
-		test(t, u)
-	})
-}
-
-// needsCgroup skips a test for a user who has no part of the tree.
-func needsCgroup(t *testing.T, u user) {
-	t.Helper()
-	cmd := program(u, "keep:cgroup")
-	if r := finish(t, cmd); r.status != 0 {
-		t.Skip(strings.TrimSpace(r.stderr))
 	}
 }

@@ -59,7 +59,7 @@ func lesson() error {
 		return nil
 	}
 	for _, part := range []func() error{
-		readLimits, memoryRunsOut, tooManyProcesses, cpuTime, tree, whatLeaks,
+		readLimits, memoryRunsOut, tooManyProcesses, cpuTime, lookOutside, whatLeaks,
 	} {
 		if err := part(); err != nil {
 			return err
@@ -159,8 +159,8 @@ func cpuTime() error {
 	}, "lesson:busy")
 }
 
-// tree looks for the rest of the tree from inside.
-func tree() error {
+// lookOutside looks for the rest of the tree from inside.
+func lookOutside() error {
 	outside, err := ask(self("lesson:tree"))
 	if err != nil {
 		return err

@@ -49,16 +49,14 @@ func TestLesson(t *testing.T) {
 		} else if n, _ := strconv.Atoi(peak[1]); n > memoryLimit*11/10 || n < memoryLimit*9/10 {
 			t.Errorf("peak %s, limit %d", peak[1], memoryLimit)
 		}
-		// The loop is the same on both sides, and at the same time.
-		shares := regexp.MustCompile(`(?m)^(host|container) +I am busy .*: (\d+) %$`).
-			FindAllStringSubmatch(out, -1)
-		if len(shares) != 2 {
-			t.Fatalf("shares of a CPU: %q", shares)
+		// The kernel gives no more than 20 %, and less if others want the CPU as well. (Outside it
+		// is what they leave, so that says nothing.) That it had to hold it back is above.
+		share := regexp.MustCompile(`(?m)^container +I am busy .*: (\d+) %$`).FindStringSubmatch(out)
+		if share == nil {
+			t.Fatalf("no share of a CPU:\n%s", out)
 		}
-		outside, _ := strconv.Atoi(shares[0][2])
-		inside, _ := strconv.Atoi(shares[1][2])
-		if inside*2 > outside {
-			t.Errorf("the loop had %d %% of a CPU inside, and %d %% outside", inside, outside)
+		if inside, _ := strconv.Atoi(share[1]); inside > 30 {
+			t.Errorf("the loop had %d %% of a CPU inside", inside)
 		}
 	})
 }

@@ -31,8 +31,10 @@ const partial = "partial-"
 func fill(cache string, layers []layerBlob, owners bool, left budget, gone func() error) error {
 	missing := func() (blobs []layerBlob) {
 		for _, l := range layers {
-			same := func(other layerBlob) bool { return other.diffID == l.diffID }
-			if !exists(filepath.Join(cache, string(l.diffID))) && !slices.ContainsFunc(blobs, same) {
+			twice := slices.ContainsFunc(blobs, func(other layerBlob) bool {
+				return other.diffID == l.diffID
+			})
+			if !twice && !exists(filepath.Join(cache, string(l.diffID))) {
 				blobs = append(blobs, l)
 			}
 		}
@@ -170,6 +172,7 @@ type metered struct {
 	left *budget
 }
 
+// Read reads as much as the budget has left.
 func (m *metered) Read(p []byte) (int, error) {
 	n, err := m.Reader.Read(p)
 	if over := take(&m.left.read, int64(n), "bytes to read"); over != nil {

@@ -37,7 +37,8 @@ var kept = []struct {
 }
 
 // dropCapabilities leaves this thread, and what it starts, with those in kept, in every set there
-// is. It must be the thread that starts the command: capabilities belong to threads.
+// is. It must be the thread that starts the command: capabilities belong to threads. The other
+// threads of Go's runtime keep theirs; hideFromCommand is about that.
 func dropCapabilities() error {
 	var keep uint64
 	for _, k := range kept {
@@ -68,11 +69,7 @@ func dropCapabilities() error {
 	if err := unix.Capset(&header, &sets[0]); err != nil {
 		return fmt.Errorf("drop capabilities: %w", os.NewSyscallError("capset", err))
 	}
-	// The other threads of Go's runtime keep theirs, and Go can't change that in a program that is
-	// linked with C. They run nothing but this program; so nobody may write into its memory. That
-	// is what "not dumpable" means for all who lack CAP_SYS_PTRACE (ptrace(2)). execve(2) ends it.
-	err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
-	return os.NewSyscallError("prctl(PR_SET_DUMPABLE)", err)
+	return nil
 }
 
 // noNewPrivs makes this thread, and what it starts, never get more by execve(2) than they have:

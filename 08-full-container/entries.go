@@ -65,9 +65,9 @@ func (t *tree) link(target, name string) error {
 	return t.root.Link(file, name)
 }
 
-// mark marks what the layers below have and this one hasn't. It is done last, for it depends on what
+// mark marks what the layers below have and this one hasn't. It comes last, for it depends on what
 // there is here: a whiteout is about the layers below, and leaves alone what this layer has at that
-// name, but if that is a directory, it is a new one, and doesn't show theirs.
+// name. But if that is a directory, it is a new one, and doesn't show theirs.
 func (t *tree) mark() error {
 	for name := range t.gone {
 		if _, isDir := t.dirs[name]; isDir {

@@ -60,15 +60,15 @@ func copiedProgram() (*os.File, error) {
 			os.NewSyscallError("memfd_create", err))
 	}
 	program := os.NewFile(uintptr(fd), "sealed copy of this program")
-	if err := fill(program, own); err != nil {
+	if err := copyInto(program, own); err != nil {
 		return nil, errors.Join(err, program.Close())
 	}
 	return program, nil
 }
 
-// fill copies as much of an executable as execve(2) loads, and seals the copy. What comes after, a
-// third of it in Go, is for debuggers.
-func fill(program, own *os.File) error {
+// copyInto copies as much of an executable as execve(2) loads, and seals the copy. What comes
+// after, a third of it in Go, is for debuggers.
+func copyInto(program, own *os.File) error {
 	size, err := loadedSize(own)
 	if err != nil {
 		return err

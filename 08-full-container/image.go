@@ -1,7 +1,7 @@
 //go:build linux
 
-// What an image is: layers, and a word on how to run them. An archive says so in either of two ways:
-// oci.go and docker.go.
+// What an image is: layers, and a word on how to run them. There are two ways in which an archive
+// says so: oci.go and docker.go.
 
 package main
 
@@ -42,6 +42,7 @@ type platform struct{ OS, Architecture string }
 // ours is what this machine runs.
 var ours = platform{"linux", runtime.GOARCH}
 
+// String is how docker writes it.
 func (p platform) String() string { return p.OS + "/" + p.Architecture }
 
 // readImage finds the image in an archive: its config and its layers, the lowest first.
@@ -79,7 +80,7 @@ func readConfig(a *archive, name string, sum digest, layers int) (imageConfig, [
 		return fail(fmt.Errorf("it is for %s, and this machine is %s", file.platform, ours))
 	}
 	if n := len(file.RootFS.DiffIDs); n != layers || n == 0 || n > maxLayers {
-		return fail(fmt.Errorf("%d layers and %d diff_ids, where there must be as many, and 1 to %d",
+		return fail(fmt.Errorf("%d layers and %d diff_ids, where there must be as many, 1 to %d",
 			layers, n, maxLayers))
 	}
 	var diffIDs []digest

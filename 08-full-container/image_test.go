@@ -50,7 +50,8 @@ func dir(name string) item {
 }
 
 func symlink(name, target string) item {
-	return item{tar.Header{Name: name, Typeflag: tar.TypeSymlink, Linkname: target, Mode: 0o777}, ""}
+	h := tar.Header{Name: name, Typeflag: tar.TypeSymlink, Linkname: target, Mode: 0o777}
+	return item{h, ""}
 }
 
 func hardlink(name, target string) item {
@@ -390,7 +391,7 @@ func unpacksSmall(t *testing.T, u user, archive []byte) {
 		t.Errorf("config %+v, want %+v", got.Config, wanted)
 	}
 	if len(got.Layers) != 2 || len(b.inCache(t)) != 2 {
-		t.Errorf("of three layers, two of them alike: %v, in the cache %v", got.Layers, b.inCache(t))
+		t.Errorf("of three layers, two alike: %v, in the cache %v", got.Layers, b.inCache(t))
 	}
 	if tree := b.look(t, got.Layers); !slices.Equal(tree, smallTree) {
 		t.Errorf("inside: %q, want %q", tree, smallTree)
@@ -457,7 +458,7 @@ func TestBroken(t *testing.T) {
 	d["size"] = 1
 	wrongSize.index(d)
 	loop := m.docker()
-	loop["layer0/layer.tar"], loop["layer2/layer.tar"] = "../layer2/layer.tar", "../layer0/layer.tar"
+	loop["layer0/layer.tar"] = "../layer2/layer.tar" // which is a link to layer0's
 	many := make([]item, maxMembers+1)
 	for i := range many {
 		many[i] = file(fmt.Sprint(i), "")
@@ -469,9 +470,15 @@ func TestBroken(t *testing.T) {
 		archive []byte
 		why     string
 	}{
-		"another architecture, docker": {foreign.docker().pack(), "it is for linux/riscv64, and this"},
-		"another architecture, oci":    {foreign.oci().pack(), "it is for linux/riscv64, and this"},
-		"others, list":                 {m.list("s390x", other).pack(), "it is for linux/riscv64, linux/s390x, and"},
+		"another architecture, docker": {
+			foreign.docker().pack(),
+			"it is for linux/riscv64, and this",
+		},
+		"another architecture, oci": {foreign.oci().pack(), "it is for linux/riscv64, and this"},
+		"others, list": {
+			m.list("s390x", other).pack(),
+			"it is for linux/riscv64, linux/s390x, and",
+		},
 		"another system": {changed(func(c object) { c["os"] = "windows" }),
 			"it is for windows/" + runtime.GOARCH},
 		"zstd, by type": {typed(layerTypes[0] + "+zstd"), "tar+zstd\", where these are understood"},
@@ -479,9 +486,12 @@ func TestBroken(t *testing.T) {
 		"zstd, a layer": {badLayer.pack(), "compressed with zstd, and only gzip"},
 		"unknown type":  {typed("text/plain"), "media type \"text/plain\""},
 
-		"damaged manifest":     {damage(m.oci(), manifestSum), " has the digest sha256:"},
-		"damaged config":       {damage(m.oci(), config), " has the digest sha256:"},
-		"damaged config, old":  {damage(m.docker(), strings.TrimPrefix(config, "sha256:")+".json"), " has the digest sha256:"},
+		"damaged manifest": {damage(m.oci(), manifestSum), " has the digest sha256:"},
+		"damaged config":   {damage(m.oci(), config), " has the digest sha256:"},
+		"damaged config, old": {
+			damage(m.docker(), strings.TrimPrefix(config, "sha256:")+".json"),
+			" has the digest sha256:",
+		},
 		"damaged layer":        {damage(m.oci(), sum(m.layers[0])), "layer sha256:"},
 		"damaged layer, upper": {damage(m.oci(), sum(m.layers[1])), "layer sha256:"},
 		"damaged layer, old":   {damage(m.docker(), "layer1/layer.tar"), "layer sha256:"},
@@ -494,27 +504,53 @@ func TestBroken(t *testing.T) {
 		"a path for a digest": {changed(func(c object) {
 			c["rootfs"].(object)["diff_ids"].([]string)[1] = "sha256:../../../../etc"
 		}), "is no sha256 digest"},
-		"too few diff_ids": {changed(func(c object) { c["rootfs"] = object{} }), "3 layers and 0 diff_ids"},
-		"wrong size":       {wrongSize.pack(), "bytes, not 1"},
+		"too few diff_ids": {
+			changed(func(c object) { c["rootfs"] = object{} }),
+			"3 layers and 0 diff_ids",
+		},
+		"wrong size": {wrongSize.pack(), "bytes, not 1"},
 
-		"no manifest":       {pack(file("hello", "")), "neither an index.json nor a manifest.json"},
-		"no images":         {with(m.docker(), "manifest.json", []byte("[]")), "0 images in one archive"},
-		"no JSON":           {with(m.docker(), "manifest.json", []byte("{")), "read manifest.json: "},
-		"null":              {with(m.docker(), "manifest.json", []byte("[null]")), "isn't named after its digest"},
-		"no index":          {with(m.oci(), "index.json", []byte("{}")), "index.json names no image"},
+		"no manifest": {pack(file("hello", "")), "neither an index.json nor a manifest.json"},
+		"no images": {
+			with(m.docker(), "manifest.json", []byte("[]")),
+			"0 images in one archive",
+		},
+		"no JSON": {
+			with(m.docker(), "manifest.json", []byte("{")),
+			"read manifest.json: ",
+		},
+		"null": {
+			with(m.docker(), "manifest.json", []byte("[null]")),
+			"isn't named after its digest",
+		},
+		"no index": {
+			with(m.oci(), "index.json", []byte("{}")),
+			"index.json names no image",
+		},
 		"two images":        {two.pack(), "2 images in one archive"},
 		"indexes in indexs": {nested.pack(), "4 indexes within each other"},
-		"missing layer":     {without(m.docker(), "layer1/layer.tar"), "layer1/layer.tar isn't in the archive"},
+		"missing layer": {
+			without(m.docker(), "layer1/layer.tar"),
+			"layer1/layer.tar isn't in the archive",
+		},
 		"links in a circle": {loop.pack(), "too many levels of symbolic links"},
-		"giant JSON":        {with(m.oci(), "index.json", make([]byte, maxJSON+1)), "index.json has 4194305 bytes"},
+		"giant JSON": {
+			with(m.oci(), "index.json", make([]byte, maxJSON+1)),
+			"index.json has 4194305 bytes",
+		},
 		"a million members": {pack(many...), "more than 16384 members"},
-		"a link out":        {with(m.docker(), "layer1/layer.tar", "/etc/passwd"), "isn't in the archive"},
+		"a link out": {
+			with(m.docker(), "layer1/layer.tar", "/etc/passwd"),
+			"isn't in the archive",
+		},
 
 		"nothing": {nil, "unexpected EOF"},
 		"text":    {[]byte(strings.Repeat("no tar at all\n", 100)), "read it as a tar"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			asEveryUser(t, func(t *testing.T, u user) { newBench(t, u).refuses(t, c.archive, c.why) })
+			asEveryUser(t, func(t *testing.T, u user) {
+				newBench(t, u).refuses(t, c.archive, c.why)
+			})
 		})
 	}
 	asEveryUser(t, func(t *testing.T, u user) { unpacksSmall(t, u, zipped.both().pack()) })
@@ -574,6 +610,9 @@ func FuzzArchive(f *testing.F) {
 	})
 }
 
+// mountPoints are what these tests have on top of an image.
+var mountPoints = map[string]os.FileMode{"proc": 0o555, "sys": 0o555, "dev": 0o755}
+
 // init adds what these tests run in the program's place.
 func init() {
 	experiments["test:unpack"] = func(args []string) error {
@@ -623,7 +662,7 @@ func init() {
 		}
 		writable := len(args) > 1 && args[1] == "rw"
 		before, _ := os.ReadFile("/proc/self/mounts")
-		if err := mountOverlay("/tmp", layers, writable); err != nil {
+		if err := mountOverlay("/tmp", layers, contents{dirs: mountPoints}, writable); err != nil {
 			if after, _ := os.ReadFile("/proc/self/mounts"); bytes.Equal(after, before) {
 				err = fmt.Errorf("%w; nothing is mounted on /tmp", err)
 			}
@@ -632,12 +671,13 @@ func init() {
 		if len(args) > 2 {
 			return experiments[args[2]](args[3:])
 		}
-		return list("/tmp")
+		return printTree("/tmp")
 	}
 }
 
-// list prints a tree as it is to be seen there: path, mode, owner if it isn't root, and content.
-func list(root string) error {
+// printTree prints a tree as it is to be seen there: path, mode, owner if it isn't root, and
+// content.
+func printTree(root string) error {
 	return filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err

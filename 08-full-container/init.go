@@ -51,7 +51,7 @@ func runCommand(p process, signals <-chan os.Signal) error {
 	if err != nil {
 		return &commandError{&fs.PathError{Op: "exec", Path: path, Err: err}}
 	}
-	go forward(signals, command)
+	go passOn(signals, command)
 	quiet()
 	for {
 		// Whoever ends is waited for, ours or orphaned, or it would stay as a zombie and count
@@ -72,8 +72,9 @@ func runCommand(p process, signals <-chan os.Signal) error {
 
 // hideFromCommand takes PID 1's memory, its descriptors and its program, all below /proc/1, out of
 // the command's reach. Both are the same user, and the other threads of this process have kept what
-// the command has lost. A process that isn't "dumpable" takes CAP_SYS_PTRACE to be looked into
-// (ptrace(2), "access mode checking"), and that the container hasn't.
+// the command has lost: Go can't change that in a program that is linked with C. A process that
+// isn't "dumpable" takes CAP_SYS_PTRACE to be looked into (ptrace(2), "access mode checking"), and
+// the container doesn't have that. execve(2) ends it, so the command itself isn't hidden.
 func hideFromCommand() error {
 	return os.NewSyscallError("prctl(PR_SET_DUMPABLE)",
 		unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0))

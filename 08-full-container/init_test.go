@@ -72,9 +72,9 @@ func (s *started) status() int {
 // SIGPROF) and to C libraries (32 to 34).
 func TestSignalsReachTheCommand(t *testing.T) {
 	without := []unix.Signal{
-		unix.SIGILL, unix.SIGTRAP, unix.SIGBUS, unix.SIGFPE, unix.SIGKILL, unix.SIGSEGV, unix.SIGPIPE,
-		unix.SIGCHLD, unix.SIGSTOP, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU, unix.SIGURG,
-		unix.SIGPROF, unix.SIGSYS, 32, 33, 34,
+		unix.SIGILL, unix.SIGTRAP, unix.SIGBUS, unix.SIGFPE, unix.SIGKILL, unix.SIGSEGV,
+		unix.SIGPIPE, unix.SIGCHLD, unix.SIGSTOP, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU,
+		unix.SIGURG, unix.SIGPROF, unix.SIGSYS, 32, 33, 34,
 	}
 	asEveryUser(t, func(t *testing.T, u user) {
 		script := "for s in %s; do trap \"echo $s\" $s; done; " + waiting
@@ -115,9 +115,11 @@ func TestEnds(t *testing.T) {
 			{"SIGINT, shell and child", "sh -c 'echo ready; exec sleep 100'; exit 8",
 				unix.SIGINT, 130},
 			{"SIGTERM, trapped", "trap 'exit 42' TERM; " + waiting, unix.SIGTERM, 42},
-			{"SIGTERM to PID 1 from inside", "trap 'exit 43' TERM; echo ready; kill -TERM 1; sleep 100 & wait; exit 8", 0, 43},
+			{"SIGTERM to PID 1 from inside",
+				"trap 'exit 43' TERM; echo ready; kill -TERM 1; sleep 100 & wait; exit 8", 0, 43},
 			{"SIGKILL", "trap : TERM INT HUP; " + waiting, unix.SIGKILL, 137},
-			{"others stay behind", "setsid sleep 100 & setsid sleep 100 & echo ready; exit 9", 0, 9},
+			{"others stay behind",
+				"setsid sleep 100 & setsid sleep 100 & echo ready; exit 9", 0, 9},
 		} {
 			t.Run(c.name, func(t *testing.T) {
 				w := newWatch(t)
@@ -214,8 +216,10 @@ func TestStopAndContinue(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := begin(t, cmd)
-		if state := w.states("cat"); strings.Contains(state, "T") {
-			t.Fatalf("cat is stopped before it was told to: %q", state)
+		fmt.Fprintln(stdin, "it runs")
+		line, state := s.line(), w.states("cat")
+		if line != "it runs" || len(state) != 1 || state == "T" {
+			t.Fatalf("cat said %q and has state %q", line, state)
 		}
 		s.Process.Signal(unix.SIGTSTP)
 		var status unix.WaitStatus
@@ -225,7 +229,6 @@ func TestStopAndContinue(t *testing.T) {
 		if !status.Stopped() {
 			t.Fatalf("the outer process hasn't stopped, but has status %#x", status)
 		}
-		state := ""
 		for i := 0; i < 200 && state != "T"; i++ {
 			time.Sleep(50 * time.Millisecond)
 			state = w.states("cat")
@@ -234,8 +237,8 @@ func TestStopAndContinue(t *testing.T) {
 			t.Errorf("cat has state %q, want T", state)
 		}
 		s.Process.Signal(unix.SIGCONT)
-		fmt.Fprintln(stdin, "it runs")
-		if line := s.line(); line != "it runs" {
+		fmt.Fprintln(stdin, "on again")
+		if line := s.line(); line != "on again" {
 			t.Errorf("after SIGCONT: %q", line)
 		}
 		stdin.Close()
@@ -263,7 +266,8 @@ func (w *watch) states(name string) string {
 func TestPID1IsHidden(t *testing.T) {
 	asEveryUser(t, func(t *testing.T, u user) {
 		for _, look := range []string{
-			"readlink /proc/%s/exe", "readlink /proc/%s/fd/0", "cat /proc/%s/environ", "cat /proc/%s/maps",
+			"readlink /proc/%s/exe", "readlink /proc/%s/fd/0", "cat /proc/%s/environ",
+			"cat /proc/%s/maps",
 			"test -r /proc/%[1]s/mem && exec 3<>/proc/%[1]s/mem",
 		} {
 			if r := finish(t, program(u, "sh", "-c", fmt.Sprintf(look, "self"))); r.status != 0 {

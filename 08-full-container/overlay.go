@@ -21,10 +21,29 @@ import (
 // against the container's limit, and is gone with the last process that sees it.
 const upper = "mode=755,size=1g,nr_inodes=262144"
 
-// mountPoints are directories that the container mounts on. They lie on top of the layers, so they
-// are there, and directories, whatever the image has: a symbolic link at /proc would lead a mount
-// elsewhere (CVE-2019-19921 in runc).
-var mountPoints = map[string]os.FileMode{"proc": 0o555, "sys": 0o555, "dev": 0o755}
+// contents is what lies on top of the layers from the beginning. It is there, and is what it is,
+// whatever the image has: a symbolic link at /proc would lead a mount elsewhere (CVE-2019-19921 in
+// runc). Paths are relative, directories with their modes, files with their texts.
+type contents struct {
+	dirs  map[string]os.FileMode
+	files map[string]string
+}
+
+// put makes them below a directory that is empty.
+func (c contents) put(dir string) error {
+	for name, mode := range c.dirs {
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.Mkdir(path, mode), os.Chmod(path, mode)); err != nil {
+			return err
+		}
+	}
+	for name, text := range c.files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // errNoOverlay says that this kernel has no overlayfs for user namespaces. What there is to do then
 // is to bind a single directory read-only.
@@ -33,7 +52,7 @@ var errNoOverlay = errors.New("no overlayfs for user namespaces here")
 // mountOverlay mounts the layers, the lowest first, on target, in the mount namespace of this
 // process, which must see a /proc. If it isn't to be writable there is no upper directory, and
 // nobody can make it so. If it fails, nothing is mounted.
-func mountOverlay(target string, layers []string, writable bool) (err error) {
+func mountOverlay(target string, layers []string, own contents, writable bool) (err error) {
 	// First, since target may be above them. O_PATH opens nothing but a place (open(2)).
 	var places []*os.File
 	defer func() {
@@ -66,7 +85,7 @@ func mountOverlay(target string, layers []string, writable bool) (err error) {
 	if err := os.Chdir(target); err != nil {
 		return err
 	}
-	options, err := furnishUpper(places, writable)
+	options, err := furnishUpper(places, own, writable)
 	if err != nil {
 		return err
 	}
@@ -81,15 +100,13 @@ func mountOverlay(target string, layers []string, writable bool) (err error) {
 
 // furnishUpper makes what the overlay needs in the tmpfs, which is the current directory, and
 // returns the options for the mount.
-func furnishUpper(layers []*os.File, writable bool) (options string, err error) {
+func furnishUpper(layers []*os.File, own contents, writable bool) (options string, err error) {
 	defer unix.Umask(unix.Umask(0))
 	if err := errors.Join(os.Mkdir("top", 0o755), os.Mkdir("work", 0o700)); err != nil {
 		return "", err
 	}
-	for name, mode := range mountPoints {
-		if err := os.Mkdir(filepath.Join("top", name), mode); err != nil {
-			return "", err
-		}
+	if err := own.put("top"); err != nil {
+		return "", err
 	}
 	// mount(2) takes one page of options, in which ":", "," and "\" aren't characters like others.
 	// So each layer gets a short name here; 400 of them fit.
@@ -102,8 +119,8 @@ func furnishUpper(layers []*os.File, writable bool) (options string, err error) 
 	}
 	slices.Reverse(names) // in lowerdir, the uppermost comes first
 	lower := strings.Join(names, ":")
-	// userxattr: overlayfs keeps its marks in "user.overlay.…", which a user namespace may read and
-	// write, and not in "trusted.overlay.…" (Documentation/filesystems/overlayfs.rst).
+	// userxattr: overlayfs keeps its marks in "user.overlay.…", which a user namespace may read
+	// and write, and not in "trusted.overlay.…" (Documentation/filesystems/overlayfs.rst).
 	if writable {
 		return "userxattr,upperdir=top,workdir=work,lowerdir=" + lower, nil
 	}

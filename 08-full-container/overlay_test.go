@@ -22,10 +22,12 @@ func TestOverlay(t *testing.T) {
 	asEveryUser(t, func(t *testing.T, u user) {
 		b := newBench(t, u)
 		layers := b.image(t, layered([]item{
-			dir("etc"), file("etc/name", "layer"), dir("d"), file("d/f", ""), symlink("proc", "/etc"),
+			dir("etc"), file("etc/name", "layer"), dir("d"), file("d/f", ""),
+			symlink("proc", "/etc"),
 		}).oci().pack()).Layers
-		want := "write /etc/name ok\nmkdir /new ok\nremove /d ok\nmake /d anew ok\nread /etc/name ok\n" +
-			"proc is a directory\nwrite more than fits ENOSPC (no space left on device)\n"
+		want := "write /etc/name ok\nmkdir /new ok\nremove /d ok\nmake /d anew ok\n" +
+			"read /etc/name ok\nproc is a directory\n" +
+			"write more than fits ENOSPC (no space left on device)\n"
 		if got := b.look(t, layers, "rw", "test:write"); strings.Join(got, "\n")+"\n" != want {
 			t.Errorf("writable:\n%q\nwant:\n%q", got, want)
 		}
@@ -40,13 +42,14 @@ func TestOverlay(t *testing.T) {
 			t.Errorf("read-only:\n%q\nwant:\n%q", got, readOnly)
 		}
 		text, err := os.ReadFile(layers[0] + "/etc/name")
-		if err != nil || string(text) != "layer" || exists(layers[0]+"/new") || !exists(layers[0]+"/d/f") {
+		if err != nil || string(text) != "layer" || exists(layers[0]+"/new") ||
+			!exists(layers[0]+"/d/f") {
 			t.Errorf("the layer has changed: %v %q", err, text)
 		}
 	})
 }
 
-// TestOverlayOfMany stacks as many layers as there may be, of names that mean something to mount(2).
+// TestOverlayOfMany stacks as many layers as there may be, with names that mean something to mount.
 func TestOverlayOfMany(t *testing.T) {
 	asEveryUser(t, func(t *testing.T, u user) {
 		b := newBench(t, u)
@@ -119,8 +122,8 @@ func init() {
 		if err != nil {
 			return err
 		}
-		write := func(name, text string) error { return os.WriteFile(root+name, []byte(text), 0o644) }
-		fmt.Println("write /etc/name", errno(write("/etc/name", "container")))
+		written := os.WriteFile(root+"/etc/name", []byte("container"), 0o644)
+		fmt.Println("write /etc/name", errno(written))
 		fmt.Println("mkdir /new", errno(os.Mkdir(root+"/new", 0o755)))
 		fmt.Println("remove /d", errno(os.RemoveAll(root+"/d")))
 		made := os.Mkdir(root+"/d", 0o755)

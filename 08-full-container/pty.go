@@ -16,9 +16,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// line makes the connection between the halves: a pair of sockets, of which the inner half gets one
-// as descriptor 3. On one of these a descriptor can be sent along (unix(7), SCM_RIGHTS).
-func line() (ours, theirs *os.File, err error) {
+// newLine makes the connection between two halves: a pair of sockets, of which the one that is
+// started gets the second, as descriptor 3. Signals travel on it, and a descriptor can be sent
+// along (unix(7), SCM_RIGHTS).
+func newLine() (ours, theirs *os.File, err error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, nil, os.NewSyscallError("socketpair", err)
@@ -32,7 +33,7 @@ func line() (ours, theirs *os.File, err error) {
 // standard streams. The owner, a uid inside, can open it by name. It returns the master.
 func openTerminal(owner int) (master int, err error) {
 	const ptmx = "/dev/pts/ptmx"
-	flags := unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC // ours it mustn't become, but the command's
+	flags := unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC // it's to be the command's, not ours
 	master, err = unix.Open(ptmx, flags, 0)
 	if err != nil {
 		return -1, &os.PathError{Op: "open", Path: ptmx, Err: err}
@@ -89,8 +90,8 @@ func handOver(line *os.File, master int) error {
 	return nil
 }
 
-// takeOver waits for that, and returns the master, or nil if there is none. It returns io.EOF if the
-// other half has failed before, and has said why.
+// takeOver waits for that, and returns the master, or nil if there is none. It returns io.EOF if
+// the other half has failed before, and has said why.
 func takeOver(line *os.File) (master *os.File, err error) {
 	data, rights := make([]byte, 1), make([]byte, unix.CmsgSpace(4)) // one descriptor
 	n, size, _, _, err := unix.Recvmsg(int(line.Fd()), data, rights, unix.MSG_CMSG_CLOEXEC)
@@ -119,9 +120,9 @@ func takeOver(line *os.File) (master *os.File, err error) {
 // supervise is what a half outside does from here on: it waits for the next one's end, and until
 // then passes signals on over the line to it, and, if the command has a terminal, what is typed and
 // what is shown. A command without one has our standard streams themselves, and there is nothing to
-// copy. The line before, if any, is the one to whoever plays no part but to have started this half.
+// copy. A half that was started by another has the line before, and gets its signals from there.
 //
-// A signal that comes before the command is there ends this process, and the container with it.
+// Until the command is about to start, a signal ends this process, and the container with it.
 func supervise(cmd *exec.Cmd, line, before *os.File) error {
 	master, err := takeOver(line)
 	if errors.Is(err, io.EOF) {

@@ -139,8 +139,8 @@ func (s *sitting) settings() unix.Termios {
 
 const prompt = inside + "# "
 
-// TestShellAtATerminal is a sitting with a shell: whose terminal it is, keys for the jobs in it, and
-// a window that changes its size.
+// TestShellAtATerminal is a sitting with a shell: whose terminal it is, keys for the jobs in it,
+// and a window that changes its size.
 func TestShellAtATerminal(t *testing.T) {
 	asEveryUser(t, func(t *testing.T, u user) {
 		w := newWatch(t)
@@ -226,8 +226,8 @@ func TestTerminalRestored(t *testing.T) {
 	})
 }
 
-// TestKilledAtATerminal kills the outer process, which can't restore anything then; but nothing else
-// is left.
+// TestKilledAtATerminal kills the outer process, which can't restore anything then; but nothing
+// else is left.
 func TestKilledAtATerminal(t *testing.T) {
 	asEveryUser(t, func(t *testing.T, u user) {
 		w := newWatch(t)

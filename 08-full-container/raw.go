@@ -41,8 +41,8 @@ func takeTerminal(master *os.File) (*terminal, error) {
 	return t, nil
 }
 
-// makeRaw has the terminal hand on every byte as it is (cfmakeraw(3)). In the background, the kernel
-// stops us here, until the shell says fg.
+// makeRaw has the terminal hand on every byte as it is (cfmakeraw(3)). In the background, the
+// kernel stops us here, until the shell says fg.
 func (t *terminal) makeRaw() {
 	if t == nil {
 		return

@@ -49,13 +49,14 @@ func TestRealImages(t *testing.T) {
 	root := user{"root", 0}
 	b := newBench(t, root)
 	docker := startDocker(t, b.dir)
-	busybox, err := os.ReadFile(look(t, "busybox"))
+	busybox, err := os.ReadFile(mustLookPath(t, "busybox"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	applets := []item{
 		dir("bin"), file("bin/busybox", string(busybox)).owned(0, 0, 0o4755),
-		file("etc/os-release", "ID=busybox\n"), file("etc/gone", ""), dir("tmp").owned(0, 0, 0o1777),
+		file("etc/os-release", "ID=busybox\n"), file("etc/gone", ""),
+		dir("tmp").owned(0, 0, 0o1777),
 		file("opt/old", ""), dir("home/one").owned(1000, 100, 0o2750),
 	}
 	for _, name := range []string{"sh", "ls", "cat"} {
@@ -65,13 +66,13 @@ func TestRealImages(t *testing.T) {
 		base := b.write(t, "busybox.tar", pack(applets...))
 		realImage(t, docker, base, map[string]string{
 			"cat /etc/os-release": "ID=busybox", "ls -la /": " bin\n", "/script": "script says a b",
-		})
+		}, "docker.tar", "skopeo.tar", "again.tar", "umoci.tar.gz")
 	})
 	t.Run("debian", func(t *testing.T) {
 		base := filepath.Join(b.dir, "debian.tar")
 		var sources []string
-		for _, pattern := range []string{"/etc/apt/sources.list", "/etc/apt/sources.list.d/*.sources"} {
-			found, err := filepath.Glob(pattern)
+		for _, name := range []string{"sources.list", "sources.list.d/*.sources"} {
+			found, err := filepath.Glob("/etc/apt/" + name)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -83,13 +84,15 @@ func TestRealImages(t *testing.T) {
 		}
 		realImage(t, docker, base, map[string]string{
 			"cat /etc/os-release": "ID=debian", "ls -la /": " usr\n", "/script": "script says a b",
-			"dpkg -l": "ii  libc6:", "perl -e 'print 6*7'": "42",
-		})
+			"dpkg -l": "ii  libc6:",
+		}, "docker.tar", "umoci.tar.gz") // which takes long enough
 	})
 }
 
-// realImage makes archives of a root's tar, and runs commands in each.
-func realImage(t *testing.T, docker, base string, commands map[string]string) {
+// realImage makes archives of a root's tar, and runs commands in those that are named.
+func realImage(
+	t *testing.T, docker, base string, commands map[string]string, archives ...string,
+) {
 	in := func(name string) string { return filepath.Join(filepath.Dir(base), name) }
 	err := errors.Join(os.MkdirAll(in("context"), 0o755),
 		os.WriteFile(in("context/script"), []byte("#!/bin/sh\necho script says $WORD\n"), 0o755),
@@ -103,12 +106,14 @@ func realImage(t *testing.T, docker, base string, commands map[string]string) {
 		docker save -o docker.tar built
 		skopeo copy --insecure-policy docker-archive:docker.tar oci:layout:skopeo
 		tar -cC layout -f skopeo.tar .
-		skopeo copy --insecure-policy oci:layout:skopeo docker-archive:again.tar:built:latest
+		case $2 in
+			*again*) skopeo copy --insecure-policy oci:layout:skopeo docker-archive:again.tar:b:1 ;;
+		esac
 		umoci insert --image layout:skopeo --tag umoci --whiteout /etc/gone
 		umoci insert --image layout:umoci --opaque context /opt
 		umoci rm --image layout:skopeo
 		tar -cC layout -f - . | gzip -1 >umoci.tar.gz`
-	cmd := exec.Command("sh", "-c", script, "sh", base)
+	cmd := exec.Command("sh", "-c", script, "sh", base, strings.Join(archives, " "))
 	cmd.Dir, cmd.Env = filepath.Dir(base), append(os.Environ(), docker)
 	rm := func(name string) { _ = os.Remove(in(name)) }
 	for _, name := range []string{"docker.tar", "again.tar"} {
@@ -117,7 +122,7 @@ func realImage(t *testing.T, docker, base string, commands map[string]string) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	for _, name := range []string{"docker.tar", "skopeo.tar", "again.tar", "umoci.tar.gz"} {
+	for _, name := range archives {
 		archive, err := os.ReadFile(in(name))
 		if err != nil {
 			t.Fatal(err)
@@ -186,8 +191,8 @@ func sameTree(t *testing.T, archive, layer string) {
 	}
 }
 
-// look returns where a program is.
-func look(t *testing.T, program string) string {
+// mustLookPath returns where a program is.
+func mustLookPath(t *testing.T, program string) string {
 	t.Helper()
 	path, err := exec.LookPath(program)
 	if err != nil {

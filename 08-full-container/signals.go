@@ -14,11 +14,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kept are the signals that aren't passed on (signal(7)): two that nobody can catch; what the
+// notRelayed are the signals that aren't passed on (signal(7)): two that nobody can catch; what the
 // kernel tells a process about its own children, sockets and faults; what Go's runtime needs itself
 // (SIGURG to interrupt goroutines, SIGPROF to profile); and what stops a background process that
 // reaches for the terminal: that has to stop us.
-var kept = []unix.Signal{
+var notRelayed = []unix.Signal{
 	unix.SIGKILL, unix.SIGSTOP, unix.SIGCHLD, unix.SIGURG, unix.SIGPIPE, unix.SIGTTIN, unix.SIGTTOU,
 	unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGTRAP, unix.SIGSYS, unix.SIGPROF,
 }
@@ -29,7 +29,7 @@ var kept = []unix.Signal{
 func catchSignals(before *os.File) <-chan os.Signal {
 	signals := make(chan os.Signal, 64)
 	for number := unix.Signal(1); number <= 64; number++ { // SIGRTMAX
-		if !slices.Contains(kept, number) && !signal.Ignored(number) {
+		if !slices.Contains(notRelayed, number) && !signal.Ignored(number) {
 			signal.Notify(signals, number)
 		}
 	}
@@ -39,10 +39,10 @@ func catchSignals(before *os.File) <-chan os.Signal {
 	return signals
 }
 
-// listen reads signals off the line: each is a byte, its number. Between the halves they travel like
-// that, and not as signals, because these may overtake one another: of two that are pending, the
-// kernel and Go hand out the lower number first, so that SIGCONT (18) would come before the SIGTSTP
-// (20) that it was to end. And a process that isn't ready for a signal yet may die of it.
+// listen reads signals off the line: each is a byte, its number. As signals, on their way from half
+// to half, they might overtake one another: of two that are pending, the kernel and Go hand out the
+// lower number first, so that SIGCONT (18) would come before the SIGTSTP (20) that it was to end.
+// And a process that isn't ready for a signal yet may die of it.
 func listen(line *os.File, signals chan<- os.Signal) {
 	number := make([]byte, 1)
 	for {
@@ -81,10 +81,10 @@ func relay(signals <-chan os.Signal, line *os.File, at *terminal, first bool) {
 	}
 }
 
-// forward is PID 1's part: it passes signals on to the command. What is a key at a terminal goes to
+// passOn is PID 1's part: it passes signals on to the command. What is a key at a terminal goes to
 // its whole process group, as there: a shell that waits for a program that doesn't end would seem
 // deaf.
-func forward(signals <-chan os.Signal, command int) {
+func passOn(signals <-chan os.Signal, command int) {
 	for s := range signals {
 		number, to := s.(unix.Signal), command
 		switch number {

@@ -9,6 +9,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -75,8 +76,13 @@ func noClocks() string {
 }
 
 // elsewhere runs a function on another thread than this one, which the main goroutine never leaves.
+// It has that thread for itself, as what it does may be about the thread (setns(2)).
 func elsewhere(f func() error) error {
 	done := make(chan error)
-	go func() { done <- f() }()
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		done <- f()
+	}()
 	return <-done
 }

@@ -25,7 +25,7 @@ import (
 
 // What the layers of an image may ask for at the most, all together. They come from anywhere.
 const (
-	maxBytes   = 16 << 30 // in files, and as many to read, when a few kilobytes of gzip stand for them
+	maxBytes   = 16 << 30 // in files, and to read, as a little gzip can stand for a lot
 	maxEntries = 1 << 19  // each is an inode of the host's
 	maxName    = unix.PathMax
 	maxDepth   = 256 // directories: to remove them takes a descriptor for each

@@ -55,7 +55,8 @@ func TestMetadata(t *testing.T) {
 	// CAP_NET_RAW, effective and permitted, as setcap(8) writes it: version 2.
 	ping := "\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
 	m := layered([]item{
-		dir("./").owned(0, 0, 0o755), dir("./tmp").owned(0, 0, 0o1777), dir("srv").owned(1000, 100, 0o2750),
+		dir("./").owned(0, 0, 0o755), dir("./tmp").owned(0, 0, 0o1777),
+		dir("srv").owned(1000, 100, 0o2750),
 		file("srv/mine", "word").owned(1000, 100, 0o640), file("srv/closed", "").owned(7, 7, 0),
 		file("su", "").owned(0, 0, 0o4755), file("sg", "").owned(1000, 100, 0o6711),
 		file("last", "").owned(65534, 65534, 0o600), hardlink("srv/same", "srv/mine"),
@@ -74,8 +75,9 @@ func TestMetadata(t *testing.T) {
 		want := []string{
 			"/absolute Lrwxrwxrwx 1000:100 /srv/mine", "/alike Lrwxrwxrwx 1000:100 /srv/mine",
 			"/fifo prw-------", "/hidden drwxr-xr-x", "/implied drwxr-xr-x",
-			"/implied/by drwxr-xr-x", "/implied/by/name -rw-r--r-- ", "/last -rw------- 65534:65534 ",
-			"/late drwxr-xr-x", "/late/child -rw-r--r-- ", "/noted -rw-r--r-- ", "/ping -rwxr-xr-x ",
+			"/implied/by drwxr-xr-x", "/implied/by/name -rw-r--r-- ",
+			"/last -rw------- 65534:65534 ", "/late drwxr-xr-x", "/late/child -rw-r--r-- ",
+			"/noted -rw-r--r-- ", "/ping -rwxr-xr-x ",
 			"/sg ugrwx--x--x 1000:100 ", "/srv dgrwxr-x--- 1000:100", "/srv/closed ---------- 7:7 ",
 			"/srv/mine -rw-r----- 1000:100 word", "/srv/same -rw-r----- 1000:100 word",
 			"/su urwxr-xr-x ", "/tmp dtrwxrwxrwx", "/up Lrwxrwxrwx ../../../etc",
@@ -109,13 +111,14 @@ func TestMetadata(t *testing.T) {
 		if err != nil || string(value[:n]) != "mine" {
 			t.Errorf("xattr of noted: %v %q", err, value[:max(n, 0)])
 		}
-		if _, err := unix.Getxattr(at("hidden"), opaqueXattr, value); !errors.Is(err, unix.ENODATA) {
+		_, err = unix.Getxattr(at("hidden"), opaqueXattr, value)
+		if !errors.Is(err, unix.ENODATA) {
 			t.Errorf("overlayfs's own xattr, from an archive: %v", err)
 		}
 		// The kernel has noted whose root is meant: version 3 ends with its uid.
 		n, err = unix.Getxattr(at("ping"), "security.capability", value)
 		if err != nil || n != 24 || int(value[20])|int(value[21])<<8|int(value[22])<<16 != first {
-			t.Errorf("file capabilities: %v %x, want the root %d in them", err, value[:max(n, 0)], first)
+			t.Errorf("file capabilities: %v %x, want root to be %d", err, value[:max(n, 0)], first)
 		}
 	})
 }
@@ -130,7 +133,8 @@ func TestWhiteouts(t *testing.T) {
 		file(".wh.c", ""), file("a/.wh.x", ""), file("b/z", "2"), file("b/.wh..wh..opq", ""),
 		// Gone and made anew, in either order; and not there at all.
 		file(".wh.d", ""), file("d/new", "2"), file("e/new", "2"), file(".wh.e", ""),
-		file("f", "2"), file(".wh.f", ""), file(".wh.g", ""), file("g", "2"), file("a/.wh.never", ""),
+		file("f", "2"), file(".wh.f", ""), file(".wh.g", ""), file("g", "2"),
+		file("a/.wh.never", ""),
 		// What aufs noted for itself.
 		file(".wh..wh.aufs", ""), dir(".wh..wh.plnk"), file(".wh..wh.plnk/1.2", ""),
 		// Where all is hidden, a mark would be one too many, and be seen.
@@ -155,7 +159,8 @@ func TestWhiteouts(t *testing.T) {
 			t.Errorf("the control, without the upper layer: %q", got)
 		}
 		// The same for the root: to the kernel, that is never opaque.
-		i = b.image(t, layered(lower, []item{file(".wh..wh..opq", ""), file("all", "2")}).oci().pack())
+		opaque := []item{file(".wh..wh..opq", ""), file("all", "2")}
+		i = b.image(t, layered(lower, opaque).oci().pack())
 		if got := files(b.look(t, i.Layers)); !slices.Equal(got, []string{"/all -rw-r--r-- 2"}) {
 			t.Errorf("below an opaque root: %q", got)
 		}
@@ -294,7 +299,7 @@ func TestOwners(t *testing.T) {
 			i.Format = tar.FormatGNU
 			archive, b := layered([]item{i}).oci().pack(), newBench(t, u)
 			if u.uid == 0 {
-				b.refuses(t, archive, fmt.Sprintf(`"f": it belongs to %d:0, and the container has`, uid))
+				b.refuses(t, archive, fmt.Sprintf(`"f": it belongs to %d:0, and`, uid))
 			} else if got := b.look(t, b.image(t, archive).Layers); got[0] != "/f -rwxr-xr-x" {
 				t.Errorf("with one id: %q", got)
 			}
@@ -503,7 +508,7 @@ func TestKilled(t *testing.T) {
 					t.Errorf("%s: %v, left %v", name, cmd.ProcessState, left)
 				}
 			case len(left) != 0 || cmd.ProcessState.Exited() || stderr.String() != "":
-				t.Errorf("%s: %v, left %v, standard error %q", name, cmd.ProcessState, left, &stderr)
+				t.Errorf("%s: %v, left %v, said %q", name, cmd.ProcessState, left, &stderr)
 			}
 			b.image(t, small().oci().pack())
 			if len(b.inCache(t)) != 2 {
@@ -540,7 +545,8 @@ func TestPlayedHost(t *testing.T) {
 		uid = ordinary
 	}
 	b := newBench(t, user{"user", uid})
-	cmd := program(user{"root", os.Getuid()}, "test:unpack", b.write(t, "archive", small().oci().pack()), "")
+	archive := b.write(t, "archive", small().oci().pack())
+	cmd := program(user{"root", os.Getuid()}, "test:unpack", archive, "")
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNET,
 		UidMappings: []syscall.SysProcIDMap{{HostID: uid, Size: 1}},
@@ -567,7 +573,8 @@ func TestUsualCache(t *testing.T) {
 		t.Skip("only root has a cache below /var; run it as root")
 	}
 	b := newBench(t, user{"root", 0})
-	cmd := program(b.user, "test:covered", "/var/cache", b.write(t, "archive", small().oci().pack()))
+	archive := b.write(t, "archive", small().oci().pack())
+	cmd := program(b.user, "test:covered", "/var/cache", archive)
 	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNS
 	var i image
 	if err := json.Unmarshal([]byte(expect(t, cmd)), &i); err != nil {
@@ -588,7 +595,8 @@ func TestHelpersUnpack(t *testing.T) {
 		t.Skip("only root can set ids aside for somebody; run it as root")
 	}
 	b := newBench(t, user{"user", ordinary})
-	archive := b.write(t, "archive", layered([]item{file("f", "").owned(1000, 100, 0o4755)}).oci().pack())
+	m := layered([]item{file("f", "").owned(1000, 100, 0o4755)})
+	archive := b.write(t, "archive", m.oci().pack())
 	cmd := program(user{"root", 0}, "test:subids", archive, b.cache)
 	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNS
 	var i image
@@ -601,7 +609,8 @@ func TestHelpersUnpack(t *testing.T) {
 	}
 	stat := info.Sys().(*syscall.Stat_t)
 	if stat.Uid != 200_999 || stat.Gid != 200_099 || info.Mode() != os.ModeSetuid|0o755 {
-		t.Errorf("owner %d:%d, mode %v, want 200999:200099 and set-uid", stat.Uid, stat.Gid, info.Mode())
+		t.Errorf("owner %d:%d, mode %v, want 200999:200099 and set-uid",
+			stat.Uid, stat.Gid, info.Mode())
 	}
 	info, err = os.Stat(filepath.Dir(i.Layers[0]))
 	if err != nil || info.Sys().(*syscall.Stat_t).Uid != ordinary || info.Mode().Perm() != 0o700 {

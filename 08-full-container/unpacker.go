@@ -27,8 +27,8 @@ import (
 // unpacker is the name under which this program starts itself again to unpack an image.
 const unpacker = "unpack"
 
-// answer is what the unpacker says: by diff_id, which layers the image has, the lowest first.
-type answer struct {
+// unpacked is what the unpacker says: by diff_id, which layers the image has, the lowest first.
+type unpacked struct {
 	Layers []digest
 	Config imageConfig
 }
@@ -84,7 +84,7 @@ func unpackImage(archive *os.File, cache string) (*image, error) {
 	if _, err := ready.Write([]byte{0}); err != nil {
 		return nil, abandon(cmd, err)
 	}
-	var said answer
+	var said unpacked
 	decoded := json.NewDecoder(io.LimitReader(stdout, maxJSON)).Decode(&said)
 	if err := cmd.Wait(); err != nil {
 		if !cmd.ProcessState.Exited() {
@@ -194,7 +194,7 @@ func (w watched) ReadAt(p []byte, offset int64) (int, error) {
 }
 
 // unpack reads the archive and fills the cache.
-func unpack(file *os.File, cache string, gone func() error) (*answer, error) {
+func unpack(file *os.File, cache string, gone func() error) (*unpacked, error) {
 	if err := settle(); err != nil {
 		return nil, err
 	}
@@ -221,7 +221,7 @@ func unpack(file *os.File, cache string, gone func() error) (*answer, error) {
 		return nil, err
 	}
 	stack, err := stacked(cache, layers)
-	return &answer{stack, config}, err
+	return &unpacked{stack, config}, err
 }
 
 // mapped counts the ids that this user namespace has, "uid" or "gid".

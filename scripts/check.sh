@@ -5,6 +5,7 @@ set -euo pipefail
 usage() {
     cat <<'EOF'
 usage: scripts/check.sh [-q]
+       scripts/check.sh --kernels
 
 Checks the repository: format, vet and build for every system that it is meant for, staticcheck,
 shellcheck, shfmt and actionlint, then the tests, and last the tests of the tests (scripts/sabotage).
@@ -12,12 +13,18 @@ As root the tests run twice: as root, and as an ordinary user in a copy of the t
 
   -q  quick: without scripts/sabotage, which takes minutes
   -h  this text
+  --kernels
+      instead of all this: the tests of the steps on other kernels and with other cgroups, in
+      virtual machines (scripts/vm), which takes long; a table comes last
 
 A test that is skipped is listed; where the variable CI is set it counts as a failure.
 Exits with 0 only if all is well.
 EOF
 }
 
+if [ "$*" = --kernels ]; then
+    exec "$(dirname "$0")/vm/run.sh" -matrix
+fi
 quick=
 while getopts qh option; do
     case $option in
@@ -87,8 +94,8 @@ go run "$staticcheck" ./...
 
 say "shellcheck, shfmt, actionlint"
 command -v shellcheck >/dev/null || fail "no shellcheck here: apt-get install shellcheck"
-shellcheck scripts/*.sh .ci/run
-go run "$shfmt" -i 4 -ci -d scripts/*.sh .ci/run
+shellcheck scripts/*.sh scripts/*/*.sh .ci/run
+go run "$shfmt" -i 4 -ci -d scripts/*.sh scripts/*/*.sh .ci/run
 go run "$actionlint" .github/workflows/*.yml
 
 passed=0
@@ -99,7 +106,11 @@ if [ "$(id -u)" -eq 0 ]; then
     scripts/fresh-clone.sh -u 65534 "$scratch/clone"
     install -d -o 65534 -g 65534 "$scratch/home" "$scratch/tmp"
     cd "$scratch/clone"
-    run_tests "an ordinary user" "TestHelpers|TestManyIDs|TestPasta" setpriv --reuid=65534 --regid=65534 --clear-groups env \
+    roots="TestHelpers|TestHelpersUnpack|TestManyIDs|TestPasta|TestUsualCache|TestRealImages"
+    # With cgroups of the user's own, as systemd would lend them.
+    run_tests "an ordinary user" "$roots|TestContainersKeyring|TestUnlimitedIsRefused" \
+        "$OLDPWD/scripts/delegate.sh" 65534 \
+        setpriv --reuid=65534 --regid=65534 --clear-groups env \
         HOME="$scratch/home" TMPDIR="$scratch/tmp" GOCACHE="$scratch/home/go-build" \
         GOPATH="$scratch/home/go" GOFLAGS=-mod=vendor GOPROXY=off
     cd - >/dev/null

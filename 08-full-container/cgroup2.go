@@ -1,0 +1,212 @@
+//go:build linux
+
+// Version 2: one tree (cgroups(7); Linux, Documentation/admin-guide/cgroup-v2.rst).
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// cgroup2 is the directory that has the limits.
+type cgroup2 struct{ limits string }
+
+// inner is the cgroup for the processes.
+func (c cgroup2) inner() string { return c.limits + "/inner" }
+
+// String is the directory.
+func (c cgroup2) String() string { return c.limits }
+
+// create makes both.
+func (c cgroup2) create() error {
+	parent := filepath.Dir(c.limits)
+	return exclusively(parent, func() error {
+		if err := divide(parent); err != nil {
+			return err
+		}
+		if err := os.Mkdir(c.limits, 0o755); err != nil {
+			return err
+		}
+		if err := apply(c.settings()); err != nil {
+			return err
+		}
+		return os.Mkdir(c.inner(), 0o755)
+	})
+}
+
+// settings are the limits.
+func (c cgroup2) settings() []setting {
+	return []setting{
+		{file: c.limits + "/memory.max", value: strconv.Itoa(memoryLimit)},
+		{file: c.limits + "/memory.swap.max", value: "0", swap: true},
+		// If memory runs out, all die together: half a container is of no use to anybody.
+		{file: c.limits + "/memory.oom.group", value: "1"},
+		{file: c.limits + "/pids.max", value: strconv.Itoa(pidsLimit)},
+		{file: c.limits + "/cpu.max", value: fmt.Sprint(cpuLimit, " ", cpuPeriod)},
+	}
+}
+
+// start starts a program, which is born in the cgroup: there is no moment in which it is outside
+// (CLONE_INTO_CGROUP of clone3(2), from Linux 5.7 on).
+func (c cgroup2) start(cmd *exec.Cmd) error {
+	dir, err := os.Open(c.inner())
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(dir.Fd())
+	return cmd.Start()
+}
+
+// counters are the kernel's.
+func (c cgroup2) counters() counters {
+	return counters{
+		oomKills:  counter{c.limits + "/memory.events", "oom_kill"},
+		peak:      counter{c.limits + "/memory.peak", ""}, // since Linux 5.19
+		refused:   counter{c.limits + "/pids.events", "max"},
+		periods:   counter{c.limits + "/cpu.stat", "nr_periods"},
+		throttled: counter{c.limits + "/cpu.stat", "nr_throttled"},
+	}
+}
+
+// remove ends whoever is in it and takes it away.
+func (c cgroup2) remove() error {
+	kill := func() error {
+		err := writeFile(c.limits+"/cgroup.kill", "1") // since Linux 5.14
+		if errors.Is(err, fs.ErrNotExist) {
+			return killAll(c.inner())
+		}
+		return err
+	}
+	parent := filepath.Dir(c.limits)
+	return errors.Join(removeCgroup(c.inner(), kill), removeCgroup(c.limits, kill),
+		exclusively(parent, func() error { return stepBack(parent) }))
+}
+
+// delegation says how an ordinary user comes by a part of the tree.
+const delegation = "as root it works, and systemd lends an ordinary user one: " +
+	"systemd-run --user --scope -p Delegate=yes go run ./" + step
+
+// aside is where processes go that have to leave a cgroup; see divide.
+const aside = "outside"
+
+// placeInTree returns the cgroup in which to make another. Root may take any. The one that has a
+// use already for the controllers in those below it, and is nearest to our own, is the one in
+// which least has to be changed. An ordinary user may take what was handed to him ("delegated"),
+// if we are in it.
+func placeInTree(tree cgroupTree) (string, error) {
+	if owns(tree.top) {
+		var up []string
+		for dir := tree.own; strings.HasPrefix(dir, tree.top); dir = filepath.Dir(dir) {
+			if lists(dir+"/cgroup.subtree_control", controllers...) {
+				return dir, nil
+			}
+			up = append(up, dir)
+		}
+		for _, dir := range up {
+			// None yet. The kernel lets us enable what the cgroup above has enabled, unless there
+			// are processes right in it: it wants them in the leaves of the tree.
+			if enable(dir) == nil {
+				return dir, nil
+			}
+		}
+		return tree.top, nil // which will say why it can't be
+	}
+	own := tree.own
+	if filepath.Base(own) == aside {
+		own = filepath.Dir(own)
+	}
+	// All below a user's service manager belongs to the user, and yet only this is for others to
+	// use: what systemd-run has made for it.
+	handedOver := !owns(filepath.Dir(own)) || strings.HasPrefix(filepath.Base(own), "run-")
+	if !owns(own) || !handedOver {
+		return "", fmt.Errorf("this process is in the cgroup %s: that isn't yours to divide (%s)",
+			tree.own, delegation)
+	}
+	return own, nil
+}
+
+// divide makes a cgroup one that has others in it, with the controllers.
+func divide(dir string) error {
+	if lists(dir+"/cgroup.subtree_control", controllers...) {
+		return nil
+	}
+	err := enable(dir)
+	if !errors.Is(err, unix.EBUSY) {
+		return err
+	}
+	// A cgroup that hands controllers on has no processes itself ("no internal processes",
+	// cgroups(7)). Those in there, us among them, step aside, into another one below it.
+	if err := os.Mkdir(dir+"/"+aside, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return errors.Join(moveAll(dir, dir+"/"+aside), enable(dir))
+}
+
+// stepBack undoes what divide has done, if processes had to step aside and no other container is
+// left for which they had to.
+func stepBack(dir string) error {
+	below, err := filepath.Glob(dir + "/*/cgroup.procs")
+	if err != nil || len(below) != 1 || below[0] != dir+"/"+aside+"/cgroup.procs" {
+		return err
+	}
+	none := "-" + strings.Join(controllers, " -")
+	if err := writeFile(dir+"/cgroup.subtree_control", none); err != nil {
+		return err
+	}
+	return errors.Join(moveAll(dir+"/"+aside, dir), os.Remove(dir+"/"+aside))
+}
+
+// enable hands the controllers on to the cgroups in dir.
+func enable(dir string) error {
+	if missing := unlisted(dir+"/cgroup.controllers", controllers); len(missing) > 0 {
+		return fmt.Errorf("%s has no controller %s", dir, strings.Join(missing, ", "))
+	}
+	return writeFile(dir+"/cgroup.subtree_control", "+"+strings.Join(controllers, " +"))
+}
+
+// moveAll moves all processes of a cgroup to another one.
+func moveAll(from, to string) error {
+	for range 100 { // for they may have children meanwhile
+		pids, err := os.ReadFile(from + "/cgroup.procs")
+		if err != nil || len(pids) == 0 {
+			return err
+		}
+		for _, pid := range strings.Fields(string(pids)) {
+			err := writeFile(to+"/cgroup.procs", pid)
+			if err != nil && !errors.Is(err, unix.ESRCH) { // it has ended
+				return fmt.Errorf("move process %s: %w", pid, err)
+			}
+		}
+	}
+	return fmt.Errorf("the processes in %s are getting more and more", from)
+}
+
+// exclusively does something with a cgroup while no other of us does (flock(2)).
+func exclusively(dir string, do func() error) error {
+	file, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX); err != nil {
+		return &os.PathError{Op: "flock", Path: dir, Err: err}
+	}
+	return do()
+}
+
+// owns reports whether a directory is the caller's.
+func owns(dir string) bool {
+	info, err := os.Stat(dir)
+	return err == nil && int(info.Sys().(*syscall.Stat_t).Uid) == os.Geteuid()
+}

@@ -1,0 +1,220 @@
+//go:build linux
+
+// What is promised of every step as a command: exit statuses, clear errors, nothing left behind.
+// The same file in every step.
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestExitStatus runs commands that end in every way there is.
+func TestExitStatus(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		for _, c := range []struct {
+			name    string
+			command []string
+			status  int
+			says    string // on standard error
+		}{
+			{"success", []string{"true"}, 0, ""},
+			{"its own", []string{"sh", "-c", "exit 7"}, 7, ""},
+			{"that of a child, ended by a signal",
+				[]string{"sh", "-c", "exec 2>&-; sh -c 'kill -TERM $$'; exit"}, 143, ""},
+			{"not found", []string{"no-such-program"}, 127, `"no-such-program": executable`},
+			{"no such path", []string{"/no/such/file"}, 127, "/no/such/file: no such file"},
+			{"a directory", []string{"/usr"}, 126, "/usr"},
+			{"empty name", []string{""}, 127, "executable file not found"},
+			{"flag", []string{"--no-such-flag"}, 125, "unknown flag --no-such-flag"},
+		} {
+			t.Run(c.name, func(t *testing.T) {
+				r := finish(t, program(u, c.command...))
+				if r.status != c.status {
+					t.Errorf("exit status %d, want %d; %q", r.status, c.status, r.stderr)
+				}
+				contains(t, r.stderr, c.says)
+				if c.says == "" && r.stderr != "" {
+					t.Errorf("standard error %q, want none", r.stderr)
+				}
+				if c.says != "" && c.status < 125 && !strings.HasPrefix(r.stderr, step+": ") {
+					t.Errorf("standard error doesn't begin with %s: %q", step, r.stderr)
+				}
+				if r.stdout != "" {
+					t.Errorf("standard output %q, want none", r.stdout)
+				}
+			})
+		}
+	})
+}
+
+// TestHelp asks for help, which is no error.
+func TestHelp(t *testing.T) {
+	for _, flag := range []string{"-h", "-help", "--help"} {
+		contains(t, expect(t, program(user{uid: os.Getuid()}, flag)), "usage: "+step+" [COMMAND")
+	}
+}
+
+// TestStandardStreams passes bytes through, and closed streams too.
+func TestStandardStreams(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		data := strings.Repeat("\x00\xff\r\n", 50_000)
+		cmd := program(u, "cat")
+		cmd.Stdin = strings.NewReader(data)
+		if out := expect(t, cmd); out != data {
+			t.Errorf("cat returned %d bytes of %d, or others", len(out), len(data))
+		}
+		out := expect(t, program(u, "test:close-stdin", "sh", "-c", "echo fine"))
+		if out != "fine\n" {
+			t.Errorf("with standard input closed: %q", out)
+		}
+	})
+}
+
+// TestUserNamespacesForbidden takes the permission away, as some systems do, and expects one line
+// that names the setting.
+func TestUserNamespacesForbidden(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		cmd := program(u, "test:forbid", "echo", "the command ran")
+		cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWUSER
+		uid := syscall.SysProcIDMap{ContainerID: ordinary, HostID: u.uid, Size: 1}
+		gid := uid
+		if u.uid == os.Getuid() {
+			gid.HostID = os.Getgid()
+		}
+		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{uid}
+		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{gid}
+		cmd.SysProcAttr.Credential = nil // root may map the ordinary user, and that one himself
+		cmd.SysProcAttr.AmbientCaps = []uintptr{unix.CAP_SYS_RESOURCE}
+		r := finish(t, cmd)
+		if r.status != 125 || r.stdout != "" {
+			t.Errorf("exit status %d, standard output %q, want 125 and none", r.status, r.stdout)
+		}
+		contains(t, r.stderr, "user.max_user_namespaces = 0", "go run -exec sudo ./"+step)
+		if strings.Count(r.stderr, "\n") != 1 {
+			t.Errorf("standard error is more than one line:\n%s", r.stderr)
+		}
+	})
+}
+
+// init adds what these tests run in the program's place, before they become the program.
+func init() {
+	become := func(args []string) error {
+		return unix.Exec("/proc/self/exe", append([]string{step}, args...), os.Environ())
+	}
+	experiments["test:close-stdin"] = func(args []string) error {
+		return errors.Join(unix.Close(0), become(args))
+	}
+	// test:forbid sets the limit of its own user namespace to none, and gives up its privileges.
+	experiments["test:forbid"] = func(args []string) error {
+		return errors.Join(
+			os.WriteFile("/proc/sys/user/max_user_namespaces", []byte("0"), 0),
+			unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0),
+			become(args),
+		)
+	}
+}
+
+// TestLessonLeavesNothing tells the lesson, to a pipe, and looks at what is left.
+func TestLessonLeavesNothing(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		w := newWatch(t)
+		cmd := program(u)
+		cmd.Env = w.env()
+		if out := expect(t, cmd); strings.Contains(out, "\x1b") {
+			t.Errorf("colours on a pipe:\n%q", out)
+		}
+		w.nothingLeft(t)
+	})
+}
+
+// TestKilledLesson ends the outer process in the middle of the lesson, at ever other moments, by a
+// signal that it could handle and by one that nobody can.
+func TestKilledLesson(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		w := newWatch(t)
+		for i := range 12 {
+			cmd := program(u)
+			cmd.Env = w.env()
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Duration(i) * 4 * time.Millisecond)
+			cmd.Process.Signal([]os.Signal{unix.SIGKILL, unix.SIGTERM, unix.SIGINT}[i%3])
+			cmd.Wait() // how it ended is not the question
+		}
+		w.nothingLeft(t)
+	})
+}
+
+// TestKilledCommand ends the outer process while a command runs that has children, which wait for
+// an input that doesn't come.
+func TestKilledCommand(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		for _, signal := range []syscall.Signal{unix.SIGKILL, unix.SIGTERM} {
+			w := newWatch(t)
+			cmd := program(u, "sh", "-c", "sh -c 'sh -c \"echo ready; cat; :\"; :'; :")
+			cmd.Env = w.env()
+			input, never, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer never.Close()
+			cmd.Stdin = input
+			stdout, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			var line string
+			if _, err := fmt.Fscan(stdout, &line); err != nil || line != "ready" {
+				t.Fatalf("the command said %q, %v", line, err)
+			}
+			if n := len(w.processes()); n < 4 { // the control of nothingLeft
+				t.Errorf("%d processes carry the mark while the command runs, want 4 and more", n)
+			}
+			if err := cmd.Process.Signal(signal); err != nil {
+				t.Fatal(err)
+			}
+			cmd.Wait() // how it ended is not the question
+			w.nothingLeft(t)
+			input.Close()
+		}
+	})
+}
+
+// TestFiftyAtOnce runs many at the same time; each must be right, and none may be left. With
+// -short, as on an emulated machine, they are ten.
+func TestFiftyAtOnce(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		w := newWatch(t)
+		var all sync.WaitGroup
+		many := 50
+		if testing.Short() {
+			many = 10
+		}
+		for i := range many {
+			all.Go(func() {
+				cmd := program(u, "sh", "-c", fmt.Sprintf("echo %d; exit %d", i, i))
+				cmd.Env = w.env()
+				r := finish(t, cmd)
+				if r.stdout != fmt.Sprintln(i) || r.status != i || r.stderr != "" {
+					t.Errorf("number %d: %+v", i, r)
+				}
+			})
+		}
+		all.Wait()
+		w.nothingLeft(t)
+	})
+}

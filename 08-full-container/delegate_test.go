@@ -1,0 +1,114 @@
+//go:build linux
+
+// An ordinary user's part of the tree of cgroups. Where the tests run as root, root hands one out,
+// as systemd does ("delegation", cgroups(7)), and each program of that user begins in it.
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// delegated holds, for each user, the directories that have been handed out.
+var delegated = map[int][]string{}
+
+// delegating is held by whoever reads or changes that.
+var delegating sync.Mutex
+
+// delegatedDirs makes the cgroups that are a user's, once, and returns their directories.
+func delegatedDirs(uid int) (dirs []string, err error) {
+	delegating.Lock()
+	defer delegating.Unlock()
+	if delegated[uid] != nil {
+		return delegated[uid], nil
+	}
+	defer func() { delegated[uid] = dirs }()
+	trees, err := cgroupTrees()
+	if err != nil {
+		return nil, err
+	}
+	group, err := choosePlace(trees, fmt.Sprint(step, "-delegated-", uid))
+	if err != nil {
+		return nil, err
+	}
+	for dir := range strings.SplitSeq(group.String(), "\t") {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			return dirs, err
+		}
+		dirs = append(dirs, dir)
+		// What is the user's: the directory, and the files that move processes and controllers
+		// about, if there are any. The limits aren't.
+		for _, file := range []string{"", "cgroup.procs", "cgroup.threads", "tasks",
+			"cgroup.subtree_control"} {
+			err := os.Chown(filepath.Join(dir, file), uid, uid)
+			if err != nil && !errors.Is(err, os.ErrNotExist) {
+				return dirs, err
+			}
+		}
+	}
+	return dirs, nil
+}
+
+// init has an ordinary user's programs begin in cgroups of that user's.
+func init() {
+	ready = func(t *testing.T, u user) {
+		keeper := program(u, "keep:cgroup", "16777216", "50", "100000") // limits, which 08 takes
+		if r := finish(t, keeper); r.status != 0 {
+			t.Skip(strings.TrimSpace(r.stderr))
+		}
+	}
+	lend = func(u user, cmd *exec.Cmd) {
+		if u.uid == os.Getuid() {
+			return // this one has them, or has not
+		}
+		dirs, err := delegatedDirs(u.uid)
+		if err != nil {
+			return // the program will miss them, and say so
+		}
+		join := []string{step, "test:join", strings.Join(dirs, "\t"), strconv.Itoa(u.uid)}
+		cmd.Args = append(join, cmd.Args[1:]...)
+		cmd.SysProcAttr.Credential = nil
+	}
+	// The keepers of programs that were killed may be at it still, and the ordinary user's tree has
+	// cgroups for those who step aside.
+	takeBack = func() {
+		for _, dirs := range delegated {
+			for _, dir := range dirs {
+				err := errors.Join(
+					removeCgroup(filepath.Join(dir, aside), func() error { return nil }),
+					removeCgroup(dir, func() error { return nil }))
+				if err != nil {
+					fmt.Fprintln(os.Stderr, "take an ordinary user's cgroups back:", err)
+				}
+			}
+		}
+	}
+	// test:join moves this process into cgroups, makes it another user's, and becomes the program.
+	experiments["test:join"] = func(args []string) error {
+		for dir := range strings.SplitSeq(args[0], "\t") {
+			// In a user namespace it may be refused. The program will miss it, and say so.
+			_ = writeFile(dir+"/cgroup.procs", strconv.Itoa(os.Getpid()))
+		}
+		uid, err := strconv.Atoi(args[1])
+		if err != nil {
+			return err
+		}
+		if uid != os.Getuid() {
+			err = errors.Join(unix.Setgroups(nil), unix.Setgid(uid), unix.Setuid(uid))
+		}
+		if err != nil {
+			return err
+		}
+		return unix.Exec("/proc/self/exe", append([]string{step}, args[2:]...), os.Environ())
+	}
+}

@@ -1,0 +1,339 @@
+//go:build linux
+
+// The lesson of 08: all parts in order, each with one proof, and what is left.
+
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/bits"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// experiments are the programs that the lesson runs inside, and some outside, to compare. Each
+// prints what it measured. The keepers aren't experiments, but are started in the same way.
+var experiments = map[string]func([]string) error{
+	"keep:cgroup":   keepCgroup,
+	"keep:nat":      keepNAT,
+	"keep:pasta":    keepPasta,
+	"lesson:hold":   func([]string) error { return holdOn("ready") },
+	"lesson:look":   look,
+	"lesson:try":    try,
+	"lesson:kernel": printKernel,
+}
+
+// lesson compares the host with a container, part by part.
+func lesson() error {
+	if os.Args[0] != played { // which has said so itself
+		say("host", "I am process %d, uid %d", os.Getpid(), os.Getuid())
+	}
+	refusal, err := tryCgroup()
+	if err != nil {
+		return err
+	}
+	if refusal != "" {
+		say("host", "I can't make a cgroup: %s", refusal)
+		say("host", "so nothing is run: a full container has limits")
+		say("next", "go run -exec sudo ./%s", step)
+		return nil
+	}
+	for _, part := range []func() error{twoViews, eachPart, eachAttack, sameKernel} {
+		if err := part(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tryCgroup makes a cgroup and takes it away again. If that is refused, it returns the reason.
+func tryCgroup() (refusal string, err error) {
+	cmd := keeper("keep:cgroup",
+		strconv.Itoa(memoryLimit), strconv.Itoa(pidsLimit), strconv.Itoa(cpuLimit))
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	p, _, err := start(cmd)
+	if err != nil {
+		return strings.TrimPrefix(strings.TrimSpace(stderr.String()), step+": "), nil
+	}
+	return "", p.end()
+}
+
+// twoViews starts a container and looks at its first process from outside.
+func twoViews() error {
+	p, _, err := start(self("/proc/self/exe", "lesson:hold"))
+	if err != nil {
+		return err
+	}
+	defer p.end()
+	pid, err := firstProcess(p.cmd.Process.Pid)
+	if err != nil {
+		return err
+	}
+	numbers, err := statusOf(pid, "NSpid")
+	if err != nil {
+		return err
+	}
+	users, err := statusOf(pid, "Uid")
+	if err != nil {
+		return err
+	}
+	say("host", "process %s, and number %s in the container: an init, of uid %s here and 0 there",
+		numbers[0], numbers[len(numbers)-1], users[0])
+	say("host", "nsenter -t %d -a sh: go in there as well, from another terminal, as root", pid)
+	return nil
+}
+
+// firstProcess finds the first process of the container that an outer half has started.
+func firstProcess(outer int) (int, error) {
+	children, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", outer))
+	if err != nil {
+		return 0, err
+	}
+	for _, file := range children {
+		text, _ := os.ReadFile(file) // a thread that has ended has none
+		for _, child := range strings.Fields(string(text)) {
+			cmdline, _ := os.ReadFile("/proc/" + child + "/cmdline")
+			if strings.HasPrefix(string(cmdline), inside+"\x00") {
+				return strconv.Atoi(child)
+			}
+		}
+	}
+	return 0, fmt.Errorf("process %d has no container", outer)
+}
+
+// statusOf returns the words of a line of /proc/PID/status (proc_pid_status(5)).
+func statusOf(pid int, key string) ([]string, error) {
+	file := fmt.Sprintf("/proc/%d/status", pid)
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, found := strings.CutPrefix(line, key+":"); found {
+			return strings.Fields(value), nil
+		}
+	}
+	return nil, fmt.Errorf("%s has no %s", file, key)
+}
+
+// eachPart shows what one program sees on either side.
+func eachPart() error {
+	fmt.Println()
+	return besides("seen by the same program", "lesson:look")
+}
+
+// eachAttack has one program try what a container shouldn't be able to.
+func eachAttack() error {
+	file, err := os.CreateTemp("", "secret-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(file.Name())
+	defer file.Close()
+	port, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	defer port.Close()
+	fmt.Println()
+	return besides("tried by the same program", "lesson:try",
+		strconv.Itoa(os.Getpid()), file.Name(), port.Addr().String())
+}
+
+// besides runs an experiment outside and inside, and prints its answers beside each other.
+func besides(title string, args ...string) error {
+	outside, err := ask(self(args...))
+	if err != nil {
+		return err
+	}
+	inner, err := ask(self(append([]string{"/proc/self/exe"}, args...)...))
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%44s  %-26s %s\n", title, "on the host", "in the container")
+	answers := strings.Split(inner, "\n")
+	for i, line := range strings.Split(outside, "\n") {
+		name, value, _ := strings.Cut(line, "\t")
+		if i >= len(answers) || !strings.HasPrefix(answers[i], name+"\t") {
+			return fmt.Errorf("the two sides answer different questions: %q", line)
+		}
+		fmt.Printf("%44s  %-26s %s\n", name, value, strings.TrimPrefix(answers[i], name+"\t"))
+	}
+	return nil
+}
+
+// sameKernel shows what no step has changed.
+func sameKernel() error {
+	outside, err := ask(self("lesson:kernel"))
+	if err != nil {
+		return err
+	}
+	inner, err := ask(self("/proc/self/exe", "lesson:kernel"))
+	if err != nil {
+		return err
+	}
+	fmt.Println()
+	say("host", "%s", outside)
+	say("leak", "%s: the same, and a fault in it is everybody's", inner)
+	say("next", "a kernel of one's own is what a virtual machine is for; the chapter compares")
+	return nil
+}
+
+// printKernel prints which kernel this is, and which of its starts.
+func printKernel([]string) error {
+	var name unix.Utsname
+	if err := unix.Uname(&name); err != nil {
+		return os.NewSyscallError("uname", err)
+	}
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return err
+	}
+	fmt.Printf("Linux %s, booted as %s\n", unix.ByteSliceToString(name.Release[:]),
+		strings.TrimSpace(string(boot)))
+	return nil
+}
+
+// look prints what this process sees, a line for each part: name, tab, value.
+func look([]string) error {
+	processes, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		return err
+	}
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return err
+	}
+	root := "?"
+	for line := range strings.Lines(string(mounts)) {
+		before, after, _ := strings.Cut(line, " - ")
+		if strings.Fields(before)[4] == "/" {
+			root = strings.Fields(after)[0] // of several, the last covers the others
+		}
+	}
+	hostname, err := os.Hostname()
+	if err != nil {
+		return err
+	}
+	maps, err := os.ReadFile("/proc/self/uid_map")
+	if err != nil {
+		return err
+	}
+	links, err := net.Interfaces()
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, link := range links {
+		names = append(names, link.Name)
+	}
+	var machine unix.Sysinfo_t
+	if err := unix.Sysinfo(&machine); err != nil {
+		return os.NewSyscallError("sysinfo", err)
+	}
+	var status [3]string
+	for i, key := range []string{"CapEff", "Seccomp", "NoNewPrivs"} {
+		words, err := statusOf(os.Getpid(), key)
+		if err != nil {
+			return err
+		}
+		status[i] = words[0]
+	}
+	capabilities, err := strconv.ParseUint(status[0], 16, 64)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("02 processes in /proc\t%d\n", len(processes))
+	fmt.Printf("03 file system at /\t%s\n", root)
+	fmt.Printf("04 hostname\t%s\n", hostname)
+	fmt.Printf("05 uid_map\t%s\n", strings.Join(strings.Fields(string(maps)), " "))
+	fmt.Printf("06 links\t%s\n", strings.Join(names, " "))
+	fmt.Printf("07 limit of memory\t%s\n", seenLimit())
+	fmt.Printf("08 capabilities\t%d\n", bits.OnesCount64(capabilities))
+	fmt.Printf("08 seccomp mode, no_new_privs\t%s, %s\n", status[1], status[2])
+	fmt.Printf("08 uptime, in minutes\t%d\n", machine.Uptime/60)
+	return nil
+}
+
+// seenLimit is the limit of memory that a program finds, in bytes, as Java or Go do it.
+func seenLimit() string {
+	for _, file := range []string{
+		"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+	} {
+		if text, err := os.ReadFile(file); err == nil {
+			return strings.TrimSpace(string(text))
+		}
+	}
+	return "none"
+}
+
+// try tries what it had better not be able to, a line for each: name, tab, what the kernel answers.
+// Nothing is changed where it succeeds. The arguments are what the host has: a process, a file, an
+// address.
+func try(args []string) error {
+	pid, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	open := func(file string, flags int) error {
+		fd, err := unix.Open(file, flags|unix.O_CLOEXEC, 0)
+		if err == nil {
+			unix.Close(fd)
+		}
+		return err
+	}
+	connect := func(address string) error {
+		connection, err := net.Dial("tcp4", address)
+		if err == nil {
+			connection.Close()
+		}
+		return err
+	}
+	raw := func(number, a, b, c uintptr) error {
+		if _, _, errno := unix.Syscall(number, a, b, c); errno != 0 {
+			return errno
+		}
+		return nil
+	}
+	for _, attempt := range []struct {
+		name string
+		err  error
+	}{
+		{"02 signal 0 to a process of the host's", unix.Kill(pid, 0)},
+		{"03 open a file of the host's", open(args[1], unix.O_RDONLY)},
+		{"06 connect to the host's 127.0.0.1", connect(args[2])},
+		{"08 unshare(CLONE_NEWUTS)", unix.Unshare(unix.CLONE_NEWUTS)},
+		{"08 mount, of nothing", unix.Mount("none", "/no/such", "none", 0, "")},
+		{"08 bpf, no such command", raw(unix.SYS_BPF, 999, 0, 0)},
+		{"08 keyctl, which session keyring?", raw(unix.SYS_KEYCTL,
+			unix.KEYCTL_GET_KEYRING_ID, ^uintptr(2), 0)}, // KEY_SPEC_SESSION_KEYRING, -3
+		{"08 socket(AF_ALG)", raw(unix.SYS_SOCKET, unix.AF_ALG, unix.SOCK_SEQPACKET, 0)},
+		{"08 open /proc/sys/vm/swappiness to write",
+			open("/proc/sys/vm/swappiness", unix.O_WRONLY)},
+		{"08 open /proc/1/exe to write", open("/proc/1/exe", unix.O_WRONLY)},
+	} {
+		answer, _, _ := strings.Cut(errno(attempt.err), " ")
+		fmt.Printf("%s\t%s\n", attempt.name, answer)
+	}
+	for _, file := range []string{"/proc/keys", "/proc/timer_list"} {
+		text, err := os.ReadFile(file)
+		answer := fmt.Sprint(len(text), " bytes")
+		if err != nil {
+			answer, _, _ = strings.Cut(errno(err), " ")
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			answer = "not in this kernel"
+		}
+		fmt.Printf("08 read %s\t%s\n", file, answer)
+	}
+	return nil
+}

@@ -1,0 +1,151 @@
+//go:build linux
+
+// The command line.
+
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// options is what the caller asks for. What is empty is the image's to say.
+type options struct {
+	image, root             string
+	memory, pids            int // memory in bytes
+	cpus                    float64
+	net, readOnly, tty      bool
+	hostname, workdir, user string
+	volumes                 []volume
+	env                     []string // K=V
+	command                 []string
+	flagged                 bool // there are flags
+}
+
+// isLesson reports whether nothing was asked for: then the lesson is told.
+func (o *options) isLesson() bool { return len(o.command) == 0 && !o.flagged }
+
+// parseFlags reads the command line. It returns nil where only help was asked for.
+func parseFlags(args []string) (*options, error) {
+	o := &options{memory: memoryLimit, pids: pidsLimit, cpus: 1}
+	flags := flag.NewFlagSet(step, flag.ContinueOnError)
+	var said strings.Builder
+	flags.SetOutput(&said)
+	flags.Usage = func() {
+		fmt.Fprintf(&said, "usage: %s [COMMAND [ARG...]], with any of these before COMMAND:\n",
+			step)
+		flags.PrintDefaults()
+		fmt.Fprintf(&said, "Runs COMMAND in a container and exits with its status; "+
+			"with no COMMAND, what the\nimage says; with neither, tells the lesson. As root: "+
+			"go run -exec sudo ./%s\n", step)
+	}
+	flags.StringVar(&o.image, "image", "", "run an image: `FILE` is an archive of docker save, or "+
+		"an OCI layout as tar; - is standard input")
+	flags.StringVar(&o.root, "root", "",
+		"run in a copy of the directory `DIR`, which isn't written to")
+	flags.Func("memory", "bytes of memory at the most, with K, M or G: `SIZE` (default 256M)",
+		func(text string) (err error) { o.memory, err = parseSize(text); return err })
+	flags.IntVar(&o.pids, "pids", o.pids, "`N` processes and threads at the most")
+	flags.Float64Var(&o.cpus, "cpus", o.cpus, "`N` CPUs at the most, such as 0.5")
+	flags.BoolVar(&o.net, "net", true, "a cable to the host, and a way to the world")
+	flags.StringVar(&o.hostname, "hostname", "container", "the container's `NAME`")
+	flags.Func("volume", "show SRC of the host at DST: `SRC:DST[:ro]`; can be repeated",
+		o.addVolume)
+	flags.Func("env", "set a variable: `K=V`; can be repeated", o.addEnv)
+	flags.StringVar(&o.workdir, "workdir", "", "start in the directory `DIR`")
+	flags.StringVar(&o.user, "user", "", "run as `UID[:GID]`, or as a user that the image knows")
+	flags.BoolVar(&o.readOnly, "read-only", false, "a root that can't be written to")
+	flags.BoolVar(&o.tty, "tty", terminalAt(0) >= 0 && terminalAt(1) >= 0,
+		"a terminal of its own (default: if there is one)")
+
+	err := flags.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Print(said.String())
+		return nil, nil
+	case err != nil && strings.HasPrefix(err.Error(), "flag provided but not defined: "):
+		return nil, usage(args[len(args)-flags.NArg()-1])
+	case err != nil:
+		return nil, err
+	}
+	o.command = flags.Args()
+	flags.Visit(func(f *flag.Flag) { o.flagged = true })
+	return o, o.check()
+}
+
+// check refuses what makes no sense, and says what would.
+func (o *options) check() error {
+	switch {
+	case o.image != "" && o.root != "":
+		return errors.New("-image and -root: one of them, not both")
+	case o.flagged && o.image == "" && len(o.command) == 0:
+		return errors.New("no COMMAND, and no -image that could say what to run")
+	case o.memory < 6<<20:
+		return fmt.Errorf("-memory %d: at least 6M, or the container's own start fails", o.memory)
+	case o.pids < 16:
+		return fmt.Errorf("-pids %d: at least 16, of which PID 1 takes up to 10", o.pids)
+	case !(o.cpus >= 0.01 && o.cpus <= 1024):
+		return fmt.Errorf("-cpus %v: from 0.01 to 1024", o.cpus)
+	case o.hostname == "" || len(o.hostname) > 64 || strings.ContainsAny(o.hostname, " /\n"):
+		return fmt.Errorf("-hostname %q: 1 to 64 characters, no blanks", o.hostname)
+	case o.workdir != "" && !filepath.IsAbs(o.workdir):
+		return fmt.Errorf("-workdir %s: an absolute path, such as /work", o.workdir)
+	}
+	if o.root != "" {
+		if info, err := os.Stat(o.root); err != nil || !info.IsDir() {
+			return errors.Join(err, fmt.Errorf("-root %s: must be a directory", o.root))
+		}
+	}
+	memoryLimit, pidsLimit = o.memory, o.pids
+	cpuLimit = int(o.cpus * cpuPeriod)
+	return nil
+}
+
+// parseSize reads a number of bytes: 1024, 64K, 256M, 2G.
+func parseSize(text string) (int, error) {
+	number, shift := text, 0
+	for i, unit := range []string{"K", "M", "G"} {
+		if rest, found := strings.CutSuffix(strings.ToUpper(text), unit); found {
+			number, shift = rest, 10*(i+1)
+		}
+	}
+	n, err := strconv.Atoi(number)
+	if err != nil || n <= 0 || n > 1<<62>>shift {
+		return 0, errors.New("a number of bytes, such as 64M, was expected")
+	}
+	return n << shift, nil
+}
+
+// addEnv notes a variable.
+func (o *options) addEnv(text string) error {
+	if name, _, found := strings.Cut(text, "="); !found || name == "" {
+		return errors.New("K=V was expected, such as LANG=C")
+	}
+	o.env = append(o.env, text)
+	return nil
+}
+
+// addVolume notes a path of the host to be shown inside.
+func (o *options) addVolume(text string) error {
+	parts := strings.Split(text, ":")
+	if len(parts) == 3 && parts[2] != "ro" || len(parts) < 2 || len(parts) > 3 {
+		return errors.New("SRC:DST or SRC:DST:ro was expected")
+	}
+	source, err := filepath.Abs(parts[0])
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(source); err != nil {
+		return err
+	}
+	if !filepath.IsAbs(parts[1]) || filepath.Clean(parts[1]) == "/" {
+		return fmt.Errorf("%s: DST must be an absolute path below /", parts[1])
+	}
+	o.volumes = append(o.volumes, volume{source, filepath.Clean(parts[1]), len(parts) == 3})
+	return nil
+}

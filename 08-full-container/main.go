@@ -1,0 +1,280 @@
+//go:build linux
+
+// 08-full-container: all of it together, around an image.
+//
+//	go run ./08-full-container                                  the lesson
+//	go run ./08-full-container sh                               a shell
+//	docker save alpine | go run ./08-full-container -image - sh an image
+//
+// What holds: each step before, and capabilities, seccomp and masks on top.
+// What doesn't: the kernel is the host's. That is what a virtual machine is for.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// step is the name of this directory, and of this program where it speaks of itself.
+const step = "08-full-container"
+
+// inside is the name under which this program starts itself again, on the container's side.
+const inside = "container"
+
+// played is the name under which it runs where a network namespace plays the host's part.
+const played = "host"
+
+// namespaces is what the container doesn't share with the host, from its first moment on. Two come
+// in other ways: that of time (see startClocks), and that of cgroups (see container).
+const namespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNET |
+	unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC
+
+// init keeps main on the process's first thread, where Go would move it about. Pdeathsig, below,
+// belongs to threads, not to processes: it is sent when the *thread* that called clone ends, and it
+// is lost if any thread but the one that it was set for calls execve (prctl(2)).
+func init() { runtime.LockOSThread() }
+
+// main runs this program in one of its roles, and ends with the exit status that comes of it.
+func main() { os.Exit(report(run(os.Args[1:]))) }
+
+// run tells apart the ways in which this program is started.
+func run(args []string) error {
+	switch {
+	case os.Args[0] == inside:
+		return container()
+	case os.Args[0] == unpacker:
+		return beUnpacker(args)
+	case len(args) > 0 && experiments[args[0]] != nil:
+		return experiments[args[0]](args[1:])
+	}
+	o, err := parseFlags(args)
+	if err != nil || o == nil {
+		return err
+	}
+	if os.Args[0] == played {
+		if err := beHost(); err != nil {
+			return err
+		}
+	} else if reason := notRoot(); reason != "" {
+		return playHost(args, o.isLesson(), reason)
+	}
+	if o.isLesson() {
+		return lesson()
+	}
+	if err := host(o); err != nil {
+		return fmt.Errorf("run a container: %w", err)
+	}
+	return nil
+}
+
+// host is the outer half. It gets what the container needs: an image, a cgroup, a spec. Then it
+// starts this same program once more, as the first process of new namespaces, gives it what can be
+// given only from here, and waits for the end.
+func host(o *options) error {
+	s, err := newSpec(o)
+	if err != nil {
+		return err
+	}
+	return inCgroup(func(group cgroup) error {
+		defer warnOfOOM(group)
+		return contain(group, s, o)
+	})
+}
+
+// contain starts the container of a spec in a cgroup.
+func contain(group cgroup, s *spec, o *options) error {
+	line, theirs, err := newLine()
+	if err != nil {
+		return err
+	}
+	defer line.Close()
+	program, err := sealedProgram()
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command("/proc/self/fd/4")
+	cmd.Args = append([]string{inside}, s.Args...) // for ps; the spec is what counts
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.ExtraFiles = []*os.File{theirs, program} // descriptors 3 and 4 there
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: namespaces,
+		// If we die, by whatever signal, the kernel kills PID 1, and with it its namespace.
+		Pdeathsig: unix.SIGKILL,
+		// Ctrl-C comes in here, and goes on over the line; it must not arrive twice.
+		Setsid: true,
+	}
+	mapLater, err := mapIDs(cmd.SysProcAttr)
+	if err != nil {
+		return err
+	}
+	if err := startClocks(); err != nil {
+		return err
+	}
+	err = group.start(cmd)
+	theirs.Close()
+	program.Close()
+	if err != nil {
+		return err
+	}
+	if err := elsewhere(func() error { return mapLater(cmd.Process.Pid) }); err != nil {
+		return abandon(cmd, err)
+	}
+	disconnect := func() error { return nil }
+	if o.net {
+		if err := elsewhere(func() (err error) {
+			s.ResolvConf, disconnect, err = connect(cmd.Process.Pid)
+			return err
+		}); err != nil {
+			return errors.Join(abandon(cmd, err), disconnect())
+		}
+	}
+	if err := s.send(line, cmd.Process.Pid); err != nil {
+		return errors.Join(abandon(cmd, err), disconnect())
+	}
+	return errors.Join(supervise(cmd, line, halfBefore()), disconnect())
+}
+
+// halfBefore returns the line to the process that has started this one to play the host, or nil.
+func halfBefore() *os.File {
+	if os.Args[0] != played {
+		return nil
+	}
+	unix.CloseOnExec(3)
+	return os.NewFile(3, "line to the half before")
+}
+
+// abandon kills a container that can't be completed, and returns the reason. How that process ended
+// is of no interest then.
+func abandon(cmd *exec.Cmd, reason error) error {
+	reason = errors.Join(reason, cmd.Process.Kill())
+	_ = cmd.Wait()
+	return reason
+}
+
+// container is the inner half, already in the new namespaces. It is the tutorial, step by step, and
+// at its end PID 1 of the container. It returns only if a step failed, and then nothing was run.
+func container() error {
+	line := os.NewFile(3, "line to the host's half")
+	unix.CloseOnExec(3)
+	s, err := receive(line)
+	if err != nil {
+		return err
+	}
+
+	// 05: root in here, and nobody out there.
+	if err := settle(); err != nil {
+		return err
+	}
+	// 07: the cgroup that we are in is the root of all that we see of the tree.
+	if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil {
+		return os.NewSyscallError("unshare(CLONE_NEWCGROUP)", err)
+	}
+	// 03: a root of our own, from an image now, and the host's gone.
+	if err := mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return err
+	}
+	if err := s.buildRoot(); err != nil {
+		return err
+	}
+	if err := pivotRoot(rootfs); err != nil {
+		return err
+	}
+	if err := s.attachVolumes(); err != nil {
+		return err
+	}
+	if err := maskPaths(); err != nil {
+		return err
+	}
+	// 04: a name of our own.
+	if err := setNames(s.Hostname, "jail.example"); err != nil {
+		return err
+	}
+	// 06 has been done for us, from outside; but for the loopback, if there is no cable.
+	if err := setUpLoopback(); err != nil {
+		return err
+	}
+
+	// Who the command is, and where.
+	command, err := s.process()
+	if err != nil {
+		return err
+	}
+	master := -1
+	if s.TTY {
+		if master, err = openTerminal(command.uid()); err != nil {
+			return err
+		}
+	}
+	if err := handOver(line, master); err != nil {
+		return err
+	}
+	signals := catchSignals(line)
+	// 03 again: no descriptor of the host's but the line, which closes at the command's exec.
+	if err := closeDescriptors(3); err != nil {
+		return err
+	}
+
+	// What is new in 08: less to do harm with, also to the kernel.
+	if err := newKeyring(); err != nil {
+		return err
+	}
+	if err := dropCapabilities(); err != nil {
+		return err
+	}
+	if err := noNewPrivs(); err != nil {
+		return err
+	}
+	if err := loadSeccomp(); err != nil {
+		return err
+	}
+	// 02: PID 1, with its duties.
+	return runCommand(command, signals)
+}
+
+// setUpLoopback sets up the link that a process needs to talk to another one in here.
+func setUpLoopback() error {
+	n, err := dialNetlink(nil)
+	if err != nil {
+		return err
+	}
+	defer n.close()
+	return n.setUp("lo")
+}
+
+// setNames gives the machine another name in this UTS namespace, which is where uname(2) reads it
+// from. (UTS, "UNIX Time-sharing System", is part of the name of that call's structure.) Were it
+// not for CLONE_NEWUTS, root would rename the host here.
+func setNames(host, domain string) error {
+	if err := unix.Sethostname([]byte(host)); err != nil {
+		return fmt.Errorf("set the hostname to %s: %w", host, err)
+	}
+	if err := unix.Setdomainname([]byte(domain)); err != nil {
+		return fmt.Errorf("set the NIS domain to %s: %w", domain, err)
+	}
+	return nil
+}
+
+// pivotRoot makes newRoot the root of this mount namespace, and takes the host's out of it.
+// chroot(2) would only move this process's idea of "/", and 01 has walked back from that.
+func pivotRoot(newRoot string) error {
+	if err := os.Chdir(newRoot); err != nil {
+		return err
+	}
+	// With "." for both, the old root is stacked on top of the new one at the same place, and
+	// no directory is needed to put it in (pivot_root(2), NOTES).
+	if err := unix.PivotRoot(".", "."); err != nil {
+		return &os.PathError{Op: "pivot_root", Path: newRoot, Err: err}
+	}
+	// umount2(2) takes the uppermost mount at ".", which is the old root. MNT_DETACH takes it with
+	// everything mounted below, though this very program still runs from there.
+	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
+		return &os.PathError{Op: "unmount the old root at", Path: "/", Err: err}
+	}
+	return os.Chdir("/")
+}

@@ -1,0 +1,108 @@
+//go:build linux
+
+// What the chapter of 08 claims, of the container as a whole.
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// init lets the mark by which a test finds its processes into the containers as well: nothing else
+// of the caller's environment is.
+func init() {
+	if mark := os.Getenv("WATCH"); mark != "" {
+		defaultEnv = append(defaultEnv, "WATCH="+mark)
+	}
+}
+
+// TestLesson reads the lesson's facts.
+func TestLesson(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		out := expect(t, program(u))
+		for _, pattern := range []string{
+			`(?m)^host       process \d+, and number 1 in the container: an init, of uid \d+ here`,
+			`(?m)^ +02 processes in /proc  \d+ +2$`,
+			`(?m)^ +03 file system at /  \S+ +tmpfs$`,
+			`(?m)^ +04 hostname  \S+ +container$`,
+			`(?m)^ +08 capabilities  \d+ +14$`,
+			`(?m)^ +08 seccomp mode, no_new_privs  \d, \d +2, 1$`,
+			`(?m)^ +02 signal 0 to a process of the host's  ok +ESRCH$`,
+			`(?m)^ +03 open a file of the host's  ok +ENOENT$`,
+			`(?m)^ +06 connect to the host's 127.0.0.1  ok +ECONNREFUSED$`,
+			`(?m)^ +08 mount, of nothing  ENOENT +EPERM$`,
+			`(?m)^ +08 bpf, no such command  \w+ +EPERM$`,
+			`(?m)^ +08 keyctl, which session keyring\?  \w+ +(EPERM|ENOSYS)$`,
+			`(?m)^ +08 open /proc/sys/vm/swappiness to write  \w+ +(EROFS|EACCES)$`,
+			`(?m)^leak       Linux .*: the same, and a fault in it is everybody's$`,
+		} {
+			if !regexp.MustCompile(pattern).MatchString(out) {
+				t.Errorf("no line like %s in:\n%s", pattern, out)
+			}
+		}
+	})
+}
+
+// TestCleanEnvironment looks for what the caller has in its environment.
+func TestCleanEnvironment(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		cmd := program(u, "-env", "OURS=1", "-env", "OURS=2", "env")
+		cmd.Env = append(os.Environ(), "SECRET=hunter2")
+		out := expect(t, cmd)
+		if strings.Contains(out, "SECRET") || strings.Contains(out, "OURS=1") {
+			t.Errorf("the environment inside:\n%s", out)
+		}
+		contains(t, out, "OURS=2\n", "HOME=/root\n", "HOSTNAME=container\n",
+			"PATH=/usr/local/sbin:")
+	})
+}
+
+// TestDescriptorsAreClosed leaves a file open, and looks for it inside. Descriptor 3, too, which is
+// the line between the halves, isn't the command's.
+func TestDescriptorsAreClosed(t *testing.T) {
+	file, err := os.Open("/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	script := "for n in 3 4 5 6 7 8 9; do test -e /proc/self/fd/$n && echo $n; done; echo done"
+	control := exec.Command("sh", "-c", script)
+	control.ExtraFiles = []*os.File{file, file, file}
+	if out := expect(t, control); out != "3\n4\n5\ndone\n" {
+		t.Errorf("the control: %q", out)
+	}
+	asEveryUser(t, func(t *testing.T, u user) {
+		cmd := program(u, "sh", "-c", script)
+		cmd.ExtraFiles = []*os.File{file, file, file}
+		if out := expect(t, cmd); out != "done\n" {
+			t.Errorf("open inside: %q", out)
+		}
+		// PID 1 has its own, and nothing of a directory of the host's.
+		held := program(u, "-tty=false", "sh", "-c", "echo on; cat")
+		p, _, err := start(held)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.end()
+		pid, err := firstProcess(p.cmd.Process.Pid)
+		if err != nil {
+			// An ordinary user's is one further down.
+			return
+		}
+		open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, entry := range open {
+			target, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", pid, entry.Name()))
+			if strings.HasPrefix(target, "/") && !strings.HasPrefix(target, "/dev/null") {
+				t.Errorf("PID 1 has %s open", target)
+			}
+		}
+	})
+}

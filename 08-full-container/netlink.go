@@ -1,0 +1,219 @@
+//go:build linux
+
+// A small client of rtnetlink(7): how a program asks the kernel for what ip(8) does.
+
+package main
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// netlink is a socket to the kernel's network code, for the network namespace in which it was
+// opened. Each request is known by the ip command that does the same: errors quote it, and trace,
+// if there is one, is called with it.
+type netlink struct {
+	fd       int
+	sequence uint32
+	prefix   string // of the ip command: "nsenter … " for another namespace
+	trace    func(command string)
+}
+
+// dialNetlink opens a socket to this network namespace.
+func dialNetlink(trace func(string)) (*netlink, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, os.NewSyscallError("socket(AF_NETLINK)", err)
+	}
+	// With it the kernel says not only "invalid argument", but also which. Kernels before 4.12
+	// don't have it, and we do without.
+	_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_EXT_ACK, 1)
+	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		unix.Close(fd)
+		return nil, os.NewSyscallError("bind(AF_NETLINK)", err)
+	}
+	return &netlink{fd: fd, trace: trace}, nil
+}
+
+// dialNetlinkOf opens a socket to the network namespace of another process. A socket stays in the
+// namespace of the thread that opened it; so this thread goes there for a moment. It must be main's
+// own, which is locked to main: no other goroutine may find itself in the wrong network.
+func dialNetlinkOf(pid int, trace func(string)) (n *netlink, err error) {
+	home, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		return nil, err
+	}
+	defer home.Close()
+	there, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", pid))
+	if err != nil {
+		return nil, err
+	}
+	defer there.Close()
+	if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err != nil {
+		return nil, fmt.Errorf("setns to %s: %w", there.Name(), err)
+	}
+	defer func() {
+		if back := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); back != nil {
+			// Every caller gives up on an error, so nothing goes on in the wrong network.
+			err = errors.Join(err, fmt.Errorf("setns back to %s: %w", home.Name(), back))
+		}
+	}()
+	n, err = dialNetlink(trace)
+	if err == nil {
+		n.prefix = fmt.Sprintf("nsenter -t %d -U -n --preserve-credentials ", pid)
+	}
+	return n, err
+}
+
+// close closes the socket.
+func (n *netlink) close() { unix.Close(n.fd) }
+
+// ask sends a question, which changes nothing and so isn't traced.
+func (n *netlink) ask(command string, kind, flags uint16, body ...[]byte) ([]reply, error) {
+	silent := *n
+	silent.trace = nil
+	defer func() { n.sequence = silent.sequence }()
+	return silent.request(command, kind, flags, body...)
+}
+
+// request sends one message, and returns what the kernel answers before it acknowledges it. Command
+// is the ip command that asks for the same.
+func (n *netlink) request(command string, kind, flags uint16, body ...[]byte) ([]reply, error) {
+	command = n.prefix + command
+	if n.trace != nil {
+		n.trace(command)
+	}
+	n.sequence++
+	message := make([]byte, unix.SizeofNlMsghdr)
+	for _, part := range body {
+		message = append(message, part...)
+	}
+	binary.NativeEndian.PutUint32(message, uint32(len(message)))
+	binary.NativeEndian.PutUint16(message[4:], kind)
+	binary.NativeEndian.PutUint16(message[6:], flags|unix.NLM_F_REQUEST|unix.NLM_F_ACK)
+	binary.NativeEndian.PutUint32(message[8:], n.sequence)
+	kernel := &unix.SockaddrNetlink{Family: unix.AF_NETLINK}
+	if err := unix.Sendto(n.fd, message, 0, kernel); err != nil {
+		return nil, fmt.Errorf("%s: %w", command, os.NewSyscallError("sendto", err))
+	}
+	var answers []reply
+	buffer := make([]byte, 64<<10) // the kernel never sends more at once
+	for {
+		size, from, err := unix.Recvfrom(n.fd, buffer, 0)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", command, os.NewSyscallError("recvfrom", err))
+		}
+		if sender, ok := from.(*unix.SockaddrNetlink); !ok || sender.Pid != 0 {
+			continue // some program's; the kernel is number 0 (netlink(7))
+		}
+		replies, err := parseReplies(buffer[:size])
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", command, err)
+		}
+		for _, r := range replies {
+			switch {
+			case r.sequence != n.sequence: // to a request that has been given up
+			case r.kind == unix.NLMSG_ERROR, r.kind == unix.NLMSG_DONE: // of one, or of a list
+				if err := r.err(); err != nil {
+					return nil, fmt.Errorf("%s: %w", command, err)
+				}
+				return answers, nil
+			default:
+				answers = append(answers, r)
+			}
+		}
+	}
+}
+
+// reply is one message of the kernel's: struct nlmsghdr, and what follows it (netlink(7)).
+type reply struct {
+	kind, flags uint16
+	sequence    uint32
+	body        []byte
+}
+
+// parseReplies cuts what was received into messages. It takes nothing for granted.
+func parseReplies(data []byte) ([]reply, error) {
+	var replies []reply
+	for len(data) > 0 {
+		if len(data) < unix.SizeofNlMsghdr {
+			return nil, fmt.Errorf("netlink reply: %d bytes are no header", len(data))
+		}
+		size := binary.NativeEndian.Uint32(data)
+		if size < unix.SizeofNlMsghdr || uint64(size) > uint64(len(data)) {
+			return nil, fmt.Errorf("netlink reply: says it has %d bytes, of %d", size, len(data))
+		}
+		replies = append(replies, reply{
+			kind:     binary.NativeEndian.Uint16(data[4:]),
+			flags:    binary.NativeEndian.Uint16(data[6:]),
+			sequence: binary.NativeEndian.Uint32(data[8:]),
+			body:     bytes.Clone(data[unix.SizeofNlMsghdr:size]),
+		})
+		data = data[min(align(int(size)), len(data)):]
+	}
+	return replies, nil
+}
+
+// err is what an NLMSG_ERROR or NLMSG_DONE says: nothing, or an errno, and perhaps a reason.
+func (r reply) err() error {
+	if len(r.body) < 4 {
+		return errors.New("netlink reply: an error without a number")
+	}
+	number := int32(binary.NativeEndian.Uint32(r.body))
+	if number == 0 {
+		return nil
+	}
+	err := error(unix.Errno(-number))
+	if r.flags&unix.NLM_F_ACK_TLVS == 0 || r.kind != unix.NLMSG_ERROR ||
+		len(r.body) < 4+unix.SizeofNlMsghdr {
+		return err
+	}
+	// The request follows, or only its header, and then attributes.
+	skip := 4 + unix.SizeofNlMsghdr
+	if r.flags&unix.NLM_F_CAPPED == 0 {
+		skip = 4 + align(int(min(binary.NativeEndian.Uint32(r.body[4:]), 1<<20)))
+	}
+	attributes, _ := parseAttributes(r.body[min(skip, len(r.body)):]) // no reason is no harm
+	if text := attributes[unix.NLMSGERR_ATTR_MSG]; len(text) > 0 {
+		return fmt.Errorf("%w (%s)", err, unix.ByteSliceToString(text))
+	}
+	return err
+}
+
+// attribute encodes one: struct rtattr, which is length and kind, and the parts of its value,
+// filled up to a multiple of four bytes (rtnetlink(7)).
+func attribute(kind uint16, value ...[]byte) []byte {
+	a := make([]byte, unix.SizeofRtAttr)
+	for _, part := range value {
+		a = append(a, part...)
+	}
+	binary.NativeEndian.PutUint16(a, uint16(len(a)))
+	binary.NativeEndian.PutUint16(a[2:], kind)
+	return append(a, make([]byte, align(len(a))-len(a))...)
+}
+
+// parseAttributes returns attributes by their kind.
+func parseAttributes(data []byte) (map[uint16][]byte, error) {
+	attributes := map[uint16][]byte{}
+	for len(data) >= unix.SizeofRtAttr {
+		size := int(binary.NativeEndian.Uint16(data))
+		if size < unix.SizeofRtAttr || size > len(data) {
+			return nil, fmt.Errorf("netlink attribute: says %d bytes, of %d", size, len(data))
+		}
+		kind := binary.NativeEndian.Uint16(data[2:]) &^ unix.NLA_F_NESTED
+		attributes[kind] = data[unix.SizeofRtAttr:size]
+		data = data[min(align(size), len(data)):]
+	}
+	return attributes, nil
+}
+
+// align rounds up to a multiple of four.
+func align(size int) int { return (size + 3) &^ 3 }

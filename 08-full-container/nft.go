@@ -1,0 +1,100 @@
+//go:build linux
+
+// nft(8), which speaks to the kernel's packet filter for us, and what other filters there may be.
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// findNft returns the path of nft. Debian keeps it in /usr/sbin, which an ordinary user doesn't
+// have in PATH; so beside each bin it looks into the sbin.
+func findNft() (string, error) {
+	path, err := exec.LookPath("nft")
+	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
+		if err != nil && filepath.Base(dir) == "bin" {
+			path, err = exec.LookPath(filepath.Join(filepath.Dir(dir), "sbin", "nft"))
+		}
+	}
+	return path, err
+}
+
+// nft gives commands to nft(8). It carries out all of them or none.
+func nft(commands string) error {
+	path, err := findNft()
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command(path, "-f", "-")
+	cmd.Stdin = strings.NewReader(commands)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		// With %v: how nft ended is no exit status of ours.
+		return fmt.Errorf("nft, %s: %v: %s", strings.Join(strings.Fields(commands), " "), err,
+			strings.TrimSpace(string(out)))
+	}
+	return nil
+}
+
+// list asks nft(8) what there is.
+func list(what ...string) (string, error) {
+	path, err := findNft()
+	if err != nil {
+		return "", err
+	}
+	out, err := exec.Command(path, append([]string{"list"}, what...)...).Output()
+	if err != nil {
+		return "", fmt.Errorf("nft list %s: %v", strings.Join(what, " "), err)
+	}
+	return string(out), nil
+}
+
+// barrier is a chain of somebody else's that our packets don't get past, and what would let them.
+type barrier struct{ chain, mend string }
+
+// refusesRest matches a chain that drops or rejects whatever none of its rules has accepted.
+var refusesRest = regexp.MustCompile(
+	`policy drop;|\n\t\t(counter packets \d+ bytes \d+ )?(drop|reject)[^\n]*\n$`)
+
+// barriers lists those at a hook, "input" or "forward". Docker sets one up, and so do most
+// firewalls. To accept our packets in a table of our own wouldn't help: each table has its say.
+func barriers(hook string) (found []barrier) {
+	rules, _ := list("ruleset") // none, if nft can't be asked
+	family, table, chain, body := "", "", "", ""
+	for line := range strings.Lines(rules) {
+		fields := strings.Fields(line)
+		switch {
+		case strings.HasPrefix(line, "table "):
+			family, table = fields[1], fields[1]+" "+fields[2]
+		case strings.HasPrefix(line, "\tchain "):
+			chain, body = table+" "+fields[1], ""
+		case strings.HasPrefix(line, "\t}"):
+			if (family == "ip" || family == "inet") && strings.Contains(body, "hook "+hook+" ") &&
+				refusesRest.MatchString(body) && !strings.Contains(body, `"jail*"`) {
+				found = append(found, barrier{chain, fmt.Sprintf("nft 'insert rule %s iifname "+
+					"jail* accept; insert rule %s oifname jail* accept'", chain, chain)})
+			}
+		default:
+			body += line
+		}
+	}
+	// The tables of the older iptables are not in that list. To ask for them would create them; so
+	// only where there are any, which root may read.
+	names, _ := os.ReadFile("/proc/net/ip_tables_names")
+	if strings.Contains(string(names), "filter\n") {
+		upper := strings.ToUpper(hook)
+		rules, _ := exec.Command("iptables-legacy", "-S", upper).Output()
+		if strings.HasPrefix(string(rules), "-P "+upper+" DROP") &&
+			!strings.Contains(string(rules), " jail+ ") {
+			insert := "iptables-legacy -I " + upper
+			found = append(found, barrier{"iptables-legacy " + upper,
+				insert + " -i jail+ -j ACCEPT; " + insert + " -o jail+ -j ACCEPT"})
+		}
+	}
+	return found
+}

@@ -1,0 +1,154 @@
+//go:build linux
+
+// The host of an ordinary user, played by a network namespace.
+
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// notRoot says so, where the caller lacks what it takes to connect a container to the host.
+func notRoot() string {
+	if holds(unix.CAP_NET_ADMIN) && holds(unix.CAP_SYS_ADMIN) {
+		return ""
+	}
+	return "not root"
+}
+
+// playHost starts this program again as root of a user namespace with a network namespace, which
+// plays the host's part. Only the host's root could plug that into the world; but where pasta(1) is
+// installed, it carries a command's packets there and back, as connections of this user's.
+func playHost(args []string, isLesson bool, reason string) error {
+	if isLesson {
+		say("host", "I am process %d, %s: a network namespace plays the host", os.Getpid(), reason)
+	}
+	line, theirs, err := newLine()
+	if err != nil {
+		return err
+	}
+	defer line.Close()
+	cmd := exec.Command("/proc/self/exe", args...)
+	cmd.Args[0] = played
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.ExtraFiles = []*os.File{theirs} // descriptor 3 there
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNET,
+		Pdeathsig:  unix.SIGKILL,
+		Setsid:     !isLesson, // a command gets its signals over the line
+	}
+	mapLater, err := mapIDs(cmd.SysProcAttr)
+	if err != nil {
+		return err
+	}
+	err = cmd.Start()
+	theirs.Close()
+	if err != nil {
+		return fmt.Errorf("play the host: %w", err)
+	}
+	if err := mapLater(cmd.Process.Pid); err != nil {
+		return abandon(cmd, err)
+	}
+	way := ""
+	if _, missing := exec.LookPath("pasta"); missing == nil && !isLesson && tunnels() {
+		way = "pasta"
+		keeper := self("keep:pasta", strconv.Itoa(cmd.Process.Pid))
+		keeper.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // away from the terminal's signals
+		p, _, err := start(keeper)
+		if err != nil {
+			return abandon(cmd, err)
+		}
+		defer p.end()
+	}
+	if _, err := line.WriteString(way + "\x00"); err != nil {
+		return abandon(cmd, err)
+	}
+	if isLesson {
+		return cmd.Wait()
+	}
+	return supervise(cmd, line, nil)
+}
+
+// keepPasta runs pasta for the network namespace of a process until standard input ends. Pasta by
+// itself would stay for good, and keep the namespace. Its messages are dropped, since standard
+// error is the command's.
+func keepPasta(args []string) error {
+	// Unless told not to, pasta opens ways that aren't asked for: the gateway's address leads to
+	// the host's own 127.0.0.1, and a port that is opened on one side is opened on the other, too.
+	pasta := exec.Command("pasta", "--foreground", "--config-net", "--quiet", "--no-map-gw",
+		"--tcp-ports=none", "--udp-ports=none", "--tcp-ns=none", "--udp-ns=none", args[0])
+	pasta.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
+	if err := pasta.Start(); err != nil {
+		return err
+	}
+	err := holdOn("started")
+	if killed := pasta.Process.Kill(); !errors.Is(killed, os.ErrProcessDone) {
+		err = errors.Join(err, killed)
+	}
+	_ = pasta.Wait() // "signal: killed", as meant
+	return err
+}
+
+// beHost is what a played host does first. It waits to be let go, sets up its loopback, and then
+// waits for the way to the world, if pasta is making one. If that fails, there is none.
+func beHost() error {
+	way, err := awaitHost()
+	if err != nil {
+		return err
+	}
+	n, err := dialNetlink(nil)
+	if err != nil {
+		return err
+	}
+	defer n.close()
+	if err := n.setUp("lo"); err != nil {
+		return err
+	}
+	for range 500 {
+		link, err := uplink()
+		if err != nil || link != "" || way == "" {
+			return err
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	fmt.Fprintf(os.Stderr, "%s: no way to the world: pasta has opened none\n", step)
+	return nil
+}
+
+// awaitHost waits until the process that has started this one has done its part, which it says with
+// a text and a zero byte after it. It reads no further, as the line is for signals from then on.
+func awaitHost() (text string, err error) {
+	unix.CloseOnExec(3)
+	letter := make([]byte, 1)
+	for {
+		n, err := unix.Read(3, letter)
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil || n == 0:
+			return "", fmt.Errorf("wait for the host's half: %w", cmp.Or(err, io.EOF))
+		case letter[0] == 0:
+			return text, nil
+		default:
+			text += string(letter)
+		}
+	}
+}
+
+// tunnels reports whether this user may make the kind of link that pasta needs.
+func tunnels() bool {
+	tun, err := os.OpenFile("/dev/net/tun", os.O_RDWR, 0)
+	if err != nil {
+		return false
+	}
+	return tun.Close() == nil
+}

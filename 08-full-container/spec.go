@@ -1,0 +1,164 @@
+//go:build linux
+
+// What a container is to be, in one message from the outer half to the inner one. (What runc reads
+// is much the same: config.json, of the OCI runtime specification.)
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// spec is that message.
+type spec struct {
+	Args, Env  []string
+	Dir, User  string // User as in -user: numbers, or names that the image knows
+	Hostname   string
+	ResolvConf string
+	Layers     []string // directories, the lowest first; none means the embedded root
+	Volumes    []volume
+	Lent       int // so many of Volumes come as descriptors, along with the message
+	ReadOnly   bool
+	TTY        bool
+}
+
+// defaultEnv is the environment that every container has. Nothing of the caller's is in it, which
+// may hold secrets.
+var defaultEnv = []string{
+	"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "PS1=" + inside + "# ",
+}
+
+// newSpec puts together what the caller asks for, and what the image says where he doesn't.
+func newSpec(o *options) (*spec, error) {
+	s := &spec{
+		Args: o.command, Dir: o.workdir, User: o.user, Hostname: o.hostname,
+		Volumes: o.volumes, ReadOnly: o.readOnly, TTY: o.tty,
+	}
+	var config imageConfig
+	if o.image != "" {
+		image, err := openImage(o.image)
+		if err != nil {
+			return nil, err
+		}
+		s.Layers, config = image.Layers, image.Config
+	}
+	if o.root != "" {
+		// It comes as a volume would, and becomes the lowest layer.
+		s.Volumes = append([]volume{{o.root, rootfs, true}}, s.Volumes...)
+		s.Layers = []string{rootfs}
+	}
+	// As docker does: a command takes Cmd's place, and Entrypoint stays before either.
+	if len(s.Args) == 0 {
+		s.Args = config.Cmd
+	}
+	s.Args = slices.Concat(config.Entrypoint, s.Args)
+	if len(s.Args) == 0 {
+		return nil, errors.New("the image doesn't say what to run: name a COMMAND")
+	}
+	if s.Dir == "" {
+		s.Dir = config.WorkingDir
+	}
+	if s.Dir == "" {
+		s.Dir = "/"
+	}
+	if s.User == "" {
+		s.User = config.User
+	}
+	s.Env = append(slices.Clone(defaultEnv), "HOSTNAME="+o.hostname)
+	if s.TTY {
+		s.Env = append(s.Env, "TERM="+os.Getenv("TERM"))
+	}
+	s.Env = unique(slices.Concat(s.Env, config.Env, o.env))
+	return s, nil
+}
+
+// unique keeps the last of the variables of each name.
+func unique(env []string) (kept []string) {
+	for i, variable := range env {
+		name, _, _ := strings.Cut(variable, "=")
+		again := func(other string) bool { return strings.HasPrefix(other, name+"=") }
+		if !slices.ContainsFunc(env[i+1:], again) {
+			kept = append(kept, variable)
+		}
+	}
+	return kept
+}
+
+// openImage has an image's archive unpacked, and returns what it is then.
+func openImage(file string) (*image, error) {
+	if file == "-" {
+		return unpackImage(os.Stdin, "")
+	}
+	archive, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer archive.Close()
+	return unpackImage(archive, "")
+}
+
+// send sends the spec over the line, to the container whose first process is pid: JSON with a zero
+// byte at its end, and what is lent.
+func (s *spec) send(line *os.File, pid int) error {
+	lent, err := lendVolumes(s.Volumes, pid)
+	defer func() {
+		for _, fd := range lent {
+			unix.Close(fd)
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	s.Lent = len(lent)
+	text, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	var rights []byte
+	if len(lent) > 0 {
+		rights = unix.UnixRights(lent...)
+	}
+	// The descriptors travel with the first byte (unix(7)).
+	if err := unix.Sendmsg(int(line.Fd()), text[:1], rights, nil, 0); err != nil {
+		return os.NewSyscallError("sendmsg to the container's half", err)
+	}
+	_, err = line.Write(append(text[1:], 0))
+	return err
+}
+
+// receive waits until the outer half has done its part and sends the spec. If that has no end, it
+// died before.
+func receive(line *os.File) (*spec, error) {
+	text, rights := make([]byte, 64<<10), make([]byte, unix.CmsgSpace(4*maxLent))
+	n, size, _, _, err := unix.Recvmsg(int(line.Fd()), text[:1], rights, unix.MSG_CMSG_CLOEXEC)
+	for errors.Is(err, unix.EINTR) {
+		n, size, _, _, err = unix.Recvmsg(int(line.Fd()), text[:1], rights, unix.MSG_CMSG_CLOEXEC)
+	}
+	if err == nil && n == 0 {
+		err = io.EOF
+	}
+	received := text[:max(n, 0)]
+	for err == nil && !bytes.HasSuffix(received, []byte{0}) {
+		// The other half says no more until we have answered: nothing beyond the zero is read.
+		more := make([]byte, 64<<10)
+		n, err = line.Read(more)
+		received = append(received, more[:n]...)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("wait for the host's half: %w", err)
+	}
+	s := new(spec)
+	if err := json.Unmarshal(received[:len(received)-1], s); err != nil {
+		return nil, fmt.Errorf("read what the host's half says: %w", err)
+	}
+	return s, s.takeLent(rights[:size])
+}

@@ -1,0 +1,117 @@
+//go:build linux
+
+// As whom the command runs, and where: what the image's own files say of a user.
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// process is what PID 1 is to run. All paths are the container's now.
+func (s *spec) process() (process, error) {
+	p := process{args: s.Args, env: s.Env, dir: s.Dir, terminal: s.TTY}
+	uid, gid, home, groups, err := lookUp(s.User)
+	if err != nil {
+		return p, fmt.Errorf("user %s: %w", s.User, err)
+	}
+	if !slices.ContainsFunc(p.env, func(v string) bool { return strings.HasPrefix(v, "HOME=") }) {
+		p.env = append(p.env, "HOME="+home)
+	}
+	if s.User != "" {
+		if p.user, err = asUser(uid, gid, groups); err != nil {
+			return p, err
+		}
+	}
+	// Docker makes the directory, too, if it isn't there.
+	err = os.MkdirAll(p.dir, 0o755)
+	if errors.Is(err, fs.ErrExist) {
+		err = fmt.Errorf("working directory %s: not a directory", p.dir)
+	}
+	return p, err
+}
+
+// uid is whose the process is.
+func (p process) uid() int {
+	if p.user == nil {
+		return 0
+	}
+	return int(p.user.Uid)
+}
+
+// lookUp finds a user in the container's /etc/passwd, and the groups in /etc/group (passwd(5),
+// group(5)). Text is what docker takes, too: a name or a number, perhaps ":", and the same for a
+// group. A number needs no entry.
+func lookUp(text string) (uid, gid uint32, home string, groups []uint32, err error) {
+	name, group, hasGroup := strings.Cut(text, ":")
+	if name == "" {
+		name = "0"
+	}
+	users, err1 := readTable("/etc/passwd", 7)
+	all, err2 := readTable("/etc/group", 4)
+	if err := errors.Join(err1, err2); err != nil {
+		return 0, 0, "", nil, err
+	}
+	home = "/"
+	uid, err = readID(name)
+	known := slices.IndexFunc(users, func(u []string) bool { return u[0] == name || u[2] == name })
+	switch {
+	case known >= 0:
+		u, err1 := readID(users[known][2])
+		g, err2 := readID(users[known][3])
+		if err = errors.Join(err1, err2); err != nil {
+			return 0, 0, "", nil, err
+		}
+		uid, gid, name, home = u, g, users[known][0], users[known][5]
+	case err != nil:
+		return 0, 0, "", nil, errors.New("the container's /etc/passwd has no such name")
+	}
+	if !hasGroup {
+		for _, g := range all {
+			if slices.Contains(strings.Split(g[3], ","), name) {
+				id, err := readID(g[2])
+				if err != nil {
+					return 0, 0, "", nil, err
+				}
+				groups = append(groups, id)
+			}
+		}
+		return uid, gid, home, groups, nil
+	}
+	gid, err = readID(group)
+	known = slices.IndexFunc(all, func(g []string) bool { return g[0] == group })
+	if known >= 0 {
+		gid, err = readID(all[known][2])
+	} else if err != nil {
+		err = fmt.Errorf("the container's /etc/group has no %s", group)
+	}
+	return uid, gid, home, nil, err
+}
+
+// readTable reads a file of lines with so many fields each, with colons between them. Without the
+// file there are none, and lines of another kind are passed over.
+func readTable(file string, fields int) (table [][]string, err error) {
+	text, err := os.ReadFile(file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for line := range strings.Lines(string(text)) {
+		entry := strings.Split(strings.TrimSpace(line), ":")
+		if len(entry) == fields {
+			table = append(table, entry)
+		}
+	}
+	return table, nil
+}
+
+// readID reads an id.
+func readID(text string) (uint32, error) {
+	n, err := strconv.ParseUint(text, 10, 32)
+	return uint32(n), err
+}

@@ -1,0 +1,171 @@
+//go:build linux
+
+// Paths of the host that are shown inside: -volume, and the directory of -root.
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// volume is a path of the host's and where it is to appear.
+type volume struct {
+	Source, Target string
+	ReadOnly       bool
+}
+
+// maxLent is how many descriptors the kernel lets travel at once (SCM_MAX_FD, unix(7)).
+const maxLent = 253
+
+// lendVolumes opens volumes for a container, as mounts that are attached nowhere yet
+// (open_tree(2)). Root does, for two reasons: the container's root may not get there on foot, and
+// what belongs to root here is to belong to root in there, which takes an "idmapped" mount
+// (mount_setattr(2)). An ordinary user can neither, and needs neither: root in there is this same
+// user, and opens them himself.
+func lendVolumes(volumes []volume, pid int) (lent []int, err error) {
+	if len(volumes) > maxLent {
+		return nil, fmt.Errorf("%d volumes: %d is the most", len(volumes), maxLent)
+	}
+	for _, v := range volumes {
+		fd, err := openTree(v)
+		if errors.Is(err, unix.EPERM) && len(lent) == 0 {
+			return nil, nil
+		}
+		if err != nil {
+			return lent, err
+		}
+		lent = append(lent, fd)
+		if err := shiftIDs(fd, pid); err != nil {
+			return lent, fmt.Errorf("%w, on %s", err, v.Source)
+		}
+	}
+	return lent, nil
+}
+
+// openTree opens a volume as a mount of its own.
+func openTree(v volume) (fd int, err error) {
+	flags := uint(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC | unix.AT_RECURSIVE)
+	fd, err = unix.OpenTree(unix.AT_FDCWD, v.Source, flags)
+	if err != nil {
+		return -1, &os.PathError{Op: "open_tree", Path: v.Source, Err: err}
+	}
+	return fd, nil
+}
+
+// shiftIDs makes a mount show the ids of the host as those of a process's user namespace. Not all
+// file systems can do that, nor kernels before 5.12: then those who are there don't appear inside
+// as anybody, which is how it is for what isn't mapped.
+func shiftIDs(mount, pid int) error {
+	users, err := os.Open(fmt.Sprintf("/proc/%d/ns/user", pid))
+	if err != nil {
+		return err
+	}
+	defer users.Close()
+	err = unix.MountSetattr(mount, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &unix.MountAttr{
+		Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(users.Fd()),
+	})
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) {
+		return nil
+	}
+	return os.NewSyscallError("mount_setattr(MOUNT_ATTR_IDMAP)", err)
+}
+
+// trees are the volumes, opened, on the container's side.
+var trees []int
+
+// takeLent takes the descriptors that came with the spec, or opens the volumes itself, while the
+// host's files are still there.
+func (s *spec) takeLent(rights []byte) error {
+	if s.Lent > 0 {
+		messages, err := unix.ParseSocketControlMessage(rights)
+		if err == nil && len(messages) != 1 {
+			err = fmt.Errorf("%d messages", len(messages))
+		}
+		if err == nil {
+			trees, err = unix.ParseUnixRights(&messages[0])
+		}
+		if err != nil || len(trees) != s.Lent {
+			return fmt.Errorf("take the %d volumes that are lent: %d, %w", s.Lent, len(trees), err)
+		}
+		return nil
+	}
+	for _, v := range s.Volumes {
+		fd, err := openTree(v)
+		if err != nil {
+			return err
+		}
+		trees = append(trees, fd)
+	}
+	return nil
+}
+
+// attachVolumes mounts the volumes, now that "/" is the container's: no symbolic link in an image
+// leads out of that.
+func (s *spec) attachVolumes() error {
+	for i, v := range s.Volumes {
+		if v.Target == rootfs && len(s.Layers) == 1 && s.Layers[0] == rootfs && i == 0 {
+			continue // -root, which buildRoot has attached
+		}
+		if err := makeTarget(trees[i], v.Target); err != nil {
+			return err
+		}
+		if err := attach(trees[i], v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// attach mounts an opened volume. Programs in it get no privileges by it, and devices don't work.
+func attach(tree int, v volume) error {
+	err := unix.MoveMount(tree, "", unix.AT_FDCWD, v.Target, unix.MOVE_MOUNT_F_EMPTY_PATH)
+	if err != nil {
+		return fmt.Errorf("mount %s on %s: %w", v.Source, v.Target,
+			os.NewSyscallError("move_mount", err))
+	}
+	set := uint64(unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV)
+	if v.ReadOnly {
+		set |= unix.MOUNT_ATTR_RDONLY
+	}
+	err = unix.MountSetattr(unix.AT_FDCWD, v.Target, unix.AT_RECURSIVE,
+		&unix.MountAttr{Attr_set: set})
+	if errors.Is(err, unix.ENOSYS) {
+		flags := uintptr(unix.MS_REMOUNT | unix.MS_BIND | unix.MS_NOSUID | unix.MS_NODEV)
+		if v.ReadOnly {
+			flags |= unix.MS_RDONLY
+		}
+		return mount("none", v.Target, "", flags, "") // before Linux 5.12
+	}
+	if err != nil {
+		return &os.PathError{Op: "mount_setattr", Path: v.Target, Err: err}
+	}
+	return nil
+}
+
+// makeTarget makes the directory or file that a volume will cover, if there is none.
+func makeTarget(tree int, target string) error {
+	if exists(target) {
+		return nil
+	}
+	var info unix.Stat_t
+	if err := unix.Fstat(tree, &info); err != nil {
+		return os.NewSyscallError("fstat", err)
+	}
+	if info.Mode&unix.S_IFMT == unix.S_IFDIR {
+		return os.MkdirAll(target, 0o755)
+	}
+	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
+		return err
+	}
+	err := os.WriteFile(target, nil, 0o644)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return err
+}

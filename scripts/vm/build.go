@@ -1,0 +1,46 @@
+//go:build linux
+
+// The tests, as programs.
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// buildTests compiles the tests of each step for an architecture, into scratch/STEP.test, and
+// returns the names of the steps. A step's tests are the step's program as well (TestMain), and so
+// that is all there is to build.
+func (v *vm) buildTests(root, scratch, arch string) ([]string, error) {
+	dirs, err := filepath.Glob(filepath.Join(root, "[0-9][0-9]-*"))
+	if err != nil {
+		return nil, err
+	}
+	var steps []string
+	for _, dir := range dirs {
+		if err := v.ctx.Err(); err != nil {
+			return nil, err
+		}
+		step := filepath.Base(dir)
+		if v.step != "" && v.step != step && !strings.HasPrefix(step, v.step+"-") {
+			continue
+		}
+		// Without symbols they are half the size; and C there is none.
+		cmd := exec.CommandContext(v.ctx, "go", "test", "-c", "-ldflags=-s -w",
+			"-o", filepath.Join(scratch, step+".test"), "./"+step)
+		cmd.Dir = root
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
+		if _, err := output(cmd); err != nil {
+			return nil, err
+		}
+		steps = append(steps, step)
+	}
+	if len(steps) == 0 {
+		return nil, fmt.Errorf("there is no step %s in %s", v.step, root)
+	}
+	return steps, nil
+}

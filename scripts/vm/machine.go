@@ -1,0 +1,138 @@
+//go:build linux
+
+// The machine: qemu, which emulates it, or lets the processor do so (KVM).
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// machines says how to emulate each architecture. These models of processors are fast to emulate.
+var machines = map[string]struct {
+	program, pack string // of qemu
+	machine, cpu  string
+	console       string // the serial line, as the kernel calls it
+}{
+	"amd64": {"qemu-system-x86_64", "qemu-system-x86", "q35", "qemu64", "ttyS0"},
+	"arm64": {"qemu-system-aarch64", "qemu-system-arm", "virt", "cortex-a72", "ttyAMA0"},
+}
+
+// testTimeout is how long the tests of a step may take in the machine, bootTimeout how long it may
+// take until they begin, and silence how long nothing may be heard from it. An emulated processor
+// is ten times slower and more, and others may use this one. With KVM it isn't emulated.
+const (
+	testTimeout = 10 * time.Minute
+	bootTimeout = 2 * time.Minute
+	silence     = 11 * time.Minute
+
+	kvmBootTimeout = 20 * time.Second
+	kvmSilence     = 2 * time.Minute
+)
+
+// boot starts the machine and returns what the tests said. It tries KVM, where that is to be had.
+// There are machines on which it is, and guests fail or hang, so what doesn't come to its end with
+// it is tried without.
+func (v *vm) boot(r run, image, initramfs string, steps []string) (*results, error) {
+	if v.mayKVM(r.arch) {
+		result, err := v.start(r, image, initramfs, steps, true)
+		if v.ctx.Err() != nil || err == nil && result.exit != "" {
+			return result, err
+		}
+		fmt.Fprintln(v.out, "vm: with /dev/kvm it doesn't come to its end; so without:")
+		v.noKVM = true
+	}
+	result, err := v.start(r, image, initramfs, steps, false)
+	if errors.Is(err, errNotUp) {
+		return nil, fmt.Errorf("%w:\n%s", err, strings.Join(result.loose, "\n"))
+	}
+	return result, err
+}
+
+// errNotUp says that the machine hasn't got as far as to begin with the tests.
+var errNotUp = errors.New("the machine doesn't come up")
+
+// mayKVM says whether /dev/kvm is there for us, and of use for an architecture.
+func (v *vm) mayKVM(arch string) bool {
+	if v.noKVM || arch != runtime.GOARCH || os.Getenv("JAIL_VM_KVM") == "no" {
+		return false
+	}
+	device, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
+	if err != nil {
+		return false
+	}
+	device.Close()
+	return true
+}
+
+// start starts the machine, and reads what it says until it is off.
+func (v *vm) start(r run, image, initramfs string, steps []string, kvm bool) (*results, error) {
+	m := machines[r.arch]
+	accel := []string{"-accel", "tcg,thread=multi", "-cpu", m.cpu}
+	bootTimeout, silence := bootTimeout, silence
+	if kvm {
+		accel = []string{"-accel", "kvm", "-cpu", "host"}
+		bootTimeout, silence = kvmBootTimeout, kvmSilence
+	}
+	// mitigations=off: nobody attacks this kernel but ourselves. random.trust_cpu: there is no
+	// other randomness to wait for. panic=-1: reboot at once then, of which -no-reboot makes the
+	// end.
+	options := "console=" + m.console + " quiet panic=-1 mitigations=off random.trust_cpu=on"
+	if !r.v1 {
+		options += " cgroup_no_v1=all"
+	}
+	// Two emulated processors take half as much work again, to wait for each other. The memory is
+	// for the limit on processes and threads that comes of it; most is never touched.
+	ctx, stop := context.WithCancelCause(v.ctx)
+	defer stop(nil)
+	cmd := exec.CommandContext(ctx, m.program, "-M", m.machine, "-smp", "1", "-m", "2048",
+		"-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot",
+		"-kernel", image, "-initrd", initramfs, "-append", options)
+	cmd.Args = append(cmd.Args, accel...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	fmt.Fprintf(v.out, "vm: %s: %s\n", r, strings.Join(cmd.Args, " "))
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	watchdog := time.AfterFunc(bootTimeout, func() { stop(errors.New("it has fallen silent")) })
+	result := newResults(steps)
+	lines := bufio.NewScanner(stdout)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		line := strings.TrimRight(lines.Text(), "\r")
+		result.read(line)
+		if result.up() {
+			watchdog.Reset(silence)
+		}
+		if !v.quiet || strings.HasPrefix(line, "vm: ") {
+			fmt.Fprintln(v.out, line)
+		}
+	}
+	err = errors.Join(lines.Err(), cmd.Wait())
+	watchdog.Stop()
+	switch {
+	case v.ctx.Err() != nil:
+		return nil, v.ctx.Err()
+	case !result.up():
+		result.loose = append(result.loose, stderr.String())
+		return result, errNotUp
+	case err != nil: // the marker is missing, and then all that is known counts
+		result.loose = append(result.loose, fmt.Sprint("qemu: ", err, " ", context.Cause(ctx)))
+	}
+	return result, nil
+}

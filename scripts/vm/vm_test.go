@@ -1,0 +1,341 @@
+//go:build linux
+
+// What can be tested without a machine.
+
+package main
+
+import (
+	"bytes"
+	"debug/elf"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// twoSteps is what a machine says that tests two steps, without a fault. Kernel and qemu may say
+// something before.
+const twoSteps = `[    0.1] something of the kernel's
+vm: up 6.1.0-9-cloud-amd64
+vm: begin 01-a root
+=== RUN   TestOne
+=== RUN   TestOne/root
+=== RUN   TestOne/user
+--- PASS: TestOne (0.10s)
+    --- PASS: TestOne/root (0.05s)
+    --- PASS: TestOne/user (0.05s)
+PASS
+vm: end 01-a root 0
+vm: begin 01-a user
+=== RUN   TestOne
+--- PASS: TestOne (0.10s)
+=== RUN   TestTwo
+    main_test.go:7: it rains
+--- SKIP: TestTwo (0.00s)
+PASS
+vm: end 01-a user 0
+vm: begin 02-b root
+--- PASS: TestOne (0.10s)
+vm: end 02-b root 0
+vm: begin 02-b user
+--- PASS: TestOne (0.10s)
+vm: end 02-b user 0
+vm: exit 0
+`
+
+// problemsOf has a text read as that of a machine with two steps.
+func problemsOf(text, skips string) (*results, string) {
+	r := newResults([]string{"01-a", "02-b"})
+	for line := range strings.Lines(text) {
+		r.read(strings.TrimSuffix(line, "\n"))
+	}
+	allowed, err := parseSkips(skips)
+	if err != nil {
+		return r, err.Error()
+	}
+	return r, strings.Join(r.problems(run{"6.1", "amd64", false}, allowed), "\n")
+}
+
+// TestProblems alters what the machine says, by one text in place of another, and looks for what is
+// made of it.
+func TestProblems(t *testing.T) {
+	const skips = "01-a user TestTwo */*/* the weather\n"
+	for _, c := range []struct{ old, new, skips, want string }{
+		{"", "", skips, ""},
+		{"vm: exit 0\n", "", skips, "went off without a word"},
+		{"vm: exit 0\n", "Kernel panic - not syncing\n", skips, "went off without a word"},
+		{"vm: exit 0\n", "vm: exit 1\n", skips, "the machine says 1"},
+		{"end 02-b root 0", "end 02-b root 2", skips, "02-b as root: 0 failed, exit status 2"},
+		{"PASS: TestOne/user", "FAIL: TestOne/user", skips, "01-a as root: 1 failed"},
+		{"vm: end 02-b root 0\n", "", skips, "02-b as root has not ended"},
+		{"vm: end 02-b root 0\n", "vm: end 02-b user 0\n", skips, "02-b as root has not ended"},
+		{"vm: end 02-b root 0\n", "vm: end 02-b root zero\n", skips, "02-b as root has not ended"},
+		{"vm: begin 02-b user\n--- PASS: TestOne (0.10s)\nvm: end 02-b user 0\n", "", skips,
+			"02-b as user was not run"},
+		{"02-b user\n--- PASS: TestOne (0.10s)\n", "02-b user\n", skips, "no test has passed"},
+		{"", "", "", "TestTwo was skipped (it rains)"},
+		{"", "", "01-a root TestTwo */*/* why\n", "TestTwo was skipped (it rains)"},
+		{"", "", "* * * 6.1/*/v1 why\n", "TestTwo was skipped (it rains)"},
+		{"", "", "* * Test* 6.*/amd64/v2 why\n", ""},
+		{"SKIP: TestTwo", "SKIP: TestTwo/user", "* * Test* */*/* why\n", "TestTwo/user was"},
+	} {
+		if !strings.Contains(twoSteps, c.old) {
+			t.Fatalf("there is no %q", c.old)
+		}
+		_, got := problemsOf(strings.Replace(twoSteps, c.old, c.new, 1), c.skips)
+		if !strings.Contains(got, c.want) || (c.want == "") != (got == "") {
+			t.Errorf("%q for %q, with %q: %q, want %q", c.new, c.old, c.skips, got, c.want)
+		}
+	}
+}
+
+// TestPrint looks for the numbers and the reasons in what is printed, and in the table.
+func TestPrint(t *testing.T) {
+	text := strings.Replace(twoSteps, "02-b user\n--- PASS: TestOne",
+		"02-b user\n    main_test.go:9: the fault\n--- FAIL: TestOne", 1)
+	r, problems := problemsOf(strings.Replace(text, "user 0\nvm: exit 0", "user 1\nvm: exit 1", 1),
+		"* * * */*/* why\n")
+	which := run{"6.1", "amd64", true}
+	var out bytes.Buffer
+	r.print(&out, which, strings.Split(problems, "\n"))
+	table := row(which, r, []string{problems}, 90*time.Second)
+	for _, want := range []string{
+		"01-a root 3 0 0\n", "01-a user 1 0 1\n", "02-b user 0 1 0\n",
+		"skipped: 01-a as user: TestTwo: it rains\n",
+		"02-b as user said:\n main_test.go:9: the fault\n--- FAIL",
+		"FAILED: 02-b as user: 1 failed, exit status 1\n",
+		"6.1.0-9-cloud-amd64 amd64 v1 5 1 1 1.5 FAILED\n",
+	} {
+		folded := strings.Join(strings.FieldsFunc(out.String()+table, func(r rune) bool {
+			return r == ' '
+		}), " ")
+		if !strings.Contains(folded, want) {
+			t.Errorf("no %q in:\n%s", want, folded)
+		}
+	}
+}
+
+// TestSkips reads lists.
+func TestSkips(t *testing.T) {
+	for text, want := range map[string]string{
+		"# a comment\n\n 01 root Test */*/* a reason, with words\n": "1",
+		"01 root Test */*/*\n":        "line 1: want STEP",
+		"\n01 [ Test */*/* reason\n":  "line 2: [: syntax error in pattern",
+		"a b c d e\na b c d e\n# end": "2",
+	} {
+		skips, err := parseSkips(text)
+		got := strconv.Itoa(len(skips))
+		if err != nil {
+			got = err.Error()
+		}
+		if !strings.HasPrefix(got, want) {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+	if _, err := readSkips("skips.txt"); err != nil {
+		t.Error(err)
+	}
+}
+
+// An entry is one of an archive, as TestArchive reads it.
+type entry struct {
+	name string
+	mode uint64
+	data string
+}
+
+// readArchive reads an archive, by the text in the kernel's documentation.
+func readArchive(t *testing.T, text string) []entry {
+	t.Helper()
+	var all []entry
+	padded := func(n int) int { return (n + 3) / 4 * 4 }
+	for rest := text; rest != ""; {
+		if !strings.HasPrefix(rest, "070701") || len(rest) < 110 {
+			t.Fatalf("no header: %.20q", rest)
+		}
+		field := func(n int) int {
+			number, err := strconv.ParseUint(rest[6+8*n:14+8*n], 16, 32)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return int(number)
+		}
+		name := rest[110 : 110+field(11)]
+		data := rest[padded(110+field(11)):][:field(6)]
+		all = append(all, entry{strings.TrimSuffix(name, "\x00"), uint64(field(1)), data})
+		rest = rest[padded(110+field(11))+padded(field(6)):]
+	}
+	return all
+}
+
+// TestArchive writes an archive, and reads it.
+func TestArchive(t *testing.T) {
+	dir := t.TempDir()
+	setuid := filepath.Join(dir, "setuid")
+	if err := os.WriteFile(setuid, []byte("12345"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(setuid, 0o755|os.ModeSetuid); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	a := newArchive(&out)
+	a.add("a/b/file", typeFile|0o640, []byte("text"))
+	a.add("a/b/file", typeFile|0o640, []byte("another"))
+	a.add("a/link", typeLink|0o777, []byte("b/file"))
+	a.file("bin/setuid", setuid)
+	if err := a.tree("data", filepath.Join(dir, "no such")); err != nil {
+		t.Error(err)
+	}
+	if err := a.tree("data", dir); err != nil {
+		t.Error(err)
+	}
+	if err := a.end(); err != nil {
+		t.Fatal(err)
+	}
+	want := []entry{
+		{"a", 0o040755, ""}, {"a/b", 0o040755, ""}, {"a/b/file", 0o100640, "text"},
+		{"a/link", 0o120777, "b/file"},
+		{"bin", 0o040755, ""}, {"bin/setuid", 0o104755, "12345"},
+		{"data", 0o040755, ""}, {"data/setuid", 0o104755, "12345"},
+		{"TRAILER!!!", 0, ""},
+	}
+	if got := readArchive(t, out.String()); !slices.Equal(got, want) {
+		t.Errorf("got %q\nwant %q", got, want)
+	}
+	a = newArchive(&out)
+	a.file("file", filepath.Join(dir, "no such"))
+	a.add("another", typeFile, nil)
+	if err := a.end(); !os.IsNotExist(err) {
+		t.Errorf("without the file: %v", err)
+	}
+}
+
+// TestModules orders modules of a made-up kernel.
+func TestModules(t *testing.T) {
+	dir := t.TempDir()
+	lib := filepath.Join(dir, "usr", "lib", "modules", "1.0")
+	if err := os.MkdirAll(lib, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	needs := map[string]string{"a.ko": "", "b-b.ko.xz": "a,inside", "c.ko": "b_b,a", "d.ko": "gone"}
+	for name := range needs {
+		if err := os.WriteFile(filepath.Join(lib, name), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	builtin := []byte("kernel/fs/inside.ko\n")
+	if err := os.WriteFile(filepath.Join(lib, "modules.builtin"), builtin, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	depends := func(file string) ([]string, error) {
+		return namesAfter("depends=", "x=1\x00depends="+needs[filepath.Base(file)]+"\x00"), nil
+	}
+	for wanted, want := range map[string]string{
+		"c": "a.ko b-b.ko.xz c.ko", "b_b c inside": "a.ko b-b.ko.xz c.ko", "inside": "",
+		"d": "has no module gone", "e": "has no module e",
+	} {
+		found, err := findModules(dir, strings.Fields(wanted), depends)
+		var names []string
+		for _, file := range found {
+			names = append(names, filepath.Base(file))
+		}
+		got := strings.Join(names, " ")
+		if err != nil {
+			got = err.Error()
+		}
+		if got != want && (err == nil || !strings.HasSuffix(got, want)) {
+			t.Errorf("%s: %q, want %q", wanted, got, want)
+		}
+	}
+}
+
+// TestPackages reads what apt says.
+func TestPackages(t *testing.T) {
+	list := "tool\n  Depends: libone\n    libone-other\n  Depends: <libvirtual>\n" +
+		"libone\n<libvirtual>\nbash\n"
+	wanted := func(name string) bool { return strings.HasPrefix(name, "lib") }
+	got := choosePackages(list, []string{"tool"}, wanted)
+	if !slices.Equal(got, []string{"tool", "libone"}) {
+		t.Errorf("packages: %q", got)
+	}
+	uris := "Other Debian https://other.example/\nDebian Debian-Security https://sec.example/\n" +
+		"Debian Debian https://deb.example/debian/\nDebian Debian https://second.example/\n"
+	if got := firstMirror(uris); got != "https://deb.example/debian/" {
+		t.Errorf("mirror: %q", got)
+	}
+	if got := firstMirror("Ubuntu Ubuntu https://ubuntu.example/\n"); got != "" {
+		t.Errorf("mirror: %q", got)
+	}
+}
+
+// TestWithin follows links in a tree, which must not lead out of it.
+func TestWithin(t *testing.T) {
+	tree := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(tree, "lib", "here"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(tree, "lib", "here", "file"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for name, link := range map[string]string{
+		"absolute": "/lib/here/file", "relative": "lib/here/file", "twice": "/absolute",
+		"loop": "loop", "nowhere": "/etc/passwd",
+	} {
+		if err := os.Symlink(link, filepath.Join(tree, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, want := range map[string]string{
+		"/lib/here/file": "/lib/here/file", "/absolute": "/lib/here/file",
+		"/relative": "/lib/here/file", "/twice": "/lib/here/file", "/loop": "", "/nowhere": "",
+	} {
+		got, err := within(tree, name)
+		if (want == "") != (err != nil) || want != "" && got != tree+want {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+	}
+	for _, name := range []string{"/bin/ps", "/usr/bin/ps"} {
+		if got := merged(name); got != "/usr/bin/ps" {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+}
+
+// TestInterpreter reads a static program, this one or one like it.
+func TestInterpreter(t *testing.T) {
+	binary, err := elf.Open("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer binary.Close()
+	libraries, err := binary.ImportedLibraries()
+	if (interpreter(binary) == "") != (len(libraries) == 0) {
+		t.Errorf("loader %q, libraries %q, %v", interpreter(binary), libraries, err)
+	}
+}
+
+// TestScript looks whether init.sh and results.go speak the same language, and about the timeout
+// that has to come first.
+func TestScript(t *testing.T) {
+	text, err := os.ReadFile("init.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{
+		`echo "vm: up `, `echo "vm: begin $1 $2"`, `echo "vm: end $1 $2 $status"`,
+		`echo "vm: exit $all"`, "for user in " + strings.Join(users, " ") + "; do",
+		fmt.Sprintf("-test.timeout=%.0fs", testTimeout.Seconds()),
+	} {
+		if !strings.Contains(string(text), line) {
+			t.Errorf("no %q in init.sh", line)
+		}
+	}
+	if testTimeout >= silence {
+		t.Errorf("tests end after %v, the machine after %v", testTimeout, silence)
+	}
+}
