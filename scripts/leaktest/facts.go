@@ -24,9 +24,9 @@ type facts struct {
 	Handle     []byte
 	OpenSum    string // what another file holds, that is open in the process that starts us
 
-	Usr       identity // the host's /usr
-	Root      string   // the device and the part of it that are mounted at the host's /
-	Device    node     // a device of the host that can be opened there
+	Usr    identity // the host's /usr
+	Root   string   // the device and the part of it that are mounted at the host's /
+	Device node     // a device of the host that can be opened there
 
 	Victim    int    // PID of a process of the host's
 	VictimSum string // of one of its arguments
@@ -58,8 +58,8 @@ type facts struct {
 	Absent   []string // files of machineWide that the host hasn't got
 	Firmware int      // entries in /sys/firmware
 	Kernel   string
-	MemTotal string
-	Uptime   int64 // seconds of CLOCK_BOOTTIME when these facts were made
+	Memory   uint64 // bytes
+	Uptime   int64  // seconds of CLOCK_BOOTTIME when these facts were made
 
 	Missing map[string]string // which of these there aren't, and why
 }

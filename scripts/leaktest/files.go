@@ -313,6 +313,7 @@ func setUIDIn(dir string, program []byte) result {
 		cmd.SysProcAttr = &syscall.SysProcAttr{
 			Credential: &syscall.Credential{Uid: uid, Gid: uid, NoSetGroups: true},
 		}
+		cmd.Stdin = os.Stdin // or there would have to be a /dev/null
 		out, err := cmd.Output()
 		switch {
 		case errors.Is(err, unix.EINVAL):

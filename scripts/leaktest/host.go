@@ -335,7 +335,7 @@ func hostMachine(f *facts) {
 		}
 	}
 	f.Kernel = kernel()
-	f.MemTotal = memoryField("MemTotal")
+	f.Memory = totalMemory()
 	f.Uptime = uptime()
 	if entries, err := os.ReadDir("/sys/firmware"); err == nil {
 		f.Firmware = len(entries)

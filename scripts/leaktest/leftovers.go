@@ -101,18 +101,19 @@ func kernel() string {
 	return unix.ByteSliceToString(name.Release[:]) + " " + unix.ByteSliceToString(name.Version[:])
 }
 
-// sharedMemory reads how much memory the machine has. No namespace covers that.
+// sharedMemory asks how much memory the machine has. No namespace covers that.
 func sharedMemory(f *facts) result {
-	here := memoryField("MemTotal")
-	switch {
-	case f.MemTotal == "":
-		return cannot("the host's memory isn't known")
-	case here == "":
-		return isHeld("no /proc/meminfo here")
-	case here == f.MemTotal:
-		return isLeak("/proc/meminfo has the host's %s", here)
+	if here := totalMemory(); here != f.Memory {
+		return isHeld("sysinfo says %d MiB of memory, the host has %d", here>>20, f.Memory>>20)
 	}
-	return isHeld("/proc/meminfo has %s, the host %s", here, f.MemTotal)
+	return isLeak("sysinfo says what the host has: %d MiB of memory", f.Memory>>20)
+}
+
+// totalMemory is what sysinfo(2) says, in bytes.
+func totalMemory() uint64 {
+	var info unix.Sysinfo_t
+	_ = unix.Sysinfo(&info) // fails for a bad pointer only
+	return uint64(info.Totalram) * uint64(info.Unit)
 }
 
 // bootTime asks for how long the machine has been up, of which a time namespace can tell another

@@ -7,7 +7,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,7 +15,6 @@ import (
 	"os"
 	"os/exec"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -124,8 +122,7 @@ func run(name, told string, progress func(result)) result {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0], "probe", name, told)
-	var complaint bytes.Buffer
-	cmd.Stdin, cmd.Stderr = os.Stdin, &complaint
+	cmd.Stdin, cmd.Stderr = os.Stdin, os.Stderr // which may be the host's terminal: see tiocsti
 	cmd.WaitDelay = time.Second
 	out, err := cmd.StdoutPipe()
 	if err == nil {
@@ -152,21 +149,20 @@ func run(name, told string, progress func(result)) result {
 	case last.Verdict == held || last.Verdict == leaks:
 		return last
 	case errors.As(err, &exit):
-		return died(last, exit, complaint.String())
+		return died(last, exit)
 	}
 	return last
 }
 
 // died judges a probe that was ended before it had an answer.
-func died(last result, exit *exec.ExitError, complaint string) result {
-	first, _, _ := strings.Cut(strings.TrimSpace(complaint), "\n")
+func died(last result, exit *exec.ExitError) result {
 	switch state := exit.ProcessState.String(); {
 	case last.Verdict == trying && state == "signal: killed":
 		return result{last.Name, held, "killed by the kernel: " + last.Evidence}
 	case state == "signal: bad system call", state == "signal: bad system call (core dumped)":
 		return result{last.Name, held, "ended by a seccomp filter (SIGSYS)"}
 	default:
-		return result{last.Name, na, strings.TrimSpace("the probe ended: " + state + " " + first)}
+		return result{last.Name, na, "the probe ended: " + state}
 	}
 }
 

@@ -184,7 +184,11 @@ func firmware(f *facts) result {
 // on the host and as its root, when a cgroup is empty. To open it is not enough: since Linux 5.17
 // the kernel asks the writer for CAP_SYS_ADMIN on the host.
 func releaseAgent(*facts) result {
-	text, _ := os.ReadFile("/proc/cgroups") // no /proc: then the first guess has to do
+	proc, err := procDir()
+	if err != nil {
+		return cannot("%v", err)
+	}
+	text, _ := os.ReadFile(filepath.Join(proc, "cgroups")) // where it is missing, there are none
 	controllers := []string{"memory", "cpu", "devices"}
 	for line := range strings.Lines(string(text)) {
 		var name string
@@ -235,5 +239,5 @@ func releaseAgent(*facts) result {
 // In /proc/sys no capability helps (sysctl_perm, in the kernel's source): one has to *be* that root.
 func hostRoot(f *facts) result {
 	return opens(f, "proc", unix.O_RDONLY, nil,
-		"sys/fs/protected_hardlinks", "sys/fs/protected_symlinks")
+		"sys/kernel/cad_pid", "sys/kernel/usermodehelper/bset")
 }

@@ -5,6 +5,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -15,8 +16,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"encoding/json"
-
 	"golang.org/x/sys/unix"
 )
 
@@ -26,7 +25,9 @@ const (
 	muchMemory    = 256 << 20 // bytes
 	memoryStep    = 8 << 20   // bytes at a time
 	roomNeeded    = 1 << 30   // bytes that must be free on the machine, or the probe isn't run
-	someCPU       = 0.5       // of one CPU: whoever gets more than that isn't held
+	spinners      = 12        // threads
+	rounds        = 8
+	muchCPU       = 1.3 // CPUs: more than that is no limit of one, nor of less
 )
 
 // pids makes processes that sleep, up to a number that no host minds. A limit above that number is
@@ -116,38 +117,60 @@ func memoryField(name string) string {
 	return ""
 }
 
-// cpu lets more threads spin than the machine has CPUs, and adds up what they get. Not the clock
-// decides, as the machine may be busy, but the share: spinning without a limit, so many get more
-// than half a CPU at some time or other.
+// cpu lets more threads spin than the machine has CPUs, and adds up what they get. The machine may be
+// busy, so little is no proof of a limit. It is one if at the same time a CPU stands idle.
 func cpu(*facts) result {
-	const threads, rounds = 8, 6
-	best := 0.0
-	runtime.GOMAXPROCS(threads)
+	if file, limit := cgroupLimit("cpu.max", "cpu", "cpu.cfs_quota_us"); limit != "" {
+		return isHeld("%s says %s", file, limit)
+	}
+	cpus := float64(runtime.NumCPU())
+	runtime.GOMAXPROCS(spinners)
+	got, idle := 0.0, 0.0
 	for range rounds {
-		var stop atomic.Bool
-		var spinning sync.WaitGroup
-		began, used := time.Now(), cpuTime()
-		for range threads {
-			spinning.Go(func() {
-				for !stop.Load() {
-				}
-			})
-		}
-		time.Sleep(250 * time.Millisecond)
-		stop.Store(true)
-		spinning.Wait()
-		best = max(best, (cpuTime()-used).Seconds()/time.Since(began).Seconds())
-		if best > someCPU {
-			break
+		got, idle = spin()
+		switch {
+		case got > min(muchCPU, 0.7*cpus):
+			return isLeak("%d threads get %.0f %% of a CPU, and no limit in sight", spinners, 100*got)
+		case idle > 0.15*cpus:
+			return isHeld("%d threads get %.0f %% of a CPU, while %.0f %% of one is idle", spinners,
+				100*got, 100*idle)
 		}
 	}
-	switch file, limit := cgroupLimit("cpu.max", "cpu", "cpu.cfs_quota_us"); {
-	case best <= someCPU:
-		return isHeld("%d threads together get %.0f %% of one CPU", threads, 100*best)
-	case limit != "":
-		return isHeld("%d threads get %.0f %% of one CPU, and %s says %s", threads, 100*best, file, limit)
+	return cannot("%d threads get %.0f %% of a CPU: the machine is too busy to say why", spinners,
+		100*got)
+}
+
+// spin spins for a moment, and returns how many CPUs it got, and how many were idle.
+func spin() (got, idle float64) {
+	var stop atomic.Bool
+	var spinning sync.WaitGroup
+	began, used, unused := time.Now(), cpuTime(), idleTime()
+	for range spinners {
+		spinning.Go(func() {
+			for !stop.Load() {
+			}
+		})
 	}
-	return isLeak("%d threads get %.0f %% of one CPU, and no limit in sight", threads, 100*best)
+	time.Sleep(500 * time.Millisecond)
+	stop.Store(true)
+	spinning.Wait()
+	took := time.Since(began).Seconds()
+	return (cpuTime() - used).Seconds() / took, (idleTime() - unused).Seconds() / took
+}
+
+// idleTime is how long the machine's CPUs have been idle, all together (proc_stat(5)).
+func idleTime() time.Duration {
+	proc, err := procDir()
+	if err != nil {
+		return 0
+	}
+	text, _ := os.ReadFile(filepath.Join(proc, "stat"))
+	fields := strings.Fields(string(text))
+	var ticks int // of 10 ms, whatever the kernel's own clock does (USER_HZ)
+	if len(fields) > 4 {
+		_, _ = fmt.Sscan(fields[4], &ticks)
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond
 }
 
 // cpuTime is what this process has used of CPUs.
