@@ -133,7 +133,7 @@ func probes() []probe {
 					"run as the host's root."},
 			{Name: "sysfs-write", Closed: "05", See: "sysfs(5)", try: sysfsWrite,
 				Leaks: "Settings of the whole machine in /sys can be opened to write."},
-			{Name: "firmware", Closed: "03", See: "sysfs(5)", try: firmware,
+			{Name: "firmware", Closed: "05", See: "sysfs(5)", try: firmware,
 				Leaks: "The tables of the machine's firmware are listed."},
 			{Name: "proc-info", Closed: "05", See: "proc(5)", try: procInfo,
 				Leaks: "What only the host's root should know can be read in /proc."},
@@ -147,7 +147,7 @@ func probes() []probe {
 				Leaks: "execve may still give privileges."},
 			{Name: "seccomp", Closed: "08", See: "seccomp(2)", try: seccomp,
 				Leaks: "There is no seccomp filter."},
-			{Name: "core-dump", Closed: "08", See: "core(5)", try: coreDump,
+			{Name: "core-dump", Closed: "", See: "core(5)", try: coreDump,
 				Leaks: "A crash may leave its memory where the host's core_pattern says."},
 		}},
 		{"shared", []probe{
