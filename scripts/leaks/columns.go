@@ -161,7 +161,7 @@ func runtime(p *place) (*start, error) {
 		return nil, fmt.Errorf("%s: no process in it", config)
 	}
 	process["terminal"] = false
-	process["args"] = []string{"/leaktest", "inside", "$FACTS"}
+	process["args"] = []string{"/leaktest", "inside", "TOLD"}
 	text, err = json.Marshal(parsed)
 	if err != nil {
 		return nil, err
@@ -171,17 +171,28 @@ func runtime(p *place) (*start, error) {
 	}
 	id := fmt.Sprintf("leaktest-%d", os.Getpid())
 	// The facts can't be known before, so a shell puts them into the specification.
-	const fill = `sed -i "s/[$]FACTS/$1/" "$2/config.json" && shift && cd "$1" && shift && exec "$@"`
+	const fill = `sed -i "s/TOLD/$1/" "$2/config.json" && shift && cd "$1" && shift && exec "$@"`
 	args := []string{"sh", "-c", fill, "sh", "FACTS", bundle,
 		name, "--root", filepath.Join(bundle, "state"), "run", id}
 	way := &start{version: version, args: args}
-	if _, err := os.Stat("/sys/fs/cgroup/unified"); name == "crun" && err == nil {
-		// crun refuses a host that has both versions of cgroups. So it doesn't get to see one.
-		way.args = append([]string{"unshare", "--mount", "--propagation", "private", "sh", "-c",
-			`umount /sys/fs/cgroup/unified; exec "$@"`, "sh"}, args...)
+	if name == "crun" && hybrid() {
+		way.args = append(withoutUnified(), args...)
 		way.note = "crun with /sys/fs/cgroup/unified unmounted for it"
 	}
 	return way, nil
+}
+
+// hybrid reports whether this host has cgroups of both versions.
+func hybrid() bool {
+	_, err := os.Stat("/sys/fs/cgroup/unified")
+	return err == nil
+}
+
+// withoutUnified is the beginning of a command that doesn't get to see version 2: crun refuses a
+// host that has both.
+func withoutUnified() []string {
+	return []string{"unshare", "--mount", "--propagation", "private", "sh", "-c",
+		`umount /sys/fs/cgroup/unified; exec "$@"`, "sh"}
 }
 
 // makeRoot makes a root with nothing in it but leaktest.
@@ -340,22 +351,20 @@ func podman(p *place) (*start, error) {
 	if _, err := output(append(client, "import", archive, image)...); err != nil {
 		return nil, err
 	}
-	// Its defaults need a network set up, and the right to raise limits; not everywhere are there
-	// both.
+	// By default it would set up a network on the host: a bridge, forwarding, rules; and leave them.
+	// And it raises limits, which not every root may.
+	lower := []string{"--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096"}
 	var way *start
-	for _, more := range [][]string{
-		{"--network", "none", "--cgroups", "disabled", "--ulimit", "nofile=1024:1024",
-			"--ulimit", "nproc=4096:4096"},
-		{"--network", "none", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096"},
-		{"--network", "none"},
-		nil,
-	} {
-		args := append(append(append([]string{}, client...), "run", "--rm"), more...)
-		args = append(args, image, "/leaktest", "inside", "FACTS")
-		way = &start{version: version, args: args, or: way}
-		if more != nil {
-			way.note = "podman with " + strings.Join(more, " ")
+	for _, more := range [][]string{append([]string{"--network", "none"}, lower...),
+		{"--network", "none"}} {
+		var args []string
+		if hybrid() && os.Geteuid() == 0 {
+			args = withoutUnified()
 		}
+		args = append(append(append(args, client...), "run", "--rm"), more...)
+		args = append(args, image, "/leaktest", "inside", "FACTS")
+		way = &start{version: version, args: args, or: way,
+			note: "podman with " + strings.Join(more, " ")}
 	}
 	return way, nil
 }

@@ -46,6 +46,7 @@ type column struct {
 	Note    string          `json:"note,omitempty"`
 	Failed  string          `json:"failed,omitempty"`
 	Cells   map[string]cell `json:"cells,omitempty"`
+	limit   result
 }
 
 // cell is what a probe found in a system.

@@ -7,6 +7,7 @@ package main
 import (
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -40,6 +41,7 @@ func takeState(bin string) state {
 	s.takeSettings()
 	s.takeMounts()
 	s.takeFiles()
+	s.takeLinks()
 	s.takeOwn(bin)
 	return s
 }
@@ -76,6 +78,14 @@ func (s state) takeMounts() {
 		if fields := strings.Fields(line); len(fields) > 5 {
 			s["mount "+fields[4]+" "+fields[2]+" "+fields[3]] += fields[5]
 		}
+	}
+}
+
+// takeLinks notes the network's interfaces.
+func (s state) takeLinks() {
+	links, _ := net.Interfaces()
+	for _, link := range links {
+		s["interface "+link.Name] = link.HardwareAddr.String()
 	}
 }
 
@@ -157,7 +167,10 @@ func (s state) changes(bin string) []string {
 func (s state) diff(now state) []string {
 	var found []string
 	for what, was := range s {
-		if is, ok := now[what]; !ok {
+		// An interface that is gone was somebody else's: containers have theirs for a while.
+		if is, ok := now[what]; !ok && strings.HasPrefix(what, "interface ") {
+			continue
+		} else if !ok {
 			found = append(found, fmt.Sprintf("%s is gone (was %s)", what, was))
 		} else if is != was {
 			found = append(found, fmt.Sprintf("%s was %q, is %q", what, was, is))

@@ -104,7 +104,7 @@ func hostWith(f *facts, things made, args []string) (int, error) {
 	closeNet, err := hostNetwork(f)
 	defer closeNet()
 	f.missing("net", err)
-	hostMachine(f)
+	hostMachine(f, args)
 
 	told, err := f.encode()
 	if err != nil {
@@ -113,6 +113,9 @@ func hostWith(f *facts, things made, args []string) (int, error) {
 	for _, arg := range args[1:] {
 		cmd.Args = append(cmd.Args, strings.ReplaceAll(arg, "FACTS", told))
 	}
+	done := make(chan struct{})
+	defer close(done)
+	go watchLimit(told, done)
 	return runOnTerminal(cmd, f)
 }
 
@@ -322,8 +325,8 @@ func hostNetwork(f *facts) (closeAll func(), err error) {
 	return closeAll, err
 }
 
-// hostMachine notes what is known of the machine.
-func hostMachine(f *facts) {
+// hostMachine notes what is known of the machine, and of the command.
+func hostMachine(f *facts, args []string) {
 	f.HostnameSum = sum(hostname())
 	f.UTS, _ = os.Readlink("/proc/self/ns/uts")
 	f.Usr, _ = identify("/usr")
@@ -340,8 +343,15 @@ func hostMachine(f *facts) {
 	if entries, err := os.ReadDir("/sys/firmware"); err == nil {
 		f.Firmware = len(entries)
 	}
-	// The programs that processes of the host run: this one, and its PID 1 where we may look.
-	for _, exe := range []string{"/proc/1/exe", "/proc/self/exe"} {
+	// The programs that processes of the host run: its PID 1, where we may look, this one, and those
+	// that start the container.
+	exes := []string{"/proc/1/exe", "/proc/self/exe"}
+	for _, arg := range args {
+		if path, err := exec.LookPath(arg); err == nil {
+			exes = append(exes, path)
+		}
+	}
+	for _, exe := range exes {
 		if is, err := identify(exe); err == nil && !slices.Contains(f.HostExes, is) {
 			f.HostExes = append(f.HostExes, is)
 		}

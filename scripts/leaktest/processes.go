@@ -108,6 +108,11 @@ func exeWrite(f *facts) result {
 		if err == nil {
 			unix.Close(fd)
 		}
+		// That a program is busy is said before that its mount is read-only.
+		var at unix.Statfs_t
+		if unix.Statfs(path, &at) == nil && at.Flags&unix.ST_RDONLY != 0 {
+			err = unix.EROFS
+		}
 		if err == nil || errors.Is(err, unix.ETXTBSY) {
 			return isLeak("/proc/%s/exe is a program of the host, and opens to write: %s", pid,
 				openOr(err))

@@ -26,7 +26,7 @@ const (
 	memoryStep    = 8 << 20   // bytes at a time
 	roomNeeded    = 1 << 30   // bytes that must be free on the machine, or the probe isn't run
 	spinners      = 12        // threads
-	rounds        = 8
+	rounds        = 4
 	muchCPU       = 1.3 // CPUs: more than that is no limit of one, nor of less
 )
 
