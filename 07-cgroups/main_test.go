@@ -51,7 +51,8 @@ func TestLesson(t *testing.T) {
 		}
 		// The kernel gives no more than 20 %, and less if others want the CPU as well. (Outside it
 		// is what they leave, so that says nothing.) That it had to hold it back is above.
-		share := regexp.MustCompile(`(?m)^container +I am busy .*: (\d+) %$`).FindStringSubmatch(out)
+		busy := regexp.MustCompile(`(?m)^container +I am busy .*: (\d+) %$`)
+		share := busy.FindStringSubmatch(out)
 		if share == nil {
 			t.Fatalf("no share of a CPU:\n%s", out)
 		}

@@ -175,7 +175,11 @@ func container() error {
 	if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil {
 		return os.NewSyscallError("unshare(CLONE_NEWCGROUP)", err)
 	}
-	// 03: a root of our own, from an image now, and the host's gone.
+	// 03: a root of our own, from an image now, and the host's gone. Where the caller stands is a
+	// place that we may not be able to open.
+	if err := os.Chdir("/"); err != nil {
+		return err
+	}
 	if err := mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return err
 	}

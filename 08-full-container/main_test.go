@@ -6,11 +6,13 @@ package main
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 // init lets the mark by which a test finds its processes into the containers as well: nothing else
@@ -104,5 +106,58 @@ func TestDescriptorsAreClosed(t *testing.T) {
 				t.Errorf("PID 1 has %s open", target)
 			}
 		}
+	})
+}
+
+// TestManyKilled starts ten containers, each with a link, a table and cgroups on the host, and
+// kills them all from outside. Nothing of them may be left.
+func TestManyKilled(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		w := newWatch(t)
+		var running []*partner
+		var links []string
+		for range 10 {
+			cmd := program(u, "-tty=false", "sh", "-c",
+				"ip -4 -o addr show eth0 | sed 's/.*inet //; s,/.*,,'; cat")
+			cmd.Env = w.env()
+			p, address, err := start(cmd)
+			if err != nil {
+				t.Fatal(err)
+			}
+			inside, err := netip.ParseAddr(address)
+			if err != nil {
+				t.Fatalf("the container's address: %v", err)
+			}
+			links = append(links, fmt.Sprintf("jail%08x", number(inside)-2)) // see chooseCable
+			running = append(running, p)
+		}
+		here := func() (found []string) {
+			tables, _ := exec.Command("nft", "list", "tables").Output()
+			for _, link := range links {
+				if exists("/sys/class/net/"+link) || strings.Contains(string(tables), link) {
+					found = append(found, link)
+				}
+			}
+			return found
+		}
+		if found := here(); u.uid == 0 && len(found) != 10 { // the control
+			t.Errorf("links and tables while ten run: %q", found)
+		}
+		for _, p := range running {
+			if err := p.cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, p := range running {
+			p.end() // how it ended is not the question
+		}
+		w.nothingLeft(t)
+		for range 200 {
+			if len(here()) == 0 {
+				return
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		t.Errorf("links and tables that are left: %q", here())
 	})
 }

@@ -34,8 +34,8 @@ ENTRYPOINT ["/bin/sh", "-c"]
 CMD ["echo $WORD"]
 `
 
-// TestRealImages runs programs in the root of each image, as root and as an ordinary user. (What
-// runs them there is only a chroot below the overlay.)
+// TestRealImages runs programs of each image, as root and as an ordinary user: in a container, and
+// in a chroot below the overlay, for what a container has no means to see.
 func TestRealImages(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can start a Docker engine; run it as root")
@@ -83,7 +83,7 @@ func TestRealImages(t *testing.T) {
 			t.Skipf("mmdebstrap makes no Debian of this system's sources (%v): %s", err, out)
 		}
 		realImage(t, docker, base, map[string]string{
-			"cat /etc/os-release": "ID=debian", "ls -la /": " usr\n", "/script": "script says a b",
+			"cat /etc/os-release": "\nID=", "ls -la /": " usr\n", "/script": "script says a b",
 			"dpkg -l": "ii  libc6:",
 		}, "docker.tar", "umoci.tar.gz") // which takes long enough
 	})
@@ -135,6 +135,7 @@ func realImage(
 				!slices.Equal(c.Cmd, []string{"echo $WORD"}) {
 				t.Errorf("%s: config %+v", name, c)
 			}
+			runReal(t, b, archive, commands)
 			for command, want := range commands {
 				out := b.look(t, i.Layers, "rw", "test:chroot", "/bin/sh", "-c", command)
 				contains(t, strings.Join(out, "\n")+"\n", want)
@@ -149,6 +150,33 @@ func realImage(
 				sameTree(t, base, i.Layers[0])
 			}
 		})
+	}
+}
+
+// runReal runs an image in whole containers: as it wants to be run itself, and with commands. An
+// ordinary user has but one id to give, root's.
+func runReal(t *testing.T, b *bench, archive []byte, commands map[string]string) {
+	t.Helper()
+	path := b.write(t, "real", archive)
+	run := func(args ...string) string {
+		t.Helper()
+		cmd := program(b.user, append([]string{"-image", path}, args...)...)
+		cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+b.cache)
+		return expect(t, cmd)
+	}
+	who := []string{"-user", "0"}
+	if b.uid == 0 {
+		who = nil
+		out := run("--", "grep -E '^[UG]id' /proc/self/status | cut -f2; pwd")
+		if out != "1000\n100\n/srv\n" {
+			t.Errorf("user, group and directory: %q", out)
+		}
+	}
+	if out := run(who...); out != "a b\n" {
+		t.Errorf("what the image runs by itself prints %q", out)
+	}
+	for command, want := range commands {
+		contains(t, run(append(slices.Clone(who), "--", command)...), want)
 	}
 }
 
@@ -209,7 +237,7 @@ func startDocker(t *testing.T, dir string) string {
 	engine := exec.Command("sh", "-c", `mount -t proc proc /proc && exec dockerd "$@"`, "sh",
 		"--data-root", dir+"/engine/data", "--exec-root", dir+"/engine/exec", "-H", socket,
 		"--pidfile", dir+"/engine.pid", "--bridge=none", "--iptables=false", "--ip6tables=false",
-		"--storage-driver", "vfs")
+		"--ip-forward=false", "--storage-driver", "vfs")
 	var log strings.Builder
 	engine.Stdout, engine.Stderr = &log, &log
 	engine.SysProcAttr = &syscall.SysProcAttr{

@@ -575,6 +575,7 @@ func TestUsualCache(t *testing.T) {
 	b := newBench(t, user{"root", 0})
 	archive := b.write(t, "archive", small().oci().pack())
 	cmd := program(b.user, "test:covered", "/var/cache", archive)
+	cmd.Env = append(os.Environ(), "XDG_CACHE_HOME=")
 	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNS
 	var i image
 	if err := json.Unmarshal([]byte(expect(t, cmd)), &i); err != nil {

@@ -116,7 +116,7 @@ func makeCache(cache string, attr *syscall.SysProcAttr) (string, error) {
 	}
 	if cache == "" {
 		parent, err := "/var/cache", error(nil)
-		if uid == os.Getuid() {
+		if uid == os.Getuid() || os.Getenv("XDG_CACHE_HOME") != "" {
 			parent, err = os.UserCacheDir() // $XDG_CACHE_HOME or ~/.cache
 		} // else it must be where that other user gets to on foot
 		if err != nil {

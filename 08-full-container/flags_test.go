@@ -1,0 +1,211 @@
+//go:build linux
+
+// Each flag: what it does, and what it refuses.
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// TestBadFlags gives values that make no sense. One line must say what would, and nothing is run.
+func TestBadFlags(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ flags, says string }{
+		{"-memory abc", "such as 64M"},
+		{"-memory -5", "such as 64M"},
+		{"-memory 9999999999G", "such as 64M"},
+		{"-memory 4K", "at least 6M"},
+		{"-pids 2", "at least 16"},
+		{"-pids x", "parse error"},
+		{"-cpus 0", "from 0.01"},
+		{"-cpus NaN", "from 0.01"},
+		{"-hostname a/b", "1 to 64 characters"},
+		{"-workdir here", "an absolute path"},
+		{"-env A", "K=V was expected"},
+		{"-env =A", "K=V was expected"},
+		{"-volume /tmp", "SRC:DST"},
+		{"-volume /tmp:/x:rw", "SRC:DST"},
+		{"-volume /no/such/path:/x", "no such file"},
+		{"-volume /tmp:x", "absolute path below /"},
+		{"-volume /tmp:/a/..", "absolute path below /"},
+		{"-root /tmp -image x", "one of them"},
+		{"-root " + file, "must be a directory"},
+		{"-image /no/such/image", "no such file"},
+		{"-net=perhaps", "parse error"},
+	} {
+		args := append(strings.Fields(c.flags), "echo", "the command ran")
+		r := finish(t, program(user{"me", os.Getuid()}, args...))
+		if r.status != 125 || r.stdout != "" || strings.Count(r.stderr, "\n") != 1 {
+			t.Errorf("%s: exit status %d, standard output %q, standard error %q",
+				c.flags, r.status, r.stdout, r.stderr)
+		}
+		contains(t, r.stderr, c.says)
+	}
+	r := finish(t, program(user{"me", os.Getuid()}, "-read-only"))
+	if r.status != 125 {
+		t.Errorf("flags without a command: %+v", r)
+	}
+	contains(t, r.stderr, "no COMMAND")
+}
+
+// TestParseSize reads sizes.
+func TestParseSize(t *testing.T) {
+	for text, want := range map[string]int{
+		"1": 1, "64K": 64 << 10, "256m": 256 << 20, "2G": 2 << 30,
+		"": 0, "M": 0, "0": 0, "-1": 0, "1.5G": 0, "1T": 0, "8589934592G": 0,
+	} {
+		if got, err := parseSize(text); got != want || (err == nil) != (want > 0) {
+			t.Errorf("%q: %d, %v, want %d", text, got, err, want)
+		}
+	}
+}
+
+// TestLimits sets each limit, and looks whether it holds, with the same command below it.
+func TestLimits(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		hog := func(size string) []string {
+			script := "head -c 40000000 /dev/zero | tail | wc -c"
+			return []string{"-memory", size, "sh", "-c", script}
+		}
+		if out := expect(t, program(u, hog("256M")...)); out != "40000000\n" {
+			t.Errorf("within the limit: %q", out)
+		}
+		r := finish(t, program(u, hog("24M")...))
+		if r.stdout == "40000000\n" {
+			t.Errorf("beyond the limit: %+v", r)
+		}
+		contains(t, r.stderr, "killed by the kernel, for more than 24 MiB of memory")
+
+		many := "i=0; while [ $i -lt 30 ]; do sleep 5 & i=$((i+1)); done; echo $i"
+		if out := expect(t, program(u, "sh", "-c", many)); out != "30\n" {
+			t.Errorf("processes within the limit: %q", out)
+		}
+		r = finish(t, program(u, "-pids", "24", "sh", "-c", many))
+		if r.status == 0 || r.stdout != "" {
+			t.Errorf("processes beyond the limit: %+v", r)
+		}
+	})
+}
+
+// TestVolume shows a directory and a file of the host's inside. The user's own files are root's in
+// there, and can be written unless it is read-only.
+func TestVolume(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		b := newBench(t, u)
+		file := b.write(t, "file", []byte("hello\n"))
+		if err := errors.Join(os.Chown(file, u.uid, u.uid), os.Chmod(b.dir, 0o700)); err != nil {
+			t.Fatal(err)
+		}
+		script := "cat /v/file /one; ls -n /v/file | cut -d' ' -f3; " +
+			"echo new > /v/new && echo wrote"
+		out := expect(t, program(u, "-volume", b.dir+":/v", "-volume", file+":/one:ro",
+			"sh", "-c", script))
+		want := "hello\nhello\n0\nwrote\n"
+		if out != want {
+			t.Errorf("a volume:\n%swant:\n%s", out, want)
+		}
+		info, err := os.Stat(filepath.Join(b.dir, "new"))
+		if err != nil || int(info.Sys().(*syscall.Stat_t).Uid) != u.uid {
+			t.Errorf("what was written inside, outside: %v, %v", info, err)
+		}
+		r := finish(t, program(u, "-volume", b.dir+":/v:ro", "sh", "-c", "echo x > /v/x"))
+		contains(t, r.stderr, "Read-only file system")
+		if exists(filepath.Join(b.dir, "x")) {
+			t.Error("a read-only volume was written to")
+		}
+	})
+}
+
+// TestRootDirectory runs in a directory. Nothing that is written inside gets there.
+func TestRootDirectory(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		b := newBench(t, u)
+		if out := expect(t, program(u, "-volume", b.dir+":/v", "sh", "-c",
+			"cd /v && mkdir bin && echo here > mark && cp /proc/self/exe bin/step && echo made"),
+		); out != "made\n" {
+			t.Skipf("the directory can't be filled from inside: %q", out)
+		}
+		before, err := os.ReadDir(b.dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := finish(t, program(u, "-root", b.dir, "/no/such"))
+		if r.status != 127 {
+			t.Errorf("no such program in it: %+v", r)
+		}
+		after, err := os.ReadDir(b.dir)
+		if err != nil || len(after) != len(before) {
+			t.Errorf("in the directory: %v before, %v after, %v", before, after, err)
+		}
+	})
+}
+
+// TestReadOnlyRoot writes to a root that can't be written to, and to one that can.
+func TestReadOnlyRoot(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		script := "touch /x /usr/x && echo wrote; touch /dev/shm/x && echo there"
+		out := expect(t, program(u, "sh", "-c", script))
+		if out != "wrote\nthere\n" && out != "there\n" { // before 5.11, /usr is read-only anyway
+			t.Errorf("without the flag: %q", out)
+		}
+		r := finish(t, program(u, "-read-only", "sh", "-c", script))
+		if r.stdout != "there\n" {
+			t.Errorf("with the flag: %+v", r)
+		}
+		if exists("/usr/x") {
+			t.Error("it was written to the host's /usr")
+		}
+	})
+}
+
+// TestNames sets what can be set by a word each.
+func TestNames(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		script := "hostname; pwd; echo $X; ls /sys/class/net; grep box /etc/hosts; umask"
+		out := expect(t, program(u, "-hostname", "box", "-workdir", "/a/b", "-env", "X=y z",
+			"-net=false", "sh", "-c", script))
+		want := "box\n/a/b\ny z\nlo\n127.0.1.1\tbox\n0022\n"
+		if out != want {
+			t.Errorf("got:\n%swant:\n%s", out, want)
+		}
+	})
+}
+
+// TestLookUp finds users by what people write.
+func TestLookUp(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		for text, want := range map[string]string{
+			"": "0 0 /root []", "root": "0 0 /root []", "0:0": "0 0 /root []",
+			"nobody": "65534 65534 / []", "7": "7 0 / []", "7:8": "7 8 / []",
+			"root:nogroup": "0 65534 /root []",
+			"nobodyelse":   "no such name", "-1": "no such name",
+			"7:nogroups": "/etc/group has no nogroups",
+		} {
+			out := expect(t, program(u, "/proc/self/exe", "test:look-up", text))
+			contains(t, out, want)
+		}
+	})
+}
+
+// init adds what these tests run inside.
+func init() {
+	experiments["test:look-up"] = func(args []string) error {
+		uid, gid, home, groups, err := lookUp(args[0])
+		if err != nil {
+			fmt.Println(err)
+			return nil
+		}
+		fmt.Println(uid, gid, home, groups)
+		return nil
+	}
+}
