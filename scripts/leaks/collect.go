@@ -43,8 +43,8 @@ func (p *place) column(ctx context.Context, s system, m *matrix) *column {
 		return c
 	}
 	c.Version = way.version
-	if way.after != nil {
-		defer func() { _ = way.after() }() // its failure is seen in the comparison of the host
+	if after := way.after; after != nil {
+		defer func() { _ = after() }() // its failure is seen in the comparison of the host
 	}
 	for ; way != nil; way = way.or {
 		c.Note = way.note

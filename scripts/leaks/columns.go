@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -354,17 +355,29 @@ func podman(p *place) (*start, error) {
 	// By default it would set up a network on the host: a bridge, forwarding, rules; and leave them.
 	// And it raises limits, which not every root may.
 	lower := []string{"--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096"}
+	none := []string{"--network", "none"}
+	ways := [][]string{none, append(none, lower...)}
+	if hybrid() && os.Geteuid() != 0 { // crun wouldn't have it, and only root can hide it
+		ways = append(ways, []string{"--network", "none", "--runtime", "runc"})
+	}
+	var before []string
+	if hybrid() && os.Geteuid() == 0 {
+		before = withoutUnified()
+	}
 	var way *start
-	for _, more := range [][]string{append([]string{"--network", "none"}, lower...),
-		{"--network", "none"}} {
-		var args []string
-		if hybrid() && os.Geteuid() == 0 {
-			args = withoutUnified()
-		}
-		args = append(append(append(args, client...), "run", "--rm"), more...)
-		args = append(args, image, "/leaktest", "inside", "FACTS")
+	for _, more := range slices.Backward(ways) {
+		args := slices.Concat(before, client, []string{"run", "--rm"}, more,
+			[]string{image, "/leaktest", "inside", "FACTS"})
 		way = &start{version: version, args: args, or: way,
 			note: "podman with " + strings.Join(more, " ")}
+	}
+	way.after = func() error {
+		if os.Geteuid() == 0 {
+			return nil
+		}
+		// An ordinary user's podman leaves a process that holds its user namespace.
+		_, err := output(append(client, "system", "migrate")...)
+		return err
 	}
 	return way, nil
 }

@@ -106,13 +106,13 @@ func again(o options, args []string) int {
 		fmt.Fprintln(os.Stderr, "leaks.sh:", err)
 		return 1
 	}
-	cmd := exec.Command("/proc/self/exe", args...)
+	// With cgroups of the user's own, as systemd would lend them.
+	cmd := exec.Command(filepath.Join(o.root, "scripts", "delegate.sh"), append([]string{
+		strconv.Itoa(uid), "setpriv", fmt.Sprint("--reuid=", uid), fmt.Sprint("--regid=", gid),
+		"--clear-groups", filepath.Join(o.bin, "leaks")}, args...)...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Env = append(os.Environ(), "HOME="+o.bin, "XDG_RUNTIME_DIR=")
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)},
-		Pdeathsig:  unix.SIGTERM,
-	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGTERM}
 	signal.Ignore(syscall.SIGINT) // it is for the one below; so is SIGTERM, by Pdeathsig
 	err = cmd.Run()
 	var exit *exec.ExitError

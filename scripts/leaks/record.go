@@ -97,7 +97,7 @@ func (m *matrix) compare(recorded map[string]map[string]string) (bad, notes []st
 				bad = append(bad, fmt.Sprintf("%s: %s", change, why))
 			case is == words[""]:
 				bad = append(bad, fmt.Sprintf("%s: %s", change, c.Failed))
-			case is == words[held] && was == words[leaks], was == words[""]:
+			case is == words[held] && was == words[leaks]:
 				bad = append(bad, fmt.Sprintf("%s: %s%s", change, why, renew))
 			default:
 				notes = append(notes, fmt.Sprintf("%s: %s", change, why))

@@ -10,10 +10,12 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
+	"regexp"
 	"sort"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // state is what is compared: for each thing a text, whatever kind of thing it is.
@@ -121,8 +123,8 @@ func (s state) takeOwn(bin string) {
 		entries, _ := os.ReadDir(filepath.Join(bin, dir))
 		for _, entry := range entries {
 			// What this program has made there itself goes with the directory.
-			if !slices.Contains([]string{"docker.tar", "podman.tar", "runc", "crun", "podman",
-				"dockerd", ".local", ".config", ".cache", ".docker"}, entry.Name()) {
+			ours := regexp.MustCompile(`^(docker|podman)|^(runc|crun|containers-user-\d+)$|^\.\w+$`)
+			if !ours.MatchString(entry.Name()) {
 				s["file "+filepath.Join(dir, entry.Name())] = "there"
 			}
 		}
@@ -154,6 +156,11 @@ func cutLast(text, separator string) (before, after string, found bool) {
 func (s state) changes(bin string) []string {
 	var found []string
 	for range 10 {
+		for { // those that have become our children, and have ended
+			if pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); pid <= 0 || err != nil {
+				break
+			}
+		}
 		found = s.diff(takeState(bin))
 		if len(found) == 0 {
 			break

@@ -137,9 +137,14 @@ func tryMount([]string) error {
 	return os.NewSyscallError("mount a tmpfs", unix.Mount("tmpfs", "/tmp", "tmpfs", 0, ""))
 }
 
+// ownMounts gives this thread a mount namespace of its own, if it may have one: whoever is root of a
+// user namespace only may mount in there, and not in the host's.
+func ownMounts() { _ = unix.Unshare(unix.CLONE_NEWNS) }
+
 // mount asks to move a mount from no place. Before it looks at that, the kernel asks whether the
 // caller may mount at all.
 func mount(*facts) result {
+	ownMounts()
 	root := []byte("/\x00")
 	err := call(unix.SYS_MOUNT, null, address(root), null, unix.MS_MOVE, null)
 	runtime.KeepAlive(&root)
@@ -148,6 +153,7 @@ func mount(*facts) result {
 
 // mountAPI begins to make a file system by the calls that came in Linux 5.2, and doesn't end.
 func mountAPI(*facts) result {
+	ownMounts()
 	fd, err := unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
 	if err == nil {
 		unix.Close(fd)

@@ -44,6 +44,7 @@ func procLink(path string) (string, error) {
 // detached makes a mount of a file system that no path leads to, and returns a descriptor of its
 // root. It ends with this process.
 func detached(kind string, options ...string) (int, error) {
+	ownMounts()
 	context, err := unix.Fsopen(kind, unix.FSOPEN_CLOEXEC)
 	if err != nil {
 		return -1, fmt.Errorf("fsopen(%s): %s", kind, errno(err))
