@@ -93,6 +93,10 @@ func main() {
 	}
 }
 
+// handOver is in the environment of an ordinary user's run that root has started: root takes care of
+// the record then.
+const handOver = "LEAKS_HAND_OVER"
+
 // again runs this program once more as an ordinary user: the one who has called sudo(8), or nobody.
 func again(o options, args []string) int {
 	uid, gid := nobody("SUDO_UID"), nobody("SUDO_GID")
@@ -111,13 +115,20 @@ func again(o options, args []string) int {
 		strconv.Itoa(uid), "setpriv", fmt.Sprint("--reuid=", uid), fmt.Sprint("--regid=", gid),
 		"--clear-groups", filepath.Join(o.bin, "leaks")}, args...)...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.Env = append(os.Environ(), "HOME="+o.bin, "XDG_RUNTIME_DIR=")
+	cmd.Env = append(os.Environ(), "HOME="+o.bin, "XDG_RUNTIME_DIR=", handOver+"=yes")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGTERM}
 	signal.Ignore(syscall.SIGINT) // it is for the one below; so is SIGTERM, by Pdeathsig
 	err = cmd.Run()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		return exit.ExitCode()
+	}
+	if err == nil && o.record { // the user can't write in our tree
+		name := "user-" + cgroupVersion() + ".txt"
+		var text []byte
+		if text, err = os.ReadFile(filepath.Join(o.bin, name)); err == nil {
+			err = os.WriteFile(filepath.Join(o.root, "scripts", "leaks", "record", name), text, 0o644)
+		}
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "leaks.sh:", err)
@@ -163,7 +174,10 @@ func run(o options) error {
 	var bad []string
 	file := filepath.Join(o.root, "scripts", "leaks", "record", recordName()+".txt")
 	if o.record {
-		err = os.WriteFile(file, []byte(made.record()), 0o644)
+		err = os.WriteFile(filepath.Join(o.bin, filepath.Base(file)), []byte(made.record()), 0o644)
+		if err == nil && os.Getenv(handOver) == "" {
+			err = os.WriteFile(file, []byte(made.record()), 0o644)
+		}
 	}
 	if o.check {
 		var notes []string
@@ -245,7 +259,7 @@ func newMatrix(leaktest string) (*matrix, error) {
 	m := &matrix{
 		Date:   time.Now().UTC().Format("2006-01-02"),
 		Kernel: unix.ByteSliceToString(name.Release[:]),
-		As:     "root",
+		As:     asRoot,
 		Cgroup: cgroupVersion(),
 	}
 	if os.Geteuid() != 0 {

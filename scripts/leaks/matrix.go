@@ -19,6 +19,9 @@ const (
 	trying = "trying"
 )
 
+// asRoot is what a matrix says that root has made.
+const asRoot = "root"
+
 // matrix is all that was found.
 type matrix struct {
 	Date    string    `json:"date"`

@@ -76,7 +76,7 @@ func probes() []probe {
 				Leaks: "The hypervisor can be talked to."},
 		}},
 		{"kernel", []probe{
-			{Name: "bpf", Closed: "05", See: "bpf(2)", try: bpf,
+			{Name: "bpf", Closed: "08", See: "bpf(2)", try: bpf,
 				Leaks: "A BPF map can be made."},
 			{Name: "perf", Closed: "08", See: "perf_event_open(2)", try: perf,
 				Leaks: "A performance counter can be opened."},
@@ -101,7 +101,7 @@ func probes() []probe {
 				Leaks: "The newer mount calls are allowed."},
 			{Name: "clock", Closed: "05", See: "settimeofday(2)", try: clock,
 				Leaks: "The machine's clock may be set."},
-			{Name: "kernel-log", Closed: "05", See: "syslog(2)", try: kernelLog,
+			{Name: "kernel-log", Closed: "08", See: "syslog(2)", try: kernelLog,
 				Leaks: "The kernel's log can be read."},
 			{Name: "reboot", Closed: "02", See: "reboot(2)", try: reboot,
 				Leaks: "The machine may be rebooted."},
