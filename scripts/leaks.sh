@@ -26,6 +26,6 @@ chmod 755 "$tmp" # for -user
 
 # GOTMPDIR: for what the go command leaves if a signal ends it.
 # -buildvcs=false: git may refuse to tell, where the tree is another user's.
-CGO_ENABLED=0 GOTMPDIR=$tmp go build -C "$root" -buildvcs=false -ldflags '-s -w' -o "$tmp/" \
-    ./scripts/leaktest ./scripts/leaks ./0*-*/ || exit 1
+(cd "$root" && CGO_ENABLED=0 GOTMPDIR=$tmp go build -buildvcs=false -ldflags '-s -w' -o "$tmp/" \
+    ./scripts/leaktest ./scripts/leaks ./[0-9]*-*/) || exit 1
 "$tmp/leaks" "$tmp" "$root" "$@"
