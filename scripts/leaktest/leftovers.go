@@ -1,0 +1,143 @@
+//go:build linux
+
+// What a process brings along from outside, and what it is left with; and what all containers on a
+// machine share, whatever they do.
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// environment looks for a variable of whoever started the container.
+func environment(f *facts) result {
+	variables := os.Environ()
+	for _, variable := range variables {
+		name, value, _ := strings.Cut(variable, "=")
+		if sum(value) == f.StartSum {
+			return isLeak("%s has come along from outside", name)
+		}
+	}
+	return isHeld("%d variables, the secret one isn't among them", len(variables))
+}
+
+// usual are the capabilities that Docker leaves to a container, and its critics find too many: what
+// is beyond them is about the machine.
+const usual = 1<<unix.CAP_CHOWN | 1<<unix.CAP_DAC_OVERRIDE | 1<<unix.CAP_FSETID |
+	1<<unix.CAP_FOWNER | 1<<unix.CAP_MKNOD | 1<<unix.CAP_NET_RAW | 1<<unix.CAP_SETGID |
+	1<<unix.CAP_SETUID | 1<<unix.CAP_SETFCAP | 1<<unix.CAP_SETPCAP |
+	1<<unix.CAP_NET_BIND_SERVICE | 1<<unix.CAP_SYS_CHROOT | 1<<unix.CAP_KILL |
+	1<<unix.CAP_AUDIT_WRITE
+
+// bounding looks at the capabilities that a process here can ever have (capabilities(7)).
+func bounding(*facts) result {
+	var all, beyond int
+	for capability := range 64 {
+		has, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(capability), 0, 0, 0)
+		if err != nil || has == 0 {
+			continue
+		}
+		all++
+		if usual&(1<<capability) == 0 {
+			beyond++
+		}
+	}
+	if beyond > 0 {
+		return isLeak("%d capabilities, %d of them beyond Docker's 14", all, beyond)
+	}
+	return isHeld("%d capabilities, none beyond Docker's 14", all)
+}
+
+// noNewPrivs looks whether execve(2) may still give privileges.
+func noNewPrivs(*facts) result {
+	set, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)
+	if err == nil && set == 1 {
+		return isHeld("no_new_privs is set")
+	}
+	return isLeak("no_new_privs isn't set")
+}
+
+// seccomp looks whether there is a filter at all.
+func seccomp(*facts) result {
+	if filtered() {
+		return isHeld("a seccomp filter is on")
+	}
+	return isLeak("no seccomp filter")
+}
+
+// coreDump looks whether a crash here leaves the container: the kernel writes the memory image, or
+// hands it to a program, as the host's core_pattern says (core(5)).
+func coreDump(*facts) result {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_CORE, &limit); err != nil {
+		return isHeld("getrlimit: %s", errno(err))
+	}
+	if limit.Max == 0 {
+		return isHeld("RLIMIT_CORE is 0, and can't be raised")
+	}
+	size := fmt.Sprint(limit.Max)
+	if limit.Max == unix.RLIM_INFINITY {
+		size = "unlimited"
+	}
+	return isLeak("RLIMIT_CORE may be raised to %s", size)
+}
+
+// sharedKernel asks for the kernel's version. A virtual machine has its own; a container can't.
+func sharedKernel(f *facts) result {
+	if here := kernel(); here != f.Kernel {
+		return isHeld("the kernel here is %s", here)
+	}
+	return isLeak("it is the host's kernel: %s", f.Kernel)
+}
+
+// kernel is what uname(2) says, version and build.
+func kernel() string {
+	var name unix.Utsname
+	_ = unix.Uname(&name) // fails for a bad pointer only
+	return unix.ByteSliceToString(name.Release[:]) + " " + unix.ByteSliceToString(name.Version[:])
+}
+
+// sharedMemory asks how much memory the machine has. No namespace covers that.
+func sharedMemory(f *facts) result {
+	if here := totalMemory(); here != f.Memory {
+		return isHeld("sysinfo says %d MiB of memory, the host has %d", here>>20, f.Memory>>20)
+	}
+	return isLeak("sysinfo says what the host has: %d MiB of memory", f.Memory>>20)
+}
+
+// totalMemory is what sysinfo(2) says, in bytes.
+func totalMemory() uint64 {
+	var info unix.Sysinfo_t
+	_ = unix.Sysinfo(&info) // fails for a bad pointer only
+	return uint64(info.Totalram) * uint64(info.Unit)
+}
+
+// bootTime asks for how long the machine has been up, of which a time namespace can tell another
+// number (time_namespaces(7)).
+func bootTime(f *facts) result {
+	const atLeast, near = 120, 60 // seconds
+	here := uptime()
+	switch {
+	case f.Uptime < atLeast:
+		return cannot("the host booted only %d s ago: that would be near to anything", f.Uptime)
+	case here >= f.Uptime-near && here <= f.Uptime+near:
+		return isLeak("the clock says %d s since boot, the host's %d", here, f.Uptime)
+	}
+	return isHeld("the clock says %d s since boot, the host's %d", here, f.Uptime)
+}
+
+// uptime is the time since boot, in seconds.
+func uptime() int64 {
+	var now unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &now) // fails for a bad argument only
+	return now.Sec
+}
+
+// trim makes one line of what a program has said.
+func trim(out []byte) string {
+	return strings.Join(strings.Fields(string(out)), " ")
+}
