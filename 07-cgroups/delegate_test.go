@@ -87,6 +87,10 @@ func init() {
 			}
 		}
 	}
+	// test:cgroup makes a cgroup and takes it away again.
+	experiments["test:cgroup"] = func([]string) error {
+		return inCgroup(func(cgroup) error { return nil })
+	}
 	// test:join moves this process into cgroups, makes it another user's, and becomes the program.
 	experiments["test:join"] = func(args []string) error {
 		for dir := range strings.SplitSeq(args[0], "\t") {
@@ -118,7 +122,7 @@ func withCgroup(t *testing.T, test func(*testing.T, user)) {
 // needsCgroup skips a test for a user who has no part of the tree.
 func needsCgroup(t *testing.T, u user) {
 	t.Helper()
-	cmd := program(u, "keep:cgroup")
+	cmd := program(u, "test:cgroup")
 	if r := finish(t, cmd); r.status != 0 {
 		t.Skip(strings.TrimSpace(r.stderr))
 	}

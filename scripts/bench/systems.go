@@ -175,7 +175,7 @@ func podman(dir string) func(name, program string) ([]string, error) {
 			"run", "--rm", "--interactive", "--network", "none", "--log-driver", "none",
 			// Its own limits are above what root may set without CAP_SYS_RESOURCE.
 			"--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024",
-			"--memory", strconv.Itoa(memoryLimit), "--pids-limit", strconv.Itoa(pidsLimit), "--cpus", "1",
-			"--rootfs", filepath.Join(dir, "root"), "/bin/" + program}, nil
+			"--memory", strconv.Itoa(memoryLimit), "--pids-limit", strconv.Itoa(pidsLimit),
+			"--cpus", "1", "--rootfs", filepath.Join(dir, "root"), "/bin/" + program}, nil
 	}
 }
