@@ -170,7 +170,8 @@ func TestThirty(t *testing.T) {
 			t.Errorf("%d cgroups while thirty containers run", n)
 		}
 		for _, p := range running {
-			if err := p.cmd.Process.Kill(); err != nil {
+			// The whole group, as Ctrl-\ at a terminal would.
+			if err := unix.Kill(-p.cmd.Process.Pid, unix.SIGKILL); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -348,9 +348,9 @@ var table = []row{
 	{
 		step: "07-cgroups", file: "keeper.go",
 		find:    "cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}",
-		replace: "_ = syscall.SIGKILL",
+		replace: "_ = syscall.SysProcAttr{}",
 		test:    "^TestThirty$",
-		why:     "a keeper that dies with the step can't remove the cgroup",
+		why:     "a keeper that is killed with the step, as its group, can't remove the cgroup",
 	},
 	{
 		step: "07-cgroups", file: "cgroup.go",
