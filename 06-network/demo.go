@@ -23,8 +23,8 @@ import (
 // experiments are the programs that the lesson runs inside, and some outside, to compare. Each
 // prints what it measured. The keepers aren't experiments, but are started in the same way.
 var experiments = map[string]func([]string) error{
-	"keep:nat":      keepNAT,
 	"keep:pasta":    keepPasta,
+	"undo:nat":      undoing(undoNAT),
 	"lesson:links":  printLinkStates,
 	"lesson:reach":  reach,
 	"lesson:obey":   obey,
@@ -40,7 +40,8 @@ func notTheRealHost(args []string) string {
 	if reason := notRoot(); reason != "" || len(args) > 0 {
 		return reason
 	}
-	for _, b := range append(barriers("input"), barriers("forward")...) {
+	rules, _ := nft("list ruleset") // none, if nft can't be asked
+	for _, b := range append(barriers("input", rules), barriers("forward", rules)...) {
 		return "and my packet filter lets nothing new pass (chain " + b.chain + ")"
 	}
 	return ""
@@ -221,13 +222,13 @@ func behindNAT() error {
 		say("host", "there is no nft command here, so no NAT (it comes in the package nftables)")
 		return nil
 	}
-	keeper, _, err := start(self("keep:nat", inner.link, inner.host.Masked().String()))
+	_, undo, err := keepNAT(inner.link, inner.host.Masked().String())
 	if err != nil {
-		say("host", "nft has failed, as it says above, so no NAT")
+		say("host", "%v: so no NAT", err)
 		return nil
 	}
 	after, err := seen()
-	if err := errors.Join(err, keeper.end()); err != nil {
+	if err := errors.Join(err, undo()); err != nil {
 		return err
 	}
 	if after != world.host.Addr().String() {

@@ -379,8 +379,9 @@ func init() {
 			return exec.Command("iptables-legacy", "-P", "FORWARD", "DROP").Run()
 		}
 		chain := strings.Fields(args[0])
-		return nft(fmt.Sprintf("table %s %s { chain %s { %s }; }",
+		_, err := nft(fmt.Sprintf("table %s %s { chain %s { %s }; }",
 			chain[0], chain[1], chain[2], args[1]))
+		return err
 	}
 	experiments["test:lesson"] = func(args []string) error {
 		if err := errors.Join(setUpLoopback(), filter(args)); err != nil {
@@ -403,7 +404,11 @@ func init() {
 				return err
 			}
 			fmt.Println(caller)
-			for _, b := range barriers("forward") {
+			rules, err := nft("list ruleset")
+			if err != nil {
+				return err
+			}
+			for _, b := range barriers("forward", rules) {
 				if out, err := exec.Command("sh", "-c", b.mend).CombinedOutput(); err != nil {
 					return fmt.Errorf("%s: %w: %s", b.mend, err, out)
 				}
@@ -762,7 +767,7 @@ func killTwenty(many int) error {
 		isParent := func(p *partner) bool {
 			return strings.Contains(string(status), fmt.Sprintf("\nPPid:\t%d\n", p.cmd.Process.Pid))
 		}
-		if strings.Contains(string(command), "keep:nat") && slices.ContainsFunc(running, isParent) {
+		if strings.Contains(string(command), "undo:nat") && slices.ContainsFunc(running, isParent) {
 			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
 			if err := unix.Kill(pid, unix.SIGTERM); err != nil {
 				return err

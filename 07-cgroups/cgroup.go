@@ -11,10 +11,8 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
-	"os/signal"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -74,50 +72,34 @@ func inCgroup(do func(group cgroup) error) error {
 	return errors.Join(do(group), release())
 }
 
-// newCgroup makes a cgroup for a container. A process of its own keeps it, and removes it when
-// release is called, or else when this process ends, be it by SIGKILL.
+// newCgroup makes a cgroup for a container, and returns what removes it. A keeper sees to it that
+// it is removed.
 func newCgroup() (group cgroup, release func() error, err error) {
-	p, line, err := start(keeper("keep:cgroup"))
+	trees, err := cgroupTrees()
 	if err != nil {
 		return nil, nil, err
 	}
-	group = cgroup2{line}
-	if dirs := strings.Split(line, "\t"); len(dirs) > 1 {
-		group = cgroup1{dirs[0], dirs[1], dirs[2]}
-	}
-	return group, func() error {
-		if err := p.end(); err != nil { // it could not, or somebody has killed it
-			return errors.Join(fmt.Errorf("remove the cgroup: %v", err), group.remove())
-		}
-		return nil
-	}, nil
-}
-
-// keeper prepares this program to be run again as somebody who tidies up. It outlives us by just
-// the moment that takes, even if we are killed; and Ctrl-C, which is for us, doesn't reach it.
-func keeper(args ...string) *exec.Cmd {
-	cmd := self(args...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	return cmd
-}
-
-// keepCgroup is the keeper of a cgroup. It makes a cgroup, says where, and removes it when
-// standard input ends.
-func keepCgroup([]string) (err error) {
-	signal.Ignore(unix.SIGHUP, unix.SIGINT, unix.SIGTERM)
-	trees, err := cgroupTrees()
+	group, err = choosePlace(trees, step+"-"+strings.ToLower(rand.Text()[:8]))
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	group, err := choosePlace(trees, step+"-"+strings.ToLower(rand.Text()[:8]))
+	keeper, err := keep("undo:cgroup", group.String())
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	defer func() { err = errors.Join(err, group.remove()) }()
+	release = func() error { return relieve(keeper, group.remove) }
 	if err := group.create(); err != nil {
-		return fmt.Errorf("%w%s", err, whyRefused(err, group))
+		return nil, nil, errors.Join(fmt.Errorf("%w%s", err, whyRefused(err, group)), release())
 	}
-	return holdOn(group.String())
+	return group, release, nil
+}
+
+// undoCgroup is for the keeper.
+func undoCgroup(args []string) error {
+	if dirs := strings.Split(args[0], "\t"); len(dirs) > 1 {
+		return cgroup1{dirs[0], dirs[1], dirs[2]}.remove()
+	}
+	return cgroup2{args[0]}.remove()
 }
 
 // choosePlace says where a cgroup by that name is to be, and by which interface. On a host that has

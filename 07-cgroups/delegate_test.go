@@ -62,8 +62,7 @@ func delegatedDirs(uid int) (dirs []string, err error) {
 // init has an ordinary user's programs begin in cgroups of that user's.
 func init() {
 	ready = func(t *testing.T, u user) {
-		keeper := program(u, "keep:cgroup", "16777216", "50", "100000") // limits, which 08 takes
-		if r := finish(t, keeper); r.status != 0 {
+		if r := finish(t, program(u, "test:cgroup")); r.status != 0 {
 			t.Skip(strings.TrimSpace(r.stderr))
 		}
 	}
@@ -92,6 +91,10 @@ func init() {
 				}
 			}
 		}
+	}
+	// test:cgroup makes a cgroup and takes it away again.
+	experiments["test:cgroup"] = func([]string) error {
+		return inCgroup(func(cgroup) error { return nil })
 	}
 	// test:join moves this process into cgroups, makes it another user's, and becomes the program.
 	experiments["test:join"] = func(args []string) error {

@@ -24,9 +24,9 @@ import (
 // experiments are the programs that the lesson runs inside, and some outside, to compare. Each
 // prints what it measured. The keepers are none, but are started in the same way.
 var experiments = map[string]func([]string) error{
-	"keep:cgroup":   keepCgroup,
-	"keep:nat":      keepNAT,
 	"keep:pasta":    keepPasta,
+	"undo:cgroup":   undoing(undoCgroup),
+	"undo:nat":      undoing(undoNAT),
 	"lesson:touch":  touch,
 	"lesson:fork":   forkMany,
 	"lesson:busy":   beBusy,
@@ -70,14 +70,11 @@ func lesson() error {
 
 // tryCgroup makes a cgroup and takes it away again. If that is refused, it returns the reason.
 func tryCgroup() (refusal string, err error) {
-	cmd := keeper("keep:cgroup")
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	p, _, err := start(cmd)
+	_, release, err := newCgroup()
 	if err != nil {
-		return strings.TrimPrefix(strings.TrimSpace(stderr.String()), step+": "), nil
+		return err.Error(), nil
 	}
-	return "", p.end()
+	return "", release()
 }
 
 // readLimits makes a cgroup and reads back what was set.

@@ -107,11 +107,11 @@ func host(group cgroup, command []string, stdout io.Writer) error {
 	if err := mapLater(cmd.Process.Pid); err != nil {
 		return abandon(cmd, err)
 	}
-	resolvConf, disconnect, err := connect(cmd.Process.Pid)
+	disconnect, err := connect(cmd.Process.Pid)
 	if err != nil {
 		return errors.Join(abandon(cmd, err), disconnect())
 	}
-	if _, err := ready.WriteString(resolvConf + "\x00"); err != nil {
+	if _, err := ready.WriteString(resolvConf() + "\x00"); err != nil {
 		return errors.Join(abandon(cmd, err), disconnect())
 	}
 	return errors.Join(cmd.Wait(), disconnect())

@@ -8,10 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"regexp"
 	"strings"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,102 +19,114 @@ import (
 const memory = "jail_forwarding"
 
 // connect plugs in the container whose first process is pid, and opens its way to the world, if
-// this host has what that takes. It returns the container's /etc/resolv.conf, and what undoes all
-// that doesn't go by itself.
-func connect(pid int) (resolvConf string, undo func() error, err error) {
+// this host has what that takes. It returns what undoes all that doesn't go by itself.
+func connect(pid int) (undo func() error, err error) {
 	undo = func() error { return nil }
 	c, err := plugIn(pid, nil)
 	if err != nil {
-		return "", undo, err
+		return undo, err
 	}
 	if _, err := findNft(); err != nil {
-		const lacks = "there is no nft command on the host, so there is no way to the world"
 		if _, err := unix.IoctlGetTermios(2, unix.TCGETS); err == nil { // a reader, not a script
-			fmt.Fprintf(os.Stderr, "%s: %s (it comes in the package nftables)\n", step, lacks)
+			fmt.Fprintf(os.Stderr, "%s: %s (it comes in the package nftables)\n", step, lacksNft)
 		}
-		return "# " + lacks + "\n", undo, nil
+		return undo, nil
 	}
-	keeper := self("keep:nat", c.link, c.host.Masked().String())
-	// It outlives us, even if we are killed, but only until it has undone everything.
-	keeper.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	p, line, err := start(keeper)
-	if err != nil { // which the keeper has told by itself
-		const lacks = "nft has failed, so there is no way to the world"
-		fmt.Fprintf(os.Stderr, "%s: %s\n", step, lacks)
-		return "# " + lacks + "\n", undo, nil
+	rules, removeNAT, err := keepNAT(c.link, c.host.Masked().String())
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s: there is no way to the world: %v\n", step, err)
+		return undo, nil
 	}
-	for _, b := range barriers("forward") {
+	for _, b := range barriers("forward", rules) {
 		fmt.Fprintf(os.Stderr, "%s: the host drops what it forwards (chain %s), so there is no "+
 			"way to the world. To let containers through: %s\n", step, b.chain, b.mend)
 	}
-	return strings.ReplaceAll(line, "|", "\n"), p.end, nil
+	return removeNAT, nil
 }
 
-// keepNAT is the keeper: NAT for a link and its network until standard input ends. No signal that
-// can be ignored ends it earlier, or all this would stay.
-func keepNAT(args []string) (err error) {
-	signal.Ignore(unix.SIGHUP, unix.SIGINT, unix.SIGTERM)
-	link, network := args[0], args[1]
-	defer func() { err = errors.Join(err, removeNAT(link)) }()
-	if err := addNAT(link, network); err != nil {
-		return err
+// lacksNft is said where it is so.
+const lacksNft = "there is no nft command on the host, so there is no way to the world"
+
+// keepNAT sets up NAT for a link and its network until it is undone, and returns the rules that the
+// host had before. A keeper sees to it that it is undone.
+func keepNAT(link, network string) (rules string, undo func() error, err error) {
+	keeper, err := keep("undo:nat", link)
+	if err != nil {
+		return "", nil, err
 	}
-	return holdOn(strings.ReplaceAll(resolvConf(), "\n", "|"))
+	undo = func() error {
+		return relieve(keeper, func() error { return removeNAT(link) })
+	}
+	if rules, err = addNAT(link, network); err != nil {
+		return "", nil, errors.Join(err, undo())
+	}
+	return rules, undo, nil
 }
+
+// undoNAT is for the keeper.
+func undoNAT(args []string) error { return removeNAT(args[0]) }
 
 // addNAT lets the packets of a network out, with this host's address as their sender
-// ("masquerade"), and lets the answers in. It changes nobody's policy and no other table.
-func addNAT(link, network string) error {
-	return locked(func() error {
-		if err := nft(fmt.Sprintf(`table ip %[1]s {
+// ("masquerade"), and lets the answers in. It changes nobody's policy and no other table. It
+// returns the rules that were there before.
+func addNAT(link, network string) (rules string, err error) {
+	err = locked(func(lock *os.File) error {
+		commands := fmt.Sprintf(`list ruleset
+		table ip %[1]s {
 			chain out {
 				type nat hook postrouting priority srcnat
 				ip saddr %[2]s oifname != %[1]s masquerade
 			}
-		}`, link, network)); err != nil {
-			return err
-		}
+		}`, link, network)
 		// The kernel looks at the link by which a packet comes in: ours for what goes out, and the
 		// uplink for the answers. The first one goes with the container.
 		if err := forward(link, true); err != nil {
 			return err
 		}
 		uplink, err := uplink()
-		if err != nil || uplink == "" {
+		if err != nil {
 			return err
 		}
-		already, err := forwards(uplink)
-		if err != nil || already {
-			return err
-		}
-		links := fmt.Sprintf("%q", uplink)
-		if everywhere, err := forwards("all"); err != nil {
-			return err
-		} else if !everywhere {
-			links += `, "all"`
-		}
-		// The answers only. Else whoever is out there could send packets through this host, which
-		// was no router until now.
-		return errors.Join(nft(fmt.Sprintf(`table ip %s {
-			set links { type ifname; elements = { %s }; }
-			chain forward {
-				type filter hook forward priority filter
-				ct state established,related accept
-				iifname @links drop
+		already := true
+		if uplink != "" {
+			if already, err = forwards(uplink); err != nil {
+				return err
 			}
-		}`, memory, links)), forward(uplink, true))
+		}
+		if !already {
+			links := fmt.Sprintf("%q", uplink)
+			if everywhere, err := forwards("all"); err != nil {
+				return err
+			} else if !everywhere {
+				links += `, "all"`
+			}
+			// The answers only. Else whoever is out there could send packets through this host,
+			// which was no router until now.
+			commands += fmt.Sprintf(`
+			table ip %s {
+				set links { type ifname; elements = { %s }; }
+				chain forward {
+					type filter hook forward priority filter
+					ct state established,related accept
+					iifname @links drop
+				}
+			}`, memory, links)
+		}
+		if rules, err = nft(commands, lock); err != nil || already {
+			return err
+		}
+		return forward(uplink, true)
 	})
+	return rules, err
 }
 
 // removeNAT takes it away again. When no other container has any, the links that have begun to
 // forward for us stop, unless somebody has made the whole host forward since, as Docker does.
 func removeNAT(link string) error {
-	return locked(func() error {
-		// Added first, so that there is something to delete in any case.
-		if err := nft("add table ip " + link + "; delete table ip " + link); err != nil {
-			return err
-		}
-		tables, err := list("tables", "ip")
+	return locked(func(lock *os.File) error {
+		// Listed first, and added, so that there is something to delete in any case.
+		tables, err := nft(fmt.Sprintf("list tables ip\n"+
+			"add table ip %[1]s; delete table ip %[1]s", link), lock)
 		if err != nil {
 			return err
 		}
@@ -126,14 +136,14 @@ func removeNAT(link string) error {
 			switch {
 			case name == memory:
 				remembered = true
-			case strings.HasPrefix(name, "jail"):
+			case name != link && strings.HasPrefix(name, "jail"):
 				return nil // somebody else's
 			}
 		}
 		if !remembered {
 			return nil
 		}
-		set, err := list("set", "ip", memory, "links")
+		set, err := nft("list set ip "+memory+" links", lock)
 		if err != nil {
 			return err
 		}
@@ -151,7 +161,8 @@ func removeNAT(link string) error {
 				return err
 			}
 		}
-		return nft("delete table ip " + memory)
+		_, err = nft("delete table ip "+memory, lock)
+		return err
 	})
 }
 
@@ -170,8 +181,9 @@ func forward(link string, on bool) error {
 
 // locked runs something while no other container's keeper in this network namespace does. The lock
 // is on a file that each network namespace has, and that nobody but its root can open; any other
-// user could keep us waiting (flock(2)). It goes with the process that holds it.
-func locked(do func() error) error {
+// user could keep us waiting (flock(2)). It goes with the last process that has the file, so nft
+// gets it, too: if we are killed meanwhile, the keeper waits for what nft has begun.
+func locked(do func(lock *os.File) error) error {
 	file, err := os.OpenFile("/proc/sys/net/ipv4/route/flush", os.O_WRONLY, 0)
 	if err != nil {
 		return err
@@ -180,5 +192,5 @@ func locked(do func() error) error {
 	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX); err != nil {
 		return &os.PathError{Op: "flock", Path: file.Name(), Err: err}
 	}
-	return do()
+	return do(file)
 }

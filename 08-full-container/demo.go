@@ -5,7 +5,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -25,9 +24,9 @@ import (
 // experiments are the programs that the lesson runs inside, and some outside, to compare. Each
 // prints what it measured. The keepers aren't experiments, but are started in the same way.
 var experiments = map[string]func([]string) error{
-	"keep:cgroup":   keepCgroup,
-	"keep:nat":      keepNAT,
 	"keep:pasta":    keepPasta,
+	"undo:cgroup":   undoing(undoCgroup),
+	"undo:nat":      undoing(undoNAT),
 	"lesson:hold":   func([]string) error { return holdOn("ready") },
 	"lesson:look":   look,
 	"lesson:try":    try,
@@ -59,15 +58,11 @@ func lesson() error {
 
 // tryCgroup makes a cgroup and takes it away again. If that is refused, it returns the reason.
 func tryCgroup() (refusal string, err error) {
-	cmd := keeper("keep:cgroup",
-		strconv.Itoa(memoryLimit), strconv.Itoa(pidsLimit), strconv.Itoa(cpuLimit))
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	p, _, err := start(cmd)
+	_, release, err := newCgroup()
 	if err != nil {
-		return strings.TrimPrefix(strings.TrimSpace(stderr.String()), step+": "), nil
+		return err.Error(), nil
 	}
-	return "", p.end()
+	return "", release()
 }
 
 // twoViews starts a container and looks at its first process from outside.

@@ -126,19 +126,24 @@ func contain(group cgroup, s *spec, o *options) error {
 	if err := elsewhere(func() error { return mapLater(cmd.Process.Pid) }); err != nil {
 		return abandon(cmd, err)
 	}
+	// It builds its root now, and waits before the command: see handOver.
+	if err := s.send(line, cmd.Process.Pid); err != nil {
+		return abandon(cmd, err)
+	}
 	disconnect := func() error { return nil }
 	if o.net {
 		if err := elsewhere(func() (err error) {
-			s.ResolvConf, disconnect, err = connect(cmd.Process.Pid)
+			disconnect, err = connect(cmd.Process.Pid)
 			return err
 		}); err != nil {
-			return errors.Join(abandon(cmd, err), disconnect())
+			err = abandon(cmd, err)
+			if cmd.ProcessState.Exited() { // by itself, meanwhile, and has said why
+				err = &exec.ExitError{ProcessState: cmd.ProcessState}
+			}
+			return errors.Join(err, elsewhere(disconnect))
 		}
 	}
-	if err := s.send(line, cmd.Process.Pid); err != nil {
-		return errors.Join(abandon(cmd, err), disconnect())
-	}
-	return errors.Join(supervise(cmd, line, halfBefore()), disconnect())
+	return errors.Join(supervise(cmd, line, halfBefore()), elsewhere(disconnect))
 }
 
 // halfBefore returns the line to the process that has started this one to play the host, or nil.
@@ -225,6 +230,11 @@ func container() error {
 		return err
 	}
 
+	// A crash leaves no core file: where one would go, or to which program of the host's, is a
+	// setting of the whole machine (core(5)).
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
+		return os.NewSyscallError("setrlimit(RLIMIT_CORE)", err)
+	}
 	// What is new in 08: less to do harm with, also to the kernel.
 	if err := newKeyring(); err != nil {
 		return err

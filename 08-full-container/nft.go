@@ -25,31 +25,22 @@ func findNft() (string, error) {
 	return path, err
 }
 
-// nft gives commands to nft(8). It carries out all of them or none.
-func nft(commands string) error {
-	path, err := findNft()
-	if err != nil {
-		return err
-	}
-	cmd := exec.Command(path, "-f", "-")
-	cmd.Stdin = strings.NewReader(commands)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		// With %v: how nft ended is no exit status of ours.
-		return fmt.Errorf("nft, %s: %v: %s", strings.Join(strings.Fields(commands), " "), err,
-			strings.TrimSpace(string(out)))
-	}
-	return nil
-}
-
-// list asks nft(8) what there is.
-func list(what ...string) (string, error) {
+// nft gives commands to nft(8), and files to have while it runs. Lists are answered with what there
+// was before; of the rest it carries out all or nothing.
+func nft(commands string, files ...*os.File) (answer string, err error) {
 	path, err := findNft()
 	if err != nil {
 		return "", err
 	}
-	out, err := exec.Command(path, append([]string{"list"}, what...)...).Output()
+	cmd := exec.Command(path, "-f", "-")
+	cmd.Stdin, cmd.ExtraFiles = strings.NewReader(commands), files
+	var said strings.Builder
+	cmd.Stderr = &said
+	out, err := cmd.Output()
 	if err != nil {
-		return "", fmt.Errorf("nft list %s: %v", strings.Join(what, " "), err)
+		// With %v: how nft ended is no exit status of ours.
+		return "", fmt.Errorf("nft, %s: %v: %s", strings.Join(strings.Fields(commands), " "), err,
+			strings.TrimSpace(said.String()))
 	}
 	return string(out), nil
 }
@@ -61,10 +52,10 @@ type barrier struct{ chain, mend string }
 var refusesRest = regexp.MustCompile(
 	`policy drop;|\n\t\t(counter packets \d+ bytes \d+ )?(drop|reject)[^\n]*\n$`)
 
-// barriers lists those at a hook, "input" or "forward". Docker sets one up, and so do most
-// firewalls. To accept our packets in a table of our own wouldn't help: each table has its say.
-func barriers(hook string) (found []barrier) {
-	rules, _ := list("ruleset") // none, if nft can't be asked
+// barriers lists those at a hook, "input" or "forward", of the rules that nft lists. Docker sets
+// one up, and so do most firewalls. To accept our packets in a table of our own wouldn't help: each
+// table has its say.
+func barriers(hook, rules string) (found []barrier) {
 	family, table, chain, body := "", "", "", ""
 	for line := range strings.Lines(rules) {
 		fields := strings.Fields(line)

@@ -73,6 +73,9 @@ func newSpec(o *options) (*spec, error) {
 	if s.User == "" {
 		s.User = config.User
 	}
+	if o.net {
+		s.ResolvConf = resolvConf()
+	}
 	s.Env = append(slices.Clone(defaultEnv), "HOSTNAME="+o.hostname)
 	if s.TTY {
 		s.Env = append(s.Env, "TERM="+os.Getenv("TERM"))
