@@ -48,12 +48,13 @@ systems, a cell says held, LEAK, or n/a where the attack can't be tried. Progres
 error. A column that can't be made says why, below. The host is compared before and after.
 
   -user           as an ordinary user: as yourself, or, if you are root, as nobody
-  -only LIST      these columns only, with commas: host,01,08,runc
+  -only LIST      these columns only, with commas: host,01,08,runc; all for all
   -format FORMAT  text, markdown, json (with all evidence) or svg; text if not given
   -why            after the matrix: what each attack is, and the evidence of each cell
   -dockerd        start a Docker daemon by hand for the time (as root; no network, storage in /tmp)
-  -check          the steps only: compare with scripts/leaks/record, and with what each step claims
-  -record         the steps only: write that record
+  -check          the steps, if not -only: compare with scripts/leaks/record, and with what each
+                  step claims; 08 also with the runtimes, if they are among the columns
+  -record         the steps: write that record
   -h              this help
 
 Exit status: 0; 1 if a check failed, or the host isn't as it was; 2 for a wrong flag.
@@ -80,7 +81,8 @@ func main() {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Print(usage)
 		return
-	case err != nil || flags.NArg() > 0 || formats[o.format] == nil || o.check && o.record:
+	case err != nil || flags.NArg() > 0 || formats[o.format] == nil || o.check && o.record ||
+		o.record && o.only != "":
 		fmt.Fprint(os.Stderr, usage)
 		os.Exit(2)
 	}
@@ -219,12 +221,10 @@ func judge(ctx context.Context, o options) (*matrix, error) {
 		only = strings.Split(o.only, ",")
 	}
 	for _, system := range systems {
-		if o.check || o.record {
-			if !system.step {
-				continue
-			}
+		if only == nil && (o.check || o.record) && !system.step {
+			continue
 		}
-		if only != nil && !slices.Contains(only, system.name) {
+		if only != nil && o.only != "all" && !slices.Contains(only, system.name) {
 			continue
 		}
 		if ctx.Err() != nil {

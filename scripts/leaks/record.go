@@ -90,6 +90,10 @@ func (m *matrix) compare(recorded map[string]map[string]string) (bad, notes []st
 		if !c.Step {
 			continue
 		}
+		if c.Failed != "" && m.As != asRoot && c.Name >= "07" { // who has no cgroups has no 07
+			notes = append(notes, fmt.Sprintf("no column for %s: %s", c.Name, c.Failed))
+			continue
+		}
 		for _, r := range m.Rows {
 			was, ok := recorded[r.Name][c.Name]
 			is := words[c.verdict(r.Name)]
@@ -101,8 +105,6 @@ func (m *matrix) compare(recorded map[string]map[string]string) (bad, notes []st
 			case was == is:
 			case is == words[leaks] && was == words[held]:
 				bad = append(bad, fmt.Sprintf("%s: %s", change, why))
-			case is == words[""] && m.As != asRoot: // who may have no cgroups has no 07
-				notes = append(notes, fmt.Sprintf("%s: %s", change, c.Failed))
 			case is == words[""]:
 				bad = append(bad, fmt.Sprintf("%s: %s", change, c.Failed))
 			case is == words[held] && was == words[leaks]:
