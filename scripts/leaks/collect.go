@@ -23,6 +23,9 @@ import (
 // seenByHost is the name of a line that comes from leaktest's part on the host.
 const seenByHost = "cpu, seen by the host"
 
+// runName is in the names of what leaktest makes on the host in this run.
+var runName = fmt.Sprintf("%d-%x-", os.Getpid(), time.Now().UnixNano())
+
 // patience is how long one system may take for all.
 const patience = 3 * time.Minute
 
@@ -68,7 +71,7 @@ func (p *place) try(ctx context.Context, way *start, m *matrix, c *column) error
 	cmd.Cancel = func() error { return cmd.Process.Signal(unix.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
 	cmd.Dir = "/"
-	cmd.Env = append(os.Environ(), "TMPDIR="+p.work, "HOME="+p.home)
+	cmd.Env = append(os.Environ(), "TMPDIR="+p.work, "HOME="+p.home, "LEAKTEST_RUN="+runName)
 	if way.piped {
 		program, err := os.ReadFile(p.leaktest())
 		if err != nil {

@@ -304,7 +304,7 @@ func (p *place) dockerd() (string, error) {
 	socket := filepath.Join(dir, "docker.sock")
 	cmd := exec.Command("dockerd", "--data-root", dir+"/data", "--exec-root", dir+"/exec",
 		"--host", "unix://"+socket, "--pidfile", dir+"/pid", "--bridge=none",
-		"--iptables=false", "--ip6tables=false", "--storage-driver", "vfs")
+		"--iptables=false", "--ip6tables=false", "--ip-forward=false", "--storage-driver", "vfs")
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		return "", fmt.Errorf("start dockerd: %w", err)

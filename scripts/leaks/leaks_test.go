@@ -164,7 +164,7 @@ func TestRecord(t *testing.T) {
 		{"a - n/a LEAK", "b - LEAK held", "", "a in 01 was held, is n/a"},
 		{"a - held n/a", "b - LEAK held", "", "a in 02 was LEAK, is n/a"},
 		{"a - held LEAK", "new - LEAK held", "new in 01 isn't in the record", ""},
-		{"a - held LEAK", "b - LEAK -", "b in 02 was held, is -", ""},
+		{"a - held LEAK", "b - LEAK -", "", "b in 02 was held, is -"},
 	} {
 		bad, notes := made("01 02", test.a, test.b).compare(recorded)
 		first := func(all []string) string { return strings.Join(all[:min(1, len(all))], "") }
@@ -173,6 +173,20 @@ func TestRecord(t *testing.T) {
 		}
 		if !strings.HasPrefix(first(notes), test.note) || test.note == "" && len(notes) > 0 {
 			t.Errorf("%q, %q: notes are %q, want %q", test.a, test.b, notes, test.note)
+		}
+	}
+	// A step that doesn't start is no step that holds everything. Only an ordinary user may be without
+	// cgroups, and so without 07.
+	for _, test := range []struct{ name, as, bad, note string }{
+		{"01", "an ordinary user", "no column for 01: why", ""},
+		{"07", asRoot, "no column for 07: why", ""},
+		{"07", "an ordinary user", "", "no column for 07: why"},
+	} {
+		m := &matrix{As: test.as, Rows: []row{{Name: "a"}},
+			Columns: []*column{{Name: test.name, Step: true, Failed: "why"}}}
+		bad, notes := m.compare(recorded)
+		if strings.Join(bad, "|") != test.bad || strings.Join(notes, "|") != test.note {
+			t.Errorf("%s as %s: %q, %q", test.name, test.as, bad, notes)
 		}
 	}
 	for _, wrong := range []string{"", "row 01\na held LEAK\n", "# only this\n"} {

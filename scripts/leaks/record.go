@@ -94,6 +94,10 @@ func (m *matrix) compare(recorded map[string]map[string]string) (bad, notes []st
 			notes = append(notes, fmt.Sprintf("no column for %s: %s", c.Name, c.Failed))
 			continue
 		}
+		if c.Failed != "" {
+			bad = append(bad, fmt.Sprintf("no column for %s: %s", c.Name, c.Failed))
+			continue
+		}
 		for _, r := range m.Rows {
 			was, ok := recorded[r.Name][c.Name]
 			is := words[c.verdict(r.Name)]
@@ -105,8 +109,6 @@ func (m *matrix) compare(recorded map[string]map[string]string) (bad, notes []st
 			case was == is:
 			case is == words[leaks] && was == words[held]:
 				bad = append(bad, fmt.Sprintf("%s: %s", change, why))
-			case is == words[""]:
-				bad = append(bad, fmt.Sprintf("%s: %s", change, c.Failed))
 			case is == words[held] && was == words[leaks]:
 				bad = append(bad, fmt.Sprintf("%s: %s%s", change, why, renew))
 			default:

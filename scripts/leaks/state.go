@@ -107,8 +107,9 @@ func (s state) takeFiles() {
 			s["file "+filepath.Join(dir, entry.Name())] = text
 		}
 	}
-	for _, pattern := range []string{"/dev/*", "/dev/shm/leaktest-*", "/dev/mqueue/leaktest-*",
-		"/var/tmp/leaktest-*", "/tmp/leaktest-*"} {
+	ours := "/leaktest-" + runName + "*"
+	for _, pattern := range []string{"/dev/*", "/dev/shm" + ours, "/dev/mqueue" + ours,
+		"/var/tmp" + ours, "/tmp" + ours} {
 		found, _ := filepath.Glob(pattern) // the patterns are well formed
 		for _, path := range found {
 			s["file "+path] = "there"

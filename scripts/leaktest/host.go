@@ -42,7 +42,7 @@ func host(args []string) error {
 	f := &facts{Missing: map[string]string{}}
 	things := made{
 		QueueKey: randomKey(), MemoryKey: randomKey(),
-		Mqueue: "leaktest-" + random(), Shm: "leaktest-" + random(),
+		Mqueue: prefix() + random(), Shm: prefix() + random(),
 	}
 	var err error
 	if things.Dir, err = secretDir(); err != nil {
@@ -60,18 +60,22 @@ func host(args []string) error {
 	return nil
 }
 
+// prefix begins the names of all that is made. scripts/leaks says what it is for a run of its own, so
+// as to find what was left, and that of no other run.
+func prefix() string { return "leaktest-" + os.Getenv("LEAKTEST_RUN") }
+
 // secretDir makes the directory for the files. It is best on the file system that has /usr, since
 // parts of that are what most containers get to see, and open_by_handle_at(2) needs to see some.
 func secretDir() (string, error) {
 	usr, err := identify("/usr")
 	for _, parent := range []string{os.TempDir(), "/var/tmp"} {
 		if at, failed := identify(parent); err == nil && failed == nil && at.Dev == usr.Dev {
-			if dir, failed := os.MkdirTemp(parent, "leaktest-"); failed == nil {
+			if dir, failed := os.MkdirTemp(parent, prefix()); failed == nil {
 				return dir, os.Chmod(dir, 0o755)
 			}
 		}
 	}
-	dir, err := os.MkdirTemp("", "leaktest-")
+	dir, err := os.MkdirTemp("", prefix())
 	if err != nil {
 		return "", err
 	}
