@@ -126,7 +126,8 @@ func (c *column) read(out io.Reader) (last result, err error) {
 // complete accounts for the probes that haven't answered. The last one tried may have ended all of
 // the container: to kill everyone in it is how some limits are held (memory.oom.group).
 func (c *column) complete(m *matrix, last result, status error) {
-	// On a busy machine a limit on CPU time can't be felt. Then what the host sees has to do.
+	// On a busy machine, or one with one CPU, a limit on CPU time can't be felt. Then what the host
+	// sees has to do.
 	if at := c.Cells["cpu"]; at.Verdict == na && c.limit.Verdict != "" {
 		c.Cells["cpu"] = cell{c.limit.Verdict, at.Evidence + "; the host says: " + c.limit.Evidence}
 	}

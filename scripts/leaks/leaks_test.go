@@ -97,12 +97,14 @@ func TestSteps(t *testing.T) {
 func made(columns string, rows ...string) *matrix {
 	m := &matrix{As: asRoot, Kernel: "6.1.0", Cgroup: "v2", Date: "2026-01-02"}
 	for _, name := range strings.Fields(columns) {
-		m.Columns = append(m.Columns, &column{Name: name, Step: name < "1", Cells: map[string]cell{}})
+		m.Columns = append(m.Columns,
+			&column{Name: name, Step: name < "1", Cells: map[string]cell{}})
 	}
 	for _, text := range rows {
 		fields := strings.Fields(text)
 		closed := strings.Trim(fields[1], "-")
-		m.Rows = append(m.Rows, row{Name: fields[0], Area: "area", Leaks: "It | leaks.", Closed: closed})
+		m.Rows = append(m.Rows,
+			row{Name: fields[0], Area: "area", Leaks: "It | leaks.", Closed: closed})
 		for i, word := range fields[2:] {
 			for verdict, name := range words {
 				if name == word {
@@ -175,8 +177,8 @@ func TestRecord(t *testing.T) {
 			t.Errorf("%q, %q: notes are %q, want %q", test.a, test.b, notes, test.note)
 		}
 	}
-	// A step that doesn't start is no step that holds everything. Only an ordinary user may be without
-	// cgroups, and so without 07.
+	// A step that doesn't start is no step that holds everything. Only an ordinary user may be
+	// without cgroups, and so without 07.
 	for _, test := range []struct{ name, as, bad, note string }{
 		{"01", "an ordinary user", "no column for 01: why", ""},
 		{"07", asRoot, "no column for 07: why", ""},
@@ -240,7 +242,8 @@ func TestFormats(t *testing.T) {
 			t.Fatal(err)
 		}
 		if name != "json" {
-			for _, word := range []string{"held", "LEAK", "n/a", "no column for crun: not", "6.1.0"} {
+			for _, word := range []string{"held", "LEAK", "n/a", "no column for crun: not",
+				"6.1.0"} {
 				if !strings.Contains(out, word) {
 					t.Errorf("%s: no %q in it:\n%s", name, word, out)
 				}
@@ -254,7 +257,8 @@ func TestFormats(t *testing.T) {
 				t.Errorf("json: %v, %+v", err, again)
 			}
 		case "markdown":
-			if want := "| `a`: It \\| leaks. | **LEAK** | held | n/a | - |\n"; !strings.Contains(out, want) {
+			want := "| `a`: It \\| leaks. | **LEAK** | held | n/a | - |\n"
+			if !strings.Contains(out, want) {
 				t.Errorf("markdown has no line %q:\n%s", want, out)
 			}
 			if want := "| total held | 1 | 2 | 0 | - |\n"; !strings.Contains(out, want) {
@@ -294,7 +298,7 @@ func TestComplete(t *testing.T) {
 	if c.verdict("cpu") != held {
 		t.Errorf("a limit that the host sees: %v", c.Cells)
 	}
-	c = &column{Cells: map[string]cell{"cpu": {leaks, "much"}}, limit: result{seenByHost, held, "5"}}
+	c.Cells["cpu"] = cell{leaks, "much"}
 	c.complete(m, result{}, nil)
 	if c.verdict("cpu") != leaks {
 		t.Errorf("what was felt counts for more: %v", c.Cells)
@@ -316,7 +320,8 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// TestState: a setting changed, a file left, a process left are each noticed; nothing changed isn't.
+// TestState: a setting changed, a file left, a process left are each noticed; nothing changed
+// isn't.
 func TestState(t *testing.T) {
 	before := state{"setting a": "0", "file b": "there", "interface veth": "x", "mount m": "rw"}
 	after := state{"setting a": "1", "file b": "there", "process 7": "sleep", "mount m": "rw"}

@@ -40,7 +40,8 @@ type options struct {
 }
 
 // usage is what -h says.
-const usage = `usage: scripts/leaks.sh [-user] [-only LIST] [-format FORMAT] [-why] [-dockerd] [-check | -record]
+const usage = `usage: scripts/leaks.sh [-user] [-only LIST] [-format FORMAT] [-why] [-dockerd]
+                        [-check | -record]
 
 Tries some sixty attacks on the bare host, in the eight steps, and in each of docker, podman, runc,
 crun and bwrap that is installed, with their defaults. Prints a matrix: rows are attacks, columns
@@ -95,8 +96,11 @@ func main() {
 	}
 }
 
-// handOver is in the environment of an ordinary user's run that root has started: root takes care of
-// the record then.
+// records is the directory that has them, in the repository.
+const records = "scripts/leaks/record"
+
+// handOver is in the environment of an ordinary user's run that root has started: root takes care
+// of the record then.
 const handOver = "LEAKS_HAND_OVER"
 
 // again runs this program once more as an ordinary user: the one who has called sudo(8), or nobody.
@@ -129,7 +133,7 @@ func again(o options, args []string) int {
 		name := "user-" + cgroupVersion() + ".txt"
 		var text []byte
 		if text, err = os.ReadFile(filepath.Join(o.bin, name)); err == nil {
-			err = os.WriteFile(filepath.Join(o.root, "scripts", "leaks", "record", name), text, 0o644)
+			err = os.WriteFile(filepath.Join(o.root, records, name), text, 0o644)
 		}
 	}
 	if err != nil {
@@ -174,7 +178,7 @@ func run(o options) error {
 		fmt.Print(made.evidence())
 	}
 	var bad []string
-	file := filepath.Join(o.root, "scripts", "leaks", "record", recordName()+".txt")
+	file := filepath.Join(o.root, records, recordName()+".txt")
 	if o.record {
 		err = os.WriteFile(filepath.Join(o.bin, filepath.Base(file)), []byte(made.record()), 0o644)
 		if err == nil && os.Getenv(handOver) == "" {

@@ -15,7 +15,8 @@ import (
 // record is the steps' part of the matrix as a file.
 func (m *matrix) record() string {
 	var out strings.Builder
-	out.WriteString("# What scripts/leaktest finds in the steps, in one kind of environment; made by\n" +
+	out.WriteString("# What scripts/leaktest finds in the steps, in one kind of environment; " +
+		"made by\n" +
 		"# scripts/leaks.sh -record, compared by -check. A cell may get better, and not worse.\n")
 	fmt.Fprintf(&out, "%-16s", "row")
 	for _, c := range m.Columns {
@@ -105,7 +106,8 @@ func (m *matrix) compare(recorded map[string]map[string]string) (bad, notes []st
 			why := c.Cells[r.Name].Evidence
 			switch {
 			case !ok:
-				bad = append(bad, fmt.Sprintf("%s in %s isn't in the record%s", r.Name, c.Name, renew))
+				bad = append(bad,
+					fmt.Sprintf("%s in %s isn't in the record%s", r.Name, c.Name, renew))
 			case was == is:
 			case is == words[leaks] && was == words[held]:
 				bad = append(bad, fmt.Sprintf("%s: %s", change, why))
@@ -135,8 +137,8 @@ func (m *matrix) rules() (bad []string) {
 				bad = append(bad, fmt.Sprintf("%s is held in %s, and leaks again in %s: %s", r.Name,
 					since, c.Name, c.Cells[r.Name].Evidence))
 			case verdict == leaks && r.Closed != "" && c.Name >= r.Closed:
-				bad = append(bad, fmt.Sprintf("%s should be closed by %s, and leaks in %s: %s", r.Name,
-					r.Closed, c.Name, c.Cells[r.Name].Evidence))
+				bad = append(bad, fmt.Sprintf("%s should be closed by %s, and leaks in %s: %s",
+					r.Name, r.Closed, c.Name, c.Cells[r.Name].Evidence))
 			}
 		}
 	}

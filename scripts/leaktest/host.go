@@ -60,8 +60,8 @@ func host(args []string) error {
 	return nil
 }
 
-// prefix begins the names of all that is made. scripts/leaks says what it is for a run of its own, so
-// as to find what was left, and that of no other run.
+// prefix begins the names of all that is made. scripts/leaks says what it is for a run of its own,
+// so as to find what was left, and that of no other run.
 func prefix() string { return "leaktest-" + os.Getenv("LEAKTEST_RUN") }
 
 // secretDir makes the directory for the files. It is best on the file system that has /usr, since
@@ -274,8 +274,8 @@ func hostIPC(f *facts, things made) error {
 	)
 }
 
-// hostKey gives this process a session keyring of its own (it would share its starter's), with a key
-// in it. Whom we start inherits the keyring (session-keyring(7)).
+// hostKey gives this process a session keyring of its own (it would share its starter's), with a
+// key in it. Whom we start inherits the keyring (session-keyring(7)).
 func hostKey(f *facts) error {
 	secret := random()
 	f.Key, f.KeySum = "leaktest-"+random(), sum(secret)
@@ -347,8 +347,8 @@ func hostMachine(f *facts, args []string) {
 	if entries, err := os.ReadDir("/sys/firmware"); err == nil {
 		f.Firmware = len(entries)
 	}
-	// The programs that processes of the host run: its PID 1, where we may look, this one, and those
-	// that start the container.
+	// The programs that processes of the host run: its PID 1, where we may look, this one, and
+	// those that start the container.
 	exes := []string{"/proc/1/exe", "/proc/self/exe"}
 	for _, arg := range args {
 		if path, err := exec.LookPath(arg); err == nil {
@@ -362,8 +362,8 @@ func hostMachine(f *facts, args []string) {
 	}
 }
 
-// startKeeper starts a process that outlives this one, whatever ends it, by the moment that it takes
-// to remove what was made. dismiss asks it to do so, and waits.
+// startKeeper starts a process that outlives this one, whatever ends it, by the moment that it
+// takes to remove what was made. dismiss asks it to do so, and waits.
 func startKeeper(things made) (dismiss func() error, err error) {
 	cmd := exec.Command("/proc/self/exe", "keeper")
 	cmd.Stderr = os.Stderr

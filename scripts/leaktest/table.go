@@ -143,7 +143,7 @@ func probes() []probe {
 				Leaks: "The environment of whoever started the container is there."},
 			{Name: "capabilities", Closed: "08", See: "capabilities(7)", try: bounding,
 				Leaks: "The bounding set has capabilities beyond those that Docker leaves."},
-			{Name: "no-new-privs", Closed: "08", See: "PR_SET_NO_NEW_PRIVS(2const)", try: noNewPrivs,
+			{Name: "no-new-privs", Closed: "08", See: "prctl(2)", try: noNewPrivs,
 				Leaks: "execve may still give privileges."},
 			{Name: "seccomp", Closed: "08", See: "seccomp(2)", try: seccomp,
 				Leaks: "There is no seccomp filter."},
