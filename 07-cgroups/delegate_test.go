@@ -99,8 +99,7 @@ func init() {
 	// test:join moves this process into cgroups, makes it another user's, and becomes the program.
 	experiments["test:join"] = func(args []string) error {
 		for dir := range strings.SplitSeq(args[0], "\t") {
-			// In a user namespace it may be refused. The program will miss it, and say so.
-			_ = writeFile(dir+"/cgroup.procs", strconv.Itoa(os.Getpid()))
+			join(dir)
 		}
 		uid, err := strconv.Atoi(args[1])
 		if err != nil {
@@ -113,5 +112,21 @@ func init() {
 			return err
 		}
 		return unix.Exec("/proc/self/exe", append([]string{step}, args[2:]...), os.Environ())
+	}
+}
+
+// join moves this process into a cgroup. If others in there have stepped aside, and divided it,
+// they have left no room but where they are (see divide). In a user namespace it may be refused:
+// then the program will miss it, and say so.
+func join(dir string) {
+	for range 200 {
+		for _, place := range []string{dir, filepath.Join(dir, aside)} {
+			if writeFile(place+"/cgroup.procs", strconv.Itoa(os.Getpid())) == nil {
+				return
+			}
+		}
+		if !exists(filepath.Join(dir, aside)) {
+			return
+		}
 	}
 }

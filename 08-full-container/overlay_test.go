@@ -28,8 +28,14 @@ func TestOverlay(t *testing.T) {
 		want := "write /etc/name ok\nmkdir /new ok\nremove /d ok\nmake /d anew ok\n" +
 			"read /etc/name ok\nproc is a directory\n" +
 			"write more than fits ENOSPC (no space left on device)\n"
-		if got := b.look(t, layers, "rw", "test:write"); strings.Join(got, "\n")+"\n" != want {
-			t.Errorf("writable:\n%q\nwant:\n%q", got, want)
+		writable := want
+		if !marksDirectories(t) {
+			// A directory that is gone takes a mark that this kernel's tmpfs can't hold.
+			writable = strings.NewReplacer("remove /d ok", "remove /d EIO (input/output error)",
+				"make /d anew ok", "make /d anew EROFS (read-only file system)").Replace(want)
+		}
+		if got := b.look(t, layers, "rw", "test:write"); strings.Join(got, "\n")+"\n" != writable {
+			t.Errorf("writable:\n%q\nwant:\n%q", got, writable)
 		}
 		readOnly := strings.NewReplacer(
 			"write /etc/name ok", "write /etc/name EROFS (read-only file system)",
@@ -112,6 +118,18 @@ func TestNoOverlay(t *testing.T) {
 			contains(t, r.stderr, "nothing is mounted on /tmp")
 		}
 	})
+}
+
+// marksDirectories reports whether a tmpfs has the attributes that overlayfs needs for its marks on
+// directories: since Linux 6.6.
+func marksDirectories(t *testing.T) bool {
+	file, err := os.CreateTemp("/dev/shm", "lesson-")
+	if err != nil {
+		t.Skipf("no tmpfs to try attributes on: %v", err)
+	}
+	defer os.Remove(file.Name())
+	defer file.Close()
+	return unix.Fsetxattr(int(file.Fd()), "user.overlay.try", []byte("y"), 0) == nil
 }
 
 // init adds what these tests run in the program's place.

@@ -23,6 +23,9 @@ import (
 // seenByHost is the name of a line that comes from leaktest's part on the host.
 const seenByHost = "cpu, seen by the host"
 
+// runName is in the names of what leaktest makes on the host in this run.
+var runName = fmt.Sprintf("%d-%x-", os.Getpid(), time.Now().UnixNano())
+
 // patience is how long one system may take for all.
 const patience = 3 * time.Minute
 
@@ -68,7 +71,7 @@ func (p *place) try(ctx context.Context, way *start, m *matrix, c *column) error
 	cmd.Cancel = func() error { return cmd.Process.Signal(unix.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
 	cmd.Dir = "/"
-	cmd.Env = append(os.Environ(), "TMPDIR="+p.work, "HOME="+p.home)
+	cmd.Env = append(os.Environ(), "TMPDIR="+p.work, "HOME="+p.home, "LEAKTEST_RUN="+runName)
 	if way.piped {
 		program, err := os.ReadFile(p.leaktest())
 		if err != nil {
@@ -123,7 +126,8 @@ func (c *column) read(out io.Reader) (last result, err error) {
 // complete accounts for the probes that haven't answered. The last one tried may have ended all of
 // the container: to kill everyone in it is how some limits are held (memory.oom.group).
 func (c *column) complete(m *matrix, last result, status error) {
-	// On a busy machine a limit on CPU time can't be felt. Then what the host sees has to do.
+	// On a busy machine, or one with one CPU, a limit on CPU time can't be felt. Then what the host
+	// sees has to do.
 	if at := c.Cells["cpu"]; at.Verdict == na && c.limit.Verdict != "" {
 		c.Cells["cpu"] = cell{c.limit.Verdict, at.Evidence + "; the host says: " + c.limit.Evidence}
 	}

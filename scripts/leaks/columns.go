@@ -81,7 +81,8 @@ func steps() []system {
 			if err != nil || len(found) != 1 {
 				return nil, fmt.Errorf("step %s isn't built", name)
 			}
-			if n <= 2 { // 01 copies what it is told to run into its jail, and 02 is on the host's root
+			// 01 copies what it is told to run into its jail, and 02 is on the host's root.
+			if n <= 2 {
 				return &start{args: []string{found[0], p.leaktest(), "inside", "FACTS"}}, nil
 			}
 			return &start{piped: true, args: []string{found[0], "sh", "-c",
@@ -304,7 +305,7 @@ func (p *place) dockerd() (string, error) {
 	socket := filepath.Join(dir, "docker.sock")
 	cmd := exec.Command("dockerd", "--data-root", dir+"/data", "--exec-root", dir+"/exec",
 		"--host", "unix://"+socket, "--pidfile", dir+"/pid", "--bridge=none",
-		"--iptables=false", "--ip6tables=false", "--storage-driver", "vfs")
+		"--iptables=false", "--ip6tables=false", "--ip-forward=false", "--storage-driver", "vfs")
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		return "", fmt.Errorf("start dockerd: %w", err)
@@ -344,6 +345,14 @@ func podman(p *place) (*start, error) {
 	client := []string{"podman", "--root", dir + "/root", "--runroot", dir + "/run",
 		"--tmpdir", dir + "/tmp", "--storage-driver", "vfs", "--cgroup-manager", "cgroupfs",
 		"--events-backend", "none"}
+	// Its locks are in /dev/shm wherever the rest is, and stay.
+	locks := []string{"/dev/shm/libpod_lock",
+		fmt.Sprintf("/dev/shm/libpod_rootless_lock_%d", os.Geteuid())}
+	had := map[string]bool{}
+	for _, lock := range locks {
+		_, err := os.Stat(lock)
+		had[lock] = err == nil
+	}
 	archive := filepath.Join(p.work, "podman.tar")
 	if err := p.archive(archive); err != nil {
 		return nil, err
@@ -352,8 +361,8 @@ func podman(p *place) (*start, error) {
 	if _, err := output(append(client, "import", archive, image)...); err != nil {
 		return nil, err
 	}
-	// By default it would set up a network on the host: a bridge, forwarding, rules; and leave them.
-	// And it raises limits, which not every root may.
+	// By default it would set up a network on the host: a bridge, forwarding, rules; and leave
+	// them. And it raises limits, which not every root may.
 	lower := []string{"--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096"}
 	none := []string{"--network", "none"}
 	ways := [][]string{none, append(none, lower...)}
@@ -371,12 +380,16 @@ func podman(p *place) (*start, error) {
 		way = &start{version: version, args: args, or: way,
 			note: "podman with " + strings.Join(more, " ")}
 	}
-	way.after = func() error {
-		if os.Geteuid() == 0 {
-			return nil
+	way.after = func() (err error) {
+		if os.Geteuid() != 0 {
+			// An ordinary user's podman leaves a process that holds its user namespace.
+			_, err = output(append(client, "system", "migrate")...)
 		}
-		// An ordinary user's podman leaves a process that holds its user namespace.
-		_, err := output(append(client, "system", "migrate")...)
+		for _, lock := range locks {
+			if !had[lock] {
+				err = errors.Join(err, os.RemoveAll(lock))
+			}
+		}
 		return err
 	}
 	return way, nil

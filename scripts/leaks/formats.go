@@ -13,7 +13,8 @@ import (
 
 // formats are the ways in which the matrix can be had.
 var formats = map[string]func(*matrix) (string, error){
-	"text": (*matrix).text, "markdown": (*matrix).markdown, "json": (*matrix).json, "svg": (*matrix).svg,
+	"text": (*matrix).text, "markdown": (*matrix).markdown,
+	"json": (*matrix).json, "svg": (*matrix).svg,
 }
 
 // json has everything, the evidence too.
@@ -82,7 +83,8 @@ func (m *matrix) svg() (string, error) {
 <rect width="100%%" height="100%%" fill="#ffffff"/>
 `, totalWidth, totalHeight, html.EscapeString(m.heading()))
 	say := func(x, y int, more, text string) {
-		fmt.Fprintf(&out, "<text x=\"%d\" y=\"%d\"%s>%s</text>\n", x, y, more, html.EscapeString(text))
+		fmt.Fprintf(&out, "<text x=\"%d\" y=\"%d\"%s>%s</text>\n", x, y, more,
+			html.EscapeString(text))
 	}
 	say(8, 18, ` font-size="10" fill="#455a64"`, m.heading())
 	for i, c := range m.Columns {
@@ -96,8 +98,8 @@ func (m *matrix) svg() (string, error) {
 			x := left + i*width
 			fmt.Fprintf(&out, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" fill=\"%s\"/>\n",
 				x, y, width-2, height-2, fills[verdict][0])
-			say(x+width/2-1, y+12, fmt.Sprintf(" text-anchor=\"middle\" font-size=\"10\" fill=\"%s\"",
-				fills[verdict][1]), words[verdict])
+			look := fmt.Sprintf(` text-anchor="middle" font-size="10" fill="%s"`, fills[verdict][1])
+			say(x+width/2-1, y+12, look, words[verdict])
 		}
 	}
 	y := top + len(m.Rows)*height + 6

@@ -97,12 +97,14 @@ func TestSteps(t *testing.T) {
 func made(columns string, rows ...string) *matrix {
 	m := &matrix{As: asRoot, Kernel: "6.1.0", Cgroup: "v2", Date: "2026-01-02"}
 	for _, name := range strings.Fields(columns) {
-		m.Columns = append(m.Columns, &column{Name: name, Step: name < "1", Cells: map[string]cell{}})
+		m.Columns = append(m.Columns,
+			&column{Name: name, Step: name < "1", Cells: map[string]cell{}})
 	}
 	for _, text := range rows {
 		fields := strings.Fields(text)
 		closed := strings.Trim(fields[1], "-")
-		m.Rows = append(m.Rows, row{Name: fields[0], Area: "area", Leaks: "It | leaks.", Closed: closed})
+		m.Rows = append(m.Rows,
+			row{Name: fields[0], Area: "area", Leaks: "It | leaks.", Closed: closed})
 		for i, word := range fields[2:] {
 			for verdict, name := range words {
 				if name == word {
@@ -164,7 +166,7 @@ func TestRecord(t *testing.T) {
 		{"a - n/a LEAK", "b - LEAK held", "", "a in 01 was held, is n/a"},
 		{"a - held n/a", "b - LEAK held", "", "a in 02 was LEAK, is n/a"},
 		{"a - held LEAK", "new - LEAK held", "new in 01 isn't in the record", ""},
-		{"a - held LEAK", "b - LEAK -", "b in 02 was held, is -", ""},
+		{"a - held LEAK", "b - LEAK -", "", "b in 02 was held, is -"},
 	} {
 		bad, notes := made("01 02", test.a, test.b).compare(recorded)
 		first := func(all []string) string { return strings.Join(all[:min(1, len(all))], "") }
@@ -173,6 +175,20 @@ func TestRecord(t *testing.T) {
 		}
 		if !strings.HasPrefix(first(notes), test.note) || test.note == "" && len(notes) > 0 {
 			t.Errorf("%q, %q: notes are %q, want %q", test.a, test.b, notes, test.note)
+		}
+	}
+	// A step that doesn't start is no step that holds everything. Only an ordinary user may be
+	// without cgroups, and so without 07.
+	for _, test := range []struct{ name, as, bad, note string }{
+		{"01", "an ordinary user", "no column for 01: why", ""},
+		{"07", asRoot, "no column for 07: why", ""},
+		{"07", "an ordinary user", "", "no column for 07: why"},
+	} {
+		m := &matrix{As: test.as, Rows: []row{{Name: "a"}},
+			Columns: []*column{{Name: test.name, Step: true, Failed: "why"}}}
+		bad, notes := m.compare(recorded)
+		if strings.Join(bad, "|") != test.bad || strings.Join(notes, "|") != test.note {
+			t.Errorf("%s as %s: %q, %q", test.name, test.as, bad, notes)
 		}
 	}
 	for _, wrong := range []string{"", "row 01\na held LEAK\n", "# only this\n"} {
@@ -226,7 +242,8 @@ func TestFormats(t *testing.T) {
 			t.Fatal(err)
 		}
 		if name != "json" {
-			for _, word := range []string{"held", "LEAK", "n/a", "no column for crun: not", "6.1.0"} {
+			for _, word := range []string{"held", "LEAK", "n/a", "no column for crun: not",
+				"6.1.0"} {
 				if !strings.Contains(out, word) {
 					t.Errorf("%s: no %q in it:\n%s", name, word, out)
 				}
@@ -240,7 +257,8 @@ func TestFormats(t *testing.T) {
 				t.Errorf("json: %v, %+v", err, again)
 			}
 		case "markdown":
-			if want := "| `a`: It \\| leaks. | **LEAK** | held | n/a | - |\n"; !strings.Contains(out, want) {
+			want := "| `a`: It \\| leaks. | **LEAK** | held | n/a | - |\n"
+			if !strings.Contains(out, want) {
 				t.Errorf("markdown has no line %q:\n%s", want, out)
 			}
 			if want := "| total held | 1 | 2 | 0 | - |\n"; !strings.Contains(out, want) {
@@ -280,7 +298,7 @@ func TestComplete(t *testing.T) {
 	if c.verdict("cpu") != held {
 		t.Errorf("a limit that the host sees: %v", c.Cells)
 	}
-	c = &column{Cells: map[string]cell{"cpu": {leaks, "much"}}, limit: result{seenByHost, held, "5"}}
+	c.Cells["cpu"] = cell{leaks, "much"}
 	c.complete(m, result{}, nil)
 	if c.verdict("cpu") != leaks {
 		t.Errorf("what was felt counts for more: %v", c.Cells)
@@ -302,7 +320,8 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// TestState: a setting changed, a file left, a process left are each noticed; nothing changed isn't.
+// TestState: a setting changed, a file left, a process left are each noticed; nothing changed
+// isn't.
 func TestState(t *testing.T) {
 	before := state{"setting a": "0", "file b": "there", "interface veth": "x", "mount m": "rw"}
 	after := state{"setting a": "1", "file b": "there", "process 7": "sleep", "mount m": "rw"}

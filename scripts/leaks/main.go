@@ -40,7 +40,8 @@ type options struct {
 }
 
 // usage is what -h says.
-const usage = `usage: scripts/leaks.sh [-user] [-only LIST] [-format FORMAT] [-why] [-dockerd] [-check | -record]
+const usage = `usage: scripts/leaks.sh [-user] [-only LIST] [-format FORMAT] [-why] [-dockerd]
+                        [-check | -record]
 
 Tries some sixty attacks on the bare host, in the eight steps, and in each of docker, podman, runc,
 crun and bwrap that is installed, with their defaults. Prints a matrix: rows are attacks, columns
@@ -48,12 +49,13 @@ systems, a cell says held, LEAK, or n/a where the attack can't be tried. Progres
 error. A column that can't be made says why, below. The host is compared before and after.
 
   -user           as an ordinary user: as yourself, or, if you are root, as nobody
-  -only LIST      these columns only, with commas: host,01,08,runc
+  -only LIST      these columns only, with commas: host,01,08,runc; all for all
   -format FORMAT  text, markdown, json (with all evidence) or svg; text if not given
   -why            after the matrix: what each attack is, and the evidence of each cell
   -dockerd        start a Docker daemon by hand for the time (as root; no network, storage in /tmp)
-  -check          the steps only: compare with scripts/leaks/record, and with what each step claims
-  -record         the steps only: write that record
+  -check          the steps, if not -only: compare with scripts/leaks/record, and with what each
+                  step claims; 08 also with the runtimes, if they are among the columns
+  -record         the steps: write that record
   -h              this help
 
 Exit status: 0; 1 if a check failed, or the host isn't as it was; 2 for a wrong flag.
@@ -80,7 +82,8 @@ func main() {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Print(usage)
 		return
-	case err != nil || flags.NArg() > 0 || formats[o.format] == nil || o.check && o.record:
+	case err != nil || flags.NArg() > 0 || formats[o.format] == nil || o.check && o.record ||
+		o.record && o.only != "":
 		fmt.Fprint(os.Stderr, usage)
 		os.Exit(2)
 	}
@@ -93,8 +96,11 @@ func main() {
 	}
 }
 
-// handOver is in the environment of an ordinary user's run that root has started: root takes care of
-// the record then.
+// records is the directory that has them, in the repository.
+const records = "scripts/leaks/record"
+
+// handOver is in the environment of an ordinary user's run that root has started: root takes care
+// of the record then.
 const handOver = "LEAKS_HAND_OVER"
 
 // again runs this program once more as an ordinary user: the one who has called sudo(8), or nobody.
@@ -127,7 +133,7 @@ func again(o options, args []string) int {
 		name := "user-" + cgroupVersion() + ".txt"
 		var text []byte
 		if text, err = os.ReadFile(filepath.Join(o.bin, name)); err == nil {
-			err = os.WriteFile(filepath.Join(o.root, "scripts", "leaks", "record", name), text, 0o644)
+			err = os.WriteFile(filepath.Join(o.root, records, name), text, 0o644)
 		}
 	}
 	if err != nil {
@@ -172,7 +178,7 @@ func run(o options) error {
 		fmt.Print(made.evidence())
 	}
 	var bad []string
-	file := filepath.Join(o.root, "scripts", "leaks", "record", recordName()+".txt")
+	file := filepath.Join(o.root, records, recordName()+".txt")
 	if o.record {
 		err = os.WriteFile(filepath.Join(o.bin, filepath.Base(file)), []byte(made.record()), 0o644)
 		if err == nil && os.Getenv(handOver) == "" {
@@ -219,12 +225,10 @@ func judge(ctx context.Context, o options) (*matrix, error) {
 		only = strings.Split(o.only, ",")
 	}
 	for _, system := range systems {
-		if o.check || o.record {
-			if !system.step {
-				continue
-			}
+		if only == nil && (o.check || o.record) && !system.step {
+			continue
 		}
-		if only != nil && !slices.Contains(only, system.name) {
+		if only != nil && o.only != "all" && !slices.Contains(only, system.name) {
 			continue
 		}
 		if ctx.Err() != nil {

@@ -59,8 +59,8 @@ func (s state) takeSettings() {
 				return nil
 			}
 		}
-		// Interfaces come and go with the containers of others; and a file that can't be read, or not
-		// now, has nothing to compare.
+		// Interfaces come and go with the containers of others; and a file that can't be read, or
+		// not now, has nothing to compare.
 		if entry.IsDir() || strings.Contains(path, "/neigh/") || strings.Contains(path, "/conf/") {
 			return nil
 		}
@@ -107,8 +107,10 @@ func (s state) takeFiles() {
 			s["file "+filepath.Join(dir, entry.Name())] = text
 		}
 	}
-	for _, pattern := range []string{"/dev/*", "/dev/shm/leaktest-*", "/dev/mqueue/leaktest-*",
-		"/var/tmp/leaktest-*", "/tmp/leaktest-*"} {
+	ours := "/leaktest-" + runName + "*"
+	for _, pattern := range []string{"/dev/*", "/dev/shm/libpod*", "/dev/shm" + ours,
+		"/dev/mqueue" + ours,
+		"/var/tmp" + ours, "/tmp" + ours} {
 		found, _ := filepath.Glob(pattern) // the patterns are well formed
 		for _, path := range found {
 			s["file "+path] = "there"
@@ -134,7 +136,8 @@ func (s state) takeOwn(bin string) {
 		text, _ := os.ReadFile(file)
 		for _, pid := range strings.Fields(string(text)) {
 			status, _ := os.ReadFile("/proc/" + pid + "/stat")
-			if name, rest, ok := cutLast(string(status), ") "); ok && !strings.HasPrefix(rest, "Z") {
+			name, rest, ok := cutLast(string(status), ") ")
+			if ok && !strings.HasPrefix(rest, "Z") {
 				_, name, _ = strings.Cut(name, "(")
 				s["process "+pid] = name
 			}

@@ -240,8 +240,8 @@ func hostWrite(f *facts) result {
 	}
 	err := unix.Faccessat(unix.AT_FDCWD, "/usr", unix.W_OK, unix.AT_EACCESS)
 	if errors.Is(err, unix.EROFS) && privateMounts() == nil {
-		// Whoever may mount can try to take the read-only flag away again, in a mount namespace that
-		// nobody else sees. All other flags are kept, as some can't be taken back.
+		// Whoever may mount can try to take the read-only flag away again, in a mount namespace
+		// that nobody else sees. All other flags are kept, as some can't be taken back.
 		var have unix.Statfs_t
 		if err := unix.Statfs("/usr", &have); err != nil {
 			return cannot("statfs /usr: %s", errno(err))
@@ -346,7 +346,7 @@ func setUIDByRule(nnp int) result {
 			continue
 		}
 		if at.Flags&unix.ST_NOSUID == 0 {
-			return isLeak("%s is set-uid root, its mount isn't nosuid, no_new_privs isn't set", path)
+			return isLeak("%s is set-uid root, its mount not nosuid, no_new_privs not set", path)
 		}
 	}
 	return cannot("no set-uid program in sight")
@@ -358,8 +358,8 @@ func printEUID([]string) error {
 	return nil
 }
 
-// someDevice chooses a device that a container has no business with: a disk if there is one that can
-// be opened here (a cgroup may forbid that), else the kernel's log.
+// someDevice chooses a device that a container has no business with: a disk if there is one that
+// can be opened here (a cgroup may forbid that), else the kernel's log.
 func someDevice() node {
 	entries, _ := os.ReadDir("/dev")
 	for _, entry := range entries {

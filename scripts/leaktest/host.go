@@ -42,7 +42,7 @@ func host(args []string) error {
 	f := &facts{Missing: map[string]string{}}
 	things := made{
 		QueueKey: randomKey(), MemoryKey: randomKey(),
-		Mqueue: "leaktest-" + random(), Shm: "leaktest-" + random(),
+		Mqueue: prefix() + random(), Shm: prefix() + random(),
 	}
 	var err error
 	if things.Dir, err = secretDir(); err != nil {
@@ -60,18 +60,22 @@ func host(args []string) error {
 	return nil
 }
 
+// prefix begins the names of all that is made. scripts/leaks says what it is for a run of its own,
+// so as to find what was left, and that of no other run.
+func prefix() string { return "leaktest-" + os.Getenv("LEAKTEST_RUN") }
+
 // secretDir makes the directory for the files. It is best on the file system that has /usr, since
 // parts of that are what most containers get to see, and open_by_handle_at(2) needs to see some.
 func secretDir() (string, error) {
 	usr, err := identify("/usr")
 	for _, parent := range []string{os.TempDir(), "/var/tmp"} {
 		if at, failed := identify(parent); err == nil && failed == nil && at.Dev == usr.Dev {
-			if dir, failed := os.MkdirTemp(parent, "leaktest-"); failed == nil {
+			if dir, failed := os.MkdirTemp(parent, prefix()); failed == nil {
 				return dir, os.Chmod(dir, 0o755)
 			}
 		}
 	}
-	dir, err := os.MkdirTemp("", "leaktest-")
+	dir, err := os.MkdirTemp("", prefix())
 	if err != nil {
 		return "", err
 	}
@@ -270,8 +274,8 @@ func hostIPC(f *facts, things made) error {
 	)
 }
 
-// hostKey gives this process a session keyring of its own (it would share its starter's), with a key
-// in it. Whom we start inherits the keyring (session-keyring(7)).
+// hostKey gives this process a session keyring of its own (it would share its starter's), with a
+// key in it. Whom we start inherits the keyring (session-keyring(7)).
 func hostKey(f *facts) error {
 	secret := random()
 	f.Key, f.KeySum = "leaktest-"+random(), sum(secret)
@@ -343,8 +347,8 @@ func hostMachine(f *facts, args []string) {
 	if entries, err := os.ReadDir("/sys/firmware"); err == nil {
 		f.Firmware = len(entries)
 	}
-	// The programs that processes of the host run: its PID 1, where we may look, this one, and those
-	// that start the container.
+	// The programs that processes of the host run: its PID 1, where we may look, this one, and
+	// those that start the container.
 	exes := []string{"/proc/1/exe", "/proc/self/exe"}
 	for _, arg := range args {
 		if path, err := exec.LookPath(arg); err == nil {
@@ -358,8 +362,8 @@ func hostMachine(f *facts, args []string) {
 	}
 }
 
-// startKeeper starts a process that outlives this one, whatever ends it, by the moment that it takes
-// to remove what was made. dismiss asks it to do so, and waits.
+// startKeeper starts a process that outlives this one, whatever ends it, by the moment that it
+// takes to remove what was made. dismiss asks it to do so, and waits.
 func startKeeper(things made) (dismiss func() error, err error) {
 	cmd := exec.Command("/proc/self/exe", "keeper")
 	cmd.Stderr = os.Stderr

@@ -28,7 +28,8 @@ func address(text []byte) uintptr { return uintptr(unsafe.Pointer(&text[0])) }
 // bpf makes the smallest map that there is: 4 bytes to 4 bytes, one entry. It ends with us.
 func bpf(*facts) result {
 	attr := [32]uint32{unix.BPF_MAP_TYPE_ARRAY, 4, 4, 1}
-	err := call(unix.SYS_BPF, unix.BPF_MAP_CREATE, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr))
+	err := call(unix.SYS_BPF, unix.BPF_MAP_CREATE, uintptr(unsafe.Pointer(&attr)),
+		unsafe.Sizeof(attr))
 	runtime.KeepAlive(&attr)
 	return gate("bpf(BPF_MAP_CREATE)", err)
 }
@@ -112,8 +113,8 @@ func nestedUser(*facts) result {
 	cmd := exec.Command(os.Args[0], "mount")
 	cmd.Stdin = os.Stdin // or there would have to be a /dev/null
 	cmd.SysProcAttr = &syscall.SysProcAttr{
-		// Without a map the process is nobody there, and execve would take its capabilities away; an
-		// ambient one stays. (Go would write the map by a PID, which 02's /proc doesn't know.)
+		// Without a map the process is nobody there, and execve would take its capabilities away;
+		// an ambient one stays. (Go would write the map by a PID, which 02's /proc doesn't know.)
 		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNS,
 		AmbientCaps: []uintptr{unix.CAP_SYS_ADMIN},
 		Pdeathsig:   unix.SIGKILL,
@@ -137,8 +138,8 @@ func tryMount([]string) error {
 	return os.NewSyscallError("mount a tmpfs", unix.Mount("tmpfs", "/tmp", "tmpfs", 0, ""))
 }
 
-// ownMounts gives this thread a mount namespace of its own, if it may have one: whoever is root of a
-// user namespace only may mount in there, and not in the host's.
+// ownMounts gives this thread a mount namespace of its own, if it may have one: whoever is root of
+// a user namespace only may mount in there, and not in the host's.
 func ownMounts() { _ = unix.Unshare(unix.CLONE_NEWNS) }
 
 // mount asks to move a mount from no place. Before it looks at that, the kernel asks whether the

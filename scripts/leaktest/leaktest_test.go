@@ -50,8 +50,9 @@ func TestMain(m *testing.M) {
 var withPartner = map[string]string{
 	"host-file": "", "chroot-escape": "root", "inherited-dir": "", "inherited-file": "",
 	"proc-root": "", "file-handle": "root", "mount-table": "", "processes": "", "signal": "",
-	"ptrace": "", "environ": "", "exe-write": "", "hostname": "", "sysv-queue": "", "sysv-memory": "",
-	"posix-queue": "", "dev-shm": "", "interfaces": "", "loopback": "", "abstract": "",
+	"ptrace": "", "environ": "", "exe-write": "", "hostname": "", "sysv-queue": "",
+	"sysv-memory": "", "posix-queue": "", "dev-shm": "", "interfaces": "", "loopback": "",
+	"abstract":   "",
 	"raw-socket": "root", "session-keyring": "", "environment": "", "kernel": "", "memory-size": "",
 	"uptime": "",
 }
@@ -94,7 +95,8 @@ func TestTrueFacts(t *testing.T) {
 		if needs == "root" && os.Geteuid() != 0 {
 			want = held
 		}
-		// A machine that has just booted has no uptime to be known by, and a kernel may have no keys.
+		// A machine that has just booted has no uptime to be known by, and a kernel may have no
+		// keys.
 		if r.Verdict != want && (r.Verdict != na || name != "uptime" && name != "session-keyring") {
 			t.Errorf("%s: %s (%s), want %s", name, r.Verdict, r.Evidence, want)
 		}
@@ -181,7 +183,8 @@ func TestLimitOf(t *testing.T) {
 		"cpu/x/cpu.cfs_quota_us": "20000",
 	} {
 		path = filepath.Join(root, path)
-		err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644))
+		err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755),
+			os.WriteFile(path, []byte(text), 0o644))
 		if err != nil {
 			t.Fatal(err)
 		}

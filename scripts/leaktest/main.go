@@ -4,7 +4,7 @@
 // for each whether it is held, or leaks, or can't be tried, and what it saw.
 //
 //	leaktest list                        all probes: what a leak means, which step closes it
-//	leaktest host COMMAND [ARG...]       the host's part: makes what there is to find, runs COMMAND
+//	leaktest host COMMAND [ARG...]       the host's part: makes what is to be found, runs COMMAND
 //	leaktest inside FACTS [PROBE...]     the container's part, to be run by COMMAND
 //
 // The host's part replaces the argument FACTS in COMMAND by what the container's part must be told.

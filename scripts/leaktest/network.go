@@ -67,7 +67,8 @@ func interfaces(f *facts) result {
 }
 
 // connects makes a probe of an address where the host tells a secret.
-func connects(what, missing string, where func(*facts) (network, address, want string)) func(*facts) result {
+func connects(what, missing string,
+	where func(*facts) (network, address, want string)) func(*facts) result {
 	return func(f *facts) result {
 		if why := f.Missing[missing]; why != "" {
 			return cannot("the host has no %s: %s", what, why)

@@ -237,7 +237,8 @@ func releaseAgent(*facts) result {
 }
 
 // hostRoot asks for a file whose mode is 0600 and which belongs to the host's root whoever looks.
-// In /proc/sys no capability helps (sysctl_perm, in the kernel's source): one has to *be* that root.
+// In /proc/sys no capability helps (sysctl_perm, in the kernel's source): one has to *be* that
+// root.
 func hostRoot(f *facts) result {
 	return opens(f, "proc", unix.O_RDONLY, nil,
 		"sys/kernel/cad_pid", "sys/kernel/usermodehelper/bset")

@@ -117,8 +117,8 @@ func memoryField(name string) string {
 	return ""
 }
 
-// cpu lets more threads spin than the machine has CPUs, and adds up what they get. The machine may be
-// busy, so little is no proof of a limit. It is one if at the same time a CPU stands idle.
+// cpu lets more threads spin than the machine has CPUs, and adds up what they get. The machine may
+// be busy, so little is no proof of a limit. It is one if at the same time a CPU stands idle.
 func cpu(*facts) result {
 	if file, limit := cgroupLimit("cpu.max", "cpu", "cpu.cfs_quota_us"); limit != "" {
 		return isHeld("%s says %s", file, limit)
@@ -129,8 +129,12 @@ func cpu(*facts) result {
 	for range rounds {
 		got, idle = spin()
 		switch {
+		case cpus == 1 && got > 0.7:
+			return cannot("%d threads get %.0f %% of the only CPU: a limit of one isn't felt",
+				spinners, 100*got)
 		case got > min(muchCPU, 0.7*cpus):
-			return isLeak("%d threads get %.0f %% of a CPU, and no limit in sight", spinners, 100*got)
+			return isLeak("%d threads get %.0f %% of a CPU, and no limit in sight", spinners,
+				100*got)
 		case idle > 0.15*cpus:
 			return isHeld("%d threads get %.0f %% of a CPU, while %.0f %% of one is idle", spinners,
 				100*got, 100*idle)
@@ -181,8 +185,8 @@ func cpuTime() time.Duration {
 }
 
 // cgroupLimit returns a limit that the cgroup shows, as its file and what it says, or nothing where
-// there is none. Both versions are looked at: in the cgroup's own directory, if its path leads there
-// in this mount namespace, and at the root of what is mounted.
+// there is none. Both versions are looked at: in the cgroup's own directory, if its path leads
+// there in this mount namespace, and at the root of what is mounted.
 func cgroupLimit(v2, controller, v1 string) (file, limit string) {
 	table, _ := os.ReadFile("/proc/self/cgroup")
 	for line := range strings.Lines(string(table)) {
