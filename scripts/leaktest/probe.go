@@ -50,7 +50,11 @@ const patience = 30 * time.Second
 
 // isHeld, isLeak and cannot make results.
 func isHeld(format string, a ...any) result { return result{"", held, fmt.Sprintf(format, a...)} }
+
+// isLeak is the answer of a probe that got through, with what it got.
 func isLeak(format string, a ...any) result { return result{"", leaks, fmt.Sprintf(format, a...)} }
+
+// cannot is the answer of a probe that has nothing to try here, with the reason.
 func cannot(format string, a ...any) result { return result{"", na, fmt.Sprintf(format, a...)} }
 
 // gate judges a system call by its errno where the arguments are such that nothing can come of it.
