@@ -744,7 +744,9 @@ func ask2(cmd *exec.Cmd) (string, error) {
 func killTwenty() error {
 	var running []*partner
 	for range 20 {
-		p, _, err := start(self("sh", "-c", "echo ready; sleep 600"))
+		cmd := self("sh", "-c", "echo ready; sleep 600")
+		cmd.SysProcAttr.Setpgid = true
+		p, _, err := start(cmd)
 		if err != nil {
 			return err
 		}
@@ -769,7 +771,8 @@ func killTwenty() error {
 		}
 	}
 	for _, p := range running {
-		if err := p.cmd.Process.Kill(); err != nil {
+		// The whole group, as a key at a terminal would.
+		if err := unix.Kill(-p.cmd.Process.Pid, unix.SIGKILL); err != nil {
 			return err
 		}
 	}
