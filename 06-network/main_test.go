@@ -750,7 +750,9 @@ func ask2(cmd *exec.Cmd) (string, error) {
 func killTwenty(many int) error {
 	var running []*partner
 	for range many {
-		p, _, err := start(self("sh", "-c", "echo ready; sleep 600"))
+		cmd := self("sh", "-c", "echo ready; sleep 600")
+		cmd.SysProcAttr.Setpgid = true
+		p, _, err := start(cmd)
 		if err != nil {
 			return err
 		}
@@ -775,7 +777,8 @@ func killTwenty(many int) error {
 		}
 	}
 	for _, p := range running {
-		if err := p.cmd.Process.Kill(); err != nil {
+		// The whole group, as a key at a terminal would.
+		if err := unix.Kill(-p.cmd.Process.Pid, unix.SIGKILL); err != nil {
 			return err
 		}
 	}

@@ -124,46 +124,47 @@ func addNAT(link, network string) (rules string, err error) {
 // forward for us stop, unless somebody has made the whole host forward since, as Docker does.
 func removeNAT(link string) error {
 	return locked(func(lock *os.File) error {
-		// Listed first, and added, so that there is something to delete in any case.
-		tables, err := nft(fmt.Sprintf("list tables ip\n"+
-			"add table ip %[1]s; delete table ip %[1]s", link), lock)
+		rules, err := nft("list ruleset", lock)
 		if err != nil {
 			return err
 		}
-		remembered := false
-		for line := range strings.Lines(tables) {
-			name := strings.TrimPrefix(strings.TrimSpace(line), "table ip ")
-			switch {
-			case name == memory:
-				remembered = true
-			case name != link && strings.HasPrefix(name, "jail"):
-				return nil // somebody else's
-			}
+		// Added first, so that there is something to delete in any case.
+		commands := fmt.Sprintf("add table ip %[1]s; delete table ip %[1]s", link)
+		others := false
+		for line := range strings.Lines(rules) {
+			name := strings.TrimSuffix(strings.TrimPrefix(line, "table ip "), " {\n")
+			others = others || strings.HasPrefix(name, "jail") && name != link && name != memory
 		}
-		if !remembered {
-			return nil
-		}
-		set, err := nft("list set ip "+memory+" links", lock)
-		if err != nil {
-			return err
-		}
-		everywhere, err := forwards("all")
-		if err != nil {
-			return err
-		}
-		for _, quoted := range regexp.MustCompile(`"[^"]+"`).FindAllString(set, -1) {
-			link := strings.Trim(quoted, `"`)
-			if link == "all" || everywhere && strings.Contains(set, `"all"`) {
-				continue
-			}
-			err := forward(link, false)
-			if err != nil && !errors.Is(err, os.ErrNotExist) { // that link has gone, too
+		_, after, remembered := strings.Cut(rules, "table ip "+memory+" {\n")
+		if remembered && !others {
+			set, _, _ := strings.Cut(after, "\n}\n")
+			if err := stopForwarding(set); err != nil {
 				return err
 			}
+			commands += "; delete table ip " + memory
 		}
-		_, err = nft("delete table ip "+memory, lock)
+		_, err = nft(commands, lock)
 		return err
 	})
+}
+
+// stopForwarding restores the links that are in a set, as nft lists it.
+func stopForwarding(set string) error {
+	everywhere, err := forwards("all")
+	if err != nil {
+		return err
+	}
+	for _, quoted := range regexp.MustCompile(`"[^"]+"`).FindAllString(set, -1) {
+		link := strings.Trim(quoted, `"`)
+		if link == "all" || everywhere && strings.Contains(set, `"all"`) {
+			continue
+		}
+		err := forward(link, false)
+		if err != nil && !errors.Is(err, os.ErrNotExist) { // that link has gone, too
+			return err
+		}
+	}
+	return nil
 }
 
 // forwards tells whether packets that come in by a link may go on to others.

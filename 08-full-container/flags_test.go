@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestBadFlags gives values that make no sense. One line must say what would, and nothing is run.
@@ -106,8 +108,11 @@ func TestVolume(t *testing.T) {
 		if err := errors.Join(os.Chown(file, u.uid, u.uid), os.Chmod(b.dir, 0o700)); err != nil {
 			t.Fatal(err)
 		}
-		script := "cat /v/file /one; ls -n /v/file | cut -d' ' -f3; " +
-			"echo new > /v/new && echo wrote"
+		script := "cat /v/file /one; stat -c %u /v/file; echo new > /v/new && echo wrote"
+		if u.uid == 0 && !shiftsIDs(t, b.dir) {
+			t.Skip("this kernel can't show the ids of this file system shifted (a tmpfs before " +
+				"Linux 6.3): run it with TMPDIR on another one")
+		}
 		out := expect(t, program(u, "-volume", b.dir+":/v", "-volume", file+":/one:ro",
 			"sh", "-c", script))
 		want := "hello\nhello\n0\nwrote\n"
@@ -124,6 +129,34 @@ func TestVolume(t *testing.T) {
 			t.Error("a read-only volume was written to")
 		}
 	})
+}
+
+// shiftsIDs reports whether a mount of this directory can be an idmapped one, and calls the kernel by
+// itself for that: an error in the step's own code must not look like a kernel that can't.
+func shiftsIDs(t *testing.T, dir string) bool {
+	t.Helper()
+	cmd := self("test:hold")
+	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWUSER
+	cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: 100_000, Size: 1}}
+	cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: 100_000, Size: 1}}
+	p, _, err := start(cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.end()
+	users, err := os.Open(fmt.Sprintf("/proc/%d/ns/user", p.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer users.Close()
+	tree, err := unix.OpenTree(unix.AT_FDCWD, dir, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(tree)
+	return unix.MountSetattr(tree, "", unix.AT_EMPTY_PATH, &unix.MountAttr{
+		Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(users.Fd()),
+	}) == nil
 }
 
 // TestRootDirectory runs in a directory. Nothing that is written inside gets there.

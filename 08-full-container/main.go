@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -100,7 +101,9 @@ func contain(group cgroup, s *spec, o *options) error {
 	}
 	cmd := exec.Command("/proc/self/fd/4")
 	cmd.Args = append([]string{inside}, s.Args...) // for ps; the spec is what counts
-	cmd.Env = s.Env                                // PID 1 needs no more than the command
+	// Nothing of the caller's. PID 1 waits most of the time, and needs no more than one thread for
+	// Go at once: each that Go might use has memory of its own.
+	cmd.Env = append(slices.Clone(defaultEnv), "GOMAXPROCS=1")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.ExtraFiles = []*os.File{theirs, program} // descriptors 3 and 4 there
 	cmd.SysProcAttr = &syscall.SysProcAttr{

@@ -102,7 +102,7 @@ func (n *netlink) request(command string, kind, flags uint16, body ...[]byte) ([
 		return nil, fmt.Errorf("%s: %w", command, os.NewSyscallError("sendto", err))
 	}
 	var answers []reply
-	buffer := make([]byte, 64<<10) // the kernel never sends more at once
+	buffer := make([]byte, 16<<10) // 8 kB at the least; a list comes in pieces that fit
 	for {
 		size, from, err := unix.Recvfrom(n.fd, buffer, 0)
 		if err == unix.EINTR {

@@ -156,10 +156,10 @@ func (s *spec) send(line *os.File, pid int) error {
 // receive waits until the outer half has done its part and sends the spec. If that has no end, it
 // died before.
 func receive(line *os.File) (*spec, error) {
-	text, rights := make([]byte, 64<<10), make([]byte, unix.CmsgSpace(4*maxLent))
-	n, size, _, _, err := unix.Recvmsg(int(line.Fd()), text[:1], rights, unix.MSG_CMSG_CLOEXEC)
+	text, rights := make([]byte, 1), make([]byte, unix.CmsgSpace(4*maxLent))
+	n, size, _, _, err := unix.Recvmsg(int(line.Fd()), text, rights, unix.MSG_CMSG_CLOEXEC)
 	for errors.Is(err, unix.EINTR) {
-		n, size, _, _, err = unix.Recvmsg(int(line.Fd()), text[:1], rights, unix.MSG_CMSG_CLOEXEC)
+		n, size, _, _, err = unix.Recvmsg(int(line.Fd()), text, rights, unix.MSG_CMSG_CLOEXEC)
 	}
 	if err == nil && n == 0 {
 		err = io.EOF
@@ -167,7 +167,7 @@ func receive(line *os.File) (*spec, error) {
 	received := text[:max(n, 0)]
 	for err == nil && !bytes.HasSuffix(received, []byte{0}) {
 		// The other half says no more until we have answered: nothing beyond the zero is read.
-		more := make([]byte, 64<<10)
+		more := make([]byte, 4096)
 		n, err = line.Read(more)
 		received = append(received, more[:n]...)
 	}

@@ -278,6 +278,13 @@ var table = []row{
 		why:  "when all processes of a session are asked to end, its table would stay",
 	},
 	{
+		step: "06-network", file: "keeper.go",
+		find:    "cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}",
+		replace: "_ = syscall.SysProcAttr{}",
+		test:    "^TestTwenty$",
+		why:     "a keeper that is killed with the step's group can tidy up nothing",
+	},
+	{
 		step: "06-network", file: "nat.go",
 		find: "iifname @links drop",
 		test: "^TestWorld$",
@@ -344,13 +351,6 @@ var table = []row{
 		replace: "if err := error(nil); err != nil {",
 		test:    "^(TestLesson|TestTree)$",
 		why:     "the container would see the host's tree of cgroups",
-	},
-	{
-		step: "07-cgroups", file: "keeper.go",
-		find:    "cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}",
-		replace: "_ = syscall.SysProcAttr{}",
-		test:    "^TestThirty$",
-		why:     "a keeper that is killed with the step, as its group, can't remove the cgroup",
 	},
 	{
 		step: "07-cgroups", file: "cgroup.go",
