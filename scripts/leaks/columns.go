@@ -303,6 +303,7 @@ func (p *place) dockerd() (string, error) {
 	}
 	defer log.Close()
 	socket := filepath.Join(dir, "docker.sock")
+	removeNew := ifNew("/run/containerd", "/run/docker")
 	cmd := exec.Command("dockerd", "--data-root", dir+"/data", "--exec-root", dir+"/exec",
 		"--host", "unix://"+socket, "--pidfile", dir+"/pid", "--bridge=none",
 		"--iptables=false", "--ip6tables=false", "--ip-forward=false", "--storage-driver", "vfs")
@@ -320,6 +321,7 @@ func (p *place) dockerd() (string, error) {
 			_ = cmd.Process.Kill()
 			<-ended
 		}
+		_ = removeNew() // what stays is seen in the comparison of the host
 	})
 	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
 		if _, err := output("docker", "--host", "unix://"+socket, "version"); err == nil {
@@ -345,14 +347,9 @@ func podman(p *place) (*start, error) {
 	client := []string{"podman", "--root", dir + "/root", "--runroot", dir + "/run",
 		"--tmpdir", dir + "/tmp", "--storage-driver", "vfs", "--cgroup-manager", "cgroupfs",
 		"--events-backend", "none"}
-	// Its locks are in /dev/shm wherever the rest is, and stay.
-	locks := []string{"/dev/shm/libpod_lock",
-		fmt.Sprintf("/dev/shm/libpod_rootless_lock_%d", os.Geteuid())}
-	had := map[string]bool{}
-	for _, lock := range locks {
-		_, err := os.Stat(lock)
-		had[lock] = err == nil
-	}
+	// Some of its things have their places wherever the rest is, and stay.
+	removeNew := ifNew("/dev/shm/libpod_lock", "/run/libpod", "/run/crun", "/run/containers",
+		"/var/lib/containers", fmt.Sprintf("/dev/shm/libpod_rootless_lock_%d", os.Geteuid()))
 	archive := filepath.Join(p.work, "podman.tar")
 	if err := p.archive(archive); err != nil {
 		return nil, err
@@ -385,14 +382,23 @@ func podman(p *place) (*start, error) {
 			// An ordinary user's podman leaves a process that holds its user namespace.
 			_, err = output(append(client, "system", "migrate")...)
 		}
-		for _, lock := range locks {
-			if !had[lock] {
-				err = errors.Join(err, os.RemoveAll(lock))
-			}
+		return errors.Join(err, removeNew())
+	}
+	return way, nil
+}
+
+// ifNew notes which of some paths there aren't yet. What it returns removes those.
+func ifNew(paths ...string) (remove func() error) {
+	paths = slices.DeleteFunc(paths, func(path string) bool {
+		_, err := os.Lstat(path)
+		return !errors.Is(err, os.ErrNotExist)
+	})
+	return func() (err error) {
+		for _, path := range paths {
+			err = errors.Join(err, os.RemoveAll(path))
 		}
 		return err
 	}
-	return way, nil
 }
 
 // output runs a command, and returns what it has printed.

@@ -350,6 +350,18 @@ func TestState(t *testing.T) {
 		!strings.HasSuffix(got[1], "is new (sleep)") {
 		t.Errorf("differences %q, want the file and the process", got)
 	}
+	old, fresh := filepath.Join(dir, "old"), filepath.Join(dir, "fresh")
+	if err := os.Mkdir(old, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	remove := ifNew(old, fresh)
+	if err := errors.Join(os.MkdirAll(fresh+"/below", 0o755), remove()); err != nil {
+		t.Fatal(err)
+	}
+	_, gone := os.Stat(fresh)
+	if _, err := os.Stat(old); err != nil || gone == nil {
+		t.Errorf("what was there: %v; what was new: %v", err, gone)
+	}
 	if len(state{}.diff(state{})) != 0 {
 		t.Error("nothing is different, and that is noticed")
 	}

@@ -107,6 +107,12 @@ func (s state) takeFiles() {
 			s["file "+filepath.Join(dir, entry.Name())] = text
 		}
 	}
+	for _, dir := range []string{"/run", "/var/lib"} { // where much changes, but little comes
+		entries, _ := os.ReadDir(dir)
+		for _, entry := range entries {
+			s["file "+filepath.Join(dir, entry.Name())] = "there"
+		}
+	}
 	ours := "/leaktest-" + runName + "*"
 	for _, pattern := range []string{"/dev/*", "/dev/shm/libpod*", "/dev/shm" + ours,
 		"/dev/mqueue" + ours,
