@@ -131,8 +131,8 @@ func TestVolume(t *testing.T) {
 	})
 }
 
-// shiftsIDs reports whether a mount of this directory can be an idmapped one, and calls the kernel by
-// itself for that: an error in the step's own code must not look like a kernel that can't.
+// shiftsIDs reports whether a mount of this directory can be an idmapped one. It asks the kernel by
+// itself: an error in the step's own code must not look like a kernel that can't.
 func shiftsIDs(t *testing.T, dir string) bool {
 	t.Helper()
 	cmd := self("test:hold")
@@ -149,7 +149,8 @@ func shiftsIDs(t *testing.T, dir string) bool {
 		t.Fatal(err)
 	}
 	defer users.Close()
-	tree, err := unix.OpenTree(unix.AT_FDCWD, dir, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	flags := uint(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC)
+	tree, err := unix.OpenTree(unix.AT_FDCWD, dir, flags)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -152,15 +153,18 @@ func TestShellAtATerminal(t *testing.T) {
 			prompt, "tty\n",
 			"/dev/pts/0\r\n", "stty size\n",
 			"24 80\r\n", "test -t 2 && echo $((6 * 7))\n",
-			"42\r\n"+prompt, "cat\n", // Ctrl-C ends the command, not the shell
-			"cat\r\n", "it runs\n",
+			// A shell that edits lines itself gives the terminal back only before the first of
+			// these commands, and what is typed sooner is lost. It says when: 54. Ctrl-C ends the
+			// command, not the shell.
+			"42\r\n"+prompt, "echo $((6 * 9)); cat\n",
+			"54\r\n", "it runs\n",
 			"it runs\r\nit runs\r\n", "\x03",
 			prompt, "echo status $?\n",
-			"status 130\r\n"+prompt, "cat\n", // Ctrl-Z stops it
-			"cat\r\n", "still\n",
+			"status 130\r\n"+prompt, "echo $((6 * 8)); cat\n", // Ctrl-Z stops it
+			"48\r\n", "still\n",
 			"still\r\nstill\r\n", "\x1a",
 			"Stopped", "", prompt, "fg\n",
-			"fg\r\ncat\r\n", "on again\n",
+			"cat\r\n", "on again\n",
 			"on again\r\non again\r\n", "\x04",
 			prompt, "",
 		)
@@ -247,7 +251,7 @@ func TestPausedAtATerminal(t *testing.T) {
 	asEveryUser(t, func(t *testing.T, u user) {
 		s := sit(t, program(u, "sh", "-c", "echo ready; cat; exit 4"))
 		before := s.settings()
-		s.look().dialog("ready", "it runs\n", "it runs\r\nit runs\r\n")
+		s.look().dialog("ready\r\n", "it runs\n", "it runs\r\nit runs\r\n")
 		s.Process.Signal(unix.SIGTSTP)
 		var status unix.WaitStatus
 		if _, err := unix.Wait4(s.Process.Pid, &status, unix.WUNTRACED, nil); err != nil {
@@ -368,7 +372,8 @@ func TestPipesStayPipes(t *testing.T) {
 			t.Errorf("yes, whose reader is gone: exit status %d", status)
 		}
 		// The writer ends while its output is still read, and input has an end of its own.
-		tar := exec.Command("tar", "-c", "init_test.go")
+		b := newBench(t, u)
+		tar := exec.Command("tar", "-c", "-C", filepath.Dir(b.write(t, "name", nil)), "name")
 		archive, err := tar.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)
@@ -378,7 +383,7 @@ func TestPipesStayPipes(t *testing.T) {
 		if err := tar.Start(); err != nil {
 			t.Fatal(err)
 		}
-		if out := expect(t, list); out != "init_test.go\n" {
+		if out := expect(t, list); out != "name\n" {
 			t.Errorf("tar -t: %q", out)
 		}
 		if err := tar.Wait(); err != nil {

@@ -303,7 +303,6 @@ func (p *place) dockerd() (string, error) {
 	}
 	defer log.Close()
 	socket := filepath.Join(dir, "docker.sock")
-	removeNew := ifNew("/run/containerd", "/run/docker")
 	cmd := exec.Command("dockerd", "--data-root", dir+"/data", "--exec-root", dir+"/exec",
 		"--host", "unix://"+socket, "--pidfile", dir+"/pid", "--bridge=none",
 		"--iptables=false", "--ip6tables=false", "--ip-forward=false", "--storage-driver", "vfs")
@@ -321,7 +320,6 @@ func (p *place) dockerd() (string, error) {
 			_ = cmd.Process.Kill()
 			<-ended
 		}
-		_ = removeNew() // what stays is seen in the comparison of the host
 	})
 	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
 		if _, err := output("docker", "--host", "unix://"+socket, "version"); err == nil {
@@ -347,9 +345,6 @@ func podman(p *place) (*start, error) {
 	client := []string{"podman", "--root", dir + "/root", "--runroot", dir + "/run",
 		"--tmpdir", dir + "/tmp", "--storage-driver", "vfs", "--cgroup-manager", "cgroupfs",
 		"--events-backend", "none"}
-	// Some of its things have their places wherever the rest is, and stay.
-	removeNew := ifNew("/dev/shm/libpod_lock", "/run/libpod", "/run/crun", "/run/containers",
-		"/var/lib/containers", fmt.Sprintf("/dev/shm/libpod_rootless_lock_%d", os.Geteuid()))
 	archive := filepath.Join(p.work, "podman.tar")
 	if err := p.archive(archive); err != nil {
 		return nil, err
@@ -377,25 +372,33 @@ func podman(p *place) (*start, error) {
 		way = &start{version: version, args: args, or: way,
 			note: "podman with " + strings.Join(more, " ")}
 	}
-	way.after = func() (err error) {
-		if os.Geteuid() != 0 {
-			// An ordinary user's podman leaves a process that holds its user namespace.
-			_, err = output(append(client, "system", "migrate")...)
+	if os.Geteuid() != 0 {
+		way.after = func() error { // it leaves a process that holds its user namespace
+			_, err := output(append(client, "system", "migrate")...)
+			return err
 		}
-		return errors.Join(err, removeNew())
 	}
 	return way, nil
 }
 
-// ifNew notes which of some paths there aren't yet. What it returns removes those.
+// stray are the places where the runtimes put something wherever they are told to put their things.
+var stray = []string{"/run/containerd", "/run/containers", "/run/crun", "/run/docker",
+	"/run/libpod", "/run/runc", "/var/lib/containers", "/dev/shm/libpod_lock",
+	fmt.Sprintf("/dev/shm/libpod_rootless_lock_%d", os.Geteuid())}
+
+// ifNew notes which of some paths there aren't yet. What it returns removes those, unless something
+// is mounted there: then somebody else has begun to use them.
 func ifNew(paths ...string) (remove func() error) {
 	paths = slices.DeleteFunc(paths, func(path string) bool {
 		_, err := os.Lstat(path)
 		return !errors.Is(err, os.ErrNotExist)
 	})
 	return func() (err error) {
+		mounts, err := os.ReadFile("/proc/self/mountinfo")
 		for _, path := range paths {
-			err = errors.Join(err, os.RemoveAll(path))
+			if err == nil && !strings.Contains(string(mounts), " "+path) {
+				err = os.RemoveAll(path)
+			}
 		}
 		return err
 	}

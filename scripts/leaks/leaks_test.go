@@ -27,7 +27,6 @@ func init() { color.NoColor = true }
 var neverHeld = map[string]string{
 	"kernel":      "TestFalseFacts of leaktest",
 	"memory-size": "TestFalseFacts of leaktest",
-	"core-dump":   "TestCoreDump of leaktest",
 }
 
 // TestSteps runs leaktest in the steps: no cell may be worse than recorded, none may break the

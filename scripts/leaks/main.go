@@ -219,6 +219,8 @@ func judge(ctx context.Context, o options) (*matrix, error) {
 		return nil, err
 	}
 	place := &place{bin: o.bin, work: work, home: home, startDocker: o.dockerd}
+	removeStray := ifNew(stray...)
+	defer func() { _ = removeStray() }() // what stays is seen in the comparison of the host
 	defer place.cleanUp()
 	var only []string
 	if o.only != "" {

@@ -48,13 +48,13 @@ type result struct {
 // patience is how long a probe may take before it is given up.
 const patience = 30 * time.Second
 
-// isHeld, isLeak and cannot make results.
+// isHeld makes a result of what has kept an attack from its aim.
 func isHeld(format string, a ...any) result { return result{"", held, fmt.Sprintf(format, a...)} }
 
-// isLeak is the answer of a probe that got through, with what it got.
+// isLeak makes a result of what an attack has reached.
 func isLeak(format string, a ...any) result { return result{"", leaks, fmt.Sprintf(format, a...)} }
 
-// cannot is the answer of a probe that has nothing to try here, with the reason.
+// cannot makes a result of why an attack could not be tried.
 func cannot(format string, a ...any) result { return result{"", na, fmt.Sprintf(format, a...)} }
 
 // gate judges a system call by its errno where the arguments are such that nothing can come of it.

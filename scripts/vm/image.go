@@ -112,7 +112,7 @@ func (a *archive) end() error {
 // directories of the machine's root, beside those with files in them, by their modes.
 var directories = map[string]uint32{
 	"dev": 0o755, "proc": 0o555, "sys": 0o555, "run": 0o755, "root": 0o700, "modules": 0o755,
-	"tmp": 0o1777, "var/tmp": 0o1777, "home/user": 0o755, "usr/local": 0o755,
+	"tmp": 0o1777, "var/tmp": 0o1777, "var/cache": 0o755, "home/user": 0o755, "usr/local": 0o755,
 }
 
 // texts are the files that a host has, as far as the steps look at them. The ordinary user has a
