@@ -208,7 +208,8 @@ func container() error {
 	if err := setNames(s.Hostname, "jail.example"); err != nil {
 		return err
 	}
-	// 06 has been done for us, from outside; but for the loopback, if there is no cable.
+	// 06 is done for us, from outside, and handOver waits for it. Without a cable nobody sets up
+	// the loopback; so we do.
 	if err := setUpLoopback(); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -363,5 +364,40 @@ func TestState(t *testing.T) {
 	}
 	if len(state{}.diff(state{})) != 0 {
 		t.Error("nothing is different, and that is noticed")
+	}
+}
+
+// TestChaptersNameTheirRows compares what the chapters say of the leak test with the record: at the
+// end of each stand the rows that leak there and are held from the next step on.
+func TestChaptersNameTheirRows(t *testing.T) {
+	recorded, err := os.ReadFile("record/root-v1.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := 1; n <= 8; n++ {
+		var want []string
+		for line := range strings.Lines(string(recorded)) {
+			cells := strings.Fields(line)
+			if len(cells) != 9 || cells[n] != "LEAK" || n < 8 && cells[n+1] != "held" {
+				continue
+			}
+			want = append(want, "`"+cells[0]+"`")
+		}
+		sentence := fmt.Sprintf("these rows leak here and are held from %02d on: ", n+1)
+		if n == 8 {
+			sentence = "these rows leak in all eight steps: "
+		}
+		chapters, err := filepath.Glob(fmt.Sprintf("../../%02d-*/README.md", n))
+		if err != nil || len(chapters) != 1 {
+			t.Fatalf("chapters of %02d: %q, %v", n, chapters, err)
+		}
+		text, err := os.ReadFile(chapters[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		sentence += strings.Join(want, ", ") + "."
+		if !strings.Contains(strings.Join(strings.Fields(string(text)), " "), sentence) {
+			t.Errorf("%s doesn't say: %s", chapters[0], sentence)
+		}
 	}
 }
