@@ -23,8 +23,8 @@ var notRelayed = []unix.Signal{
 	unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGTRAP, unix.SIGSYS, unix.SIGPROF,
 }
 
-// catchSignals returns all others, from now on. What this program was started to ignore, as nohup(1)
-// does it, the command ignores as well: that needs no passing on.
+// catchSignals returns all others, from now on. What this program was started to ignore, as
+// nohup(1) does it, the command ignores as well: that needs no passing on.
 func catchSignals() chan os.Signal {
 	signals := make(chan os.Signal, 64)
 	for number := unix.Signal(1); number <= 64; number++ { // SIGRTMAX
