@@ -78,6 +78,7 @@ func run(args []string) error {
 // starts this same program once more, as the first process of new namespaces, gives it what can be
 // given only from here, and waits for the end.
 func host(o *options) error {
+	runtime.GOMAXPROCS(1) // it waits most of the time, and memory goes by the CPUs that it may use
 	s, err := newSpec(o)
 	if err != nil {
 		return err
@@ -101,8 +102,7 @@ func contain(group cgroup, s *spec, o *options) error {
 	}
 	cmd := exec.Command("/proc/self/fd/4")
 	cmd.Args = append([]string{inside}, s.Args...) // for ps; the spec is what counts
-	// Nothing of the caller's. PID 1 waits most of the time, and needs no more than one thread for
-	// Go at once: each that Go might use has memory of its own.
+	// Nothing of the caller's. The same as in host, for PID 1.
 	cmd.Env = append(slices.Clone(defaultEnv), "GOMAXPROCS=1")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.ExtraFiles = []*os.File{theirs, program} // descriptors 3 and 4 there
@@ -225,10 +225,11 @@ func container() error {
 			return err
 		}
 	}
+	signals := catchSignals() // takes a millisecond or two, for which the other half has work
 	if err := handOver(line, master); err != nil {
 		return err
 	}
-	signals := catchSignals(line)
+	go listen(line, signals)
 	// 03 again: no descriptor of the host's but the line, which closes at the command's exec.
 	if err := closeDescriptors(3); err != nil {
 		return err

@@ -136,7 +136,10 @@ func supervise(cmd *exec.Cmd, line, before *os.File) error {
 			return abandon(cmd, err)
 		}
 	}
-	signals := catchSignals(before)
+	signals := catchSignals()
+	if before != nil {
+		go listen(before, signals)
+	}
 	quiet()
 	var at *terminal
 	if master != nil {

@@ -23,26 +23,23 @@ var notRelayed = []unix.Signal{
 	unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGTRAP, unix.SIGSYS, unix.SIGPROF,
 }
 
-// catchSignals returns all others, from now on, and what comes over the line from the half before
-// this one, if there is one. What this program was started to ignore, as nohup(1) does it, the
-// command ignores as well: that needs no passing on.
-func catchSignals(before *os.File) <-chan os.Signal {
+// catchSignals returns all others, from now on. What this program was started to ignore, as
+// nohup(1) does it, the command ignores as well: that needs no passing on.
+func catchSignals() chan os.Signal {
 	signals := make(chan os.Signal, 64)
 	for number := unix.Signal(1); number <= 64; number++ { // SIGRTMAX
 		if !slices.Contains(notRelayed, number) && !signal.Ignored(number) {
 			signal.Notify(signals, number)
 		}
 	}
-	if before != nil {
-		go listen(before, signals)
-	}
 	return signals
 }
 
-// listen reads signals off the line: each is a byte, its number. As signals, on their way from half
-// to half, they might overtake one another: of two that are pending, the kernel and Go hand out the
-// lower number first, so that SIGCONT (18) would come before the SIGTSTP (20) that it was to end.
-// And a process that isn't ready for a signal yet may die of it.
+// listen reads signals off the line to the half before this one: each is a byte, its number. As
+// signals, on their way from half to half, they might overtake one another: of two that are
+// pending, the kernel and Go hand out the lower number first, so that SIGCONT (18) would come
+// before the SIGTSTP (20) that it was to end. And a process that isn't ready for a signal yet may
+// die of it.
 func listen(line *os.File, signals chan<- os.Signal) {
 	number := make([]byte, 1)
 	for {
