@@ -56,10 +56,10 @@ fail() {
     exit 1
 }
 
+packages=(./...) # what run_tests tests
+
 # run_tests NAME ROOTS COMMAND...: runs "COMMAND... go test" and looks at what was passed, failed,
-# skipped. ROOTS are the tests that may be skipped here, as only root can run them. What is tested is
-# in packages.
-packages=(./...)
+# skipped. ROOTS are the tests that may be skipped here, as only root can run them.
 run_tests() {
     local name=$1 roots=$2 log="$scratch/$1.log" status=0
     shift 2
