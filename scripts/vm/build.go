@@ -1,6 +1,6 @@
 //go:build linux
 
-// The tests, as programs.
+// The tests, and the leak test, as programs.
 
 package main
 
@@ -43,4 +43,25 @@ func (v *vm) buildTests(root, scratch, arch string) ([]string, error) {
 		return nil, fmt.Errorf("there is no step %s in %s", v.step, root)
 	}
 	return steps, nil
+}
+
+// leakTest is the name of the leak test where that of a step is wanted.
+const leakTest = "leaks"
+
+// buildLeaks compiles what scripts/leaks.sh does for an architecture, into the directory leaks in
+// scratch, and returns the only name in place of those of steps.
+func (v *vm) buildLeaks(root, scratch, arch string) ([]string, error) {
+	dirs, err := filepath.Glob(filepath.Join(root, "[0-9][0-9]-*"))
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(v.ctx, "go", "build", "-buildvcs=false", "-ldflags=-s -w",
+		"-o", filepath.Join(scratch, leakTest)+"/", "./scripts/leaks", "./scripts/leaktest")
+	for _, dir := range dirs {
+		cmd.Args = append(cmd.Args, "./"+filepath.Base(dir))
+	}
+	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
+	_, err = output(cmd)
+	return []string{leakTest}, err
 }

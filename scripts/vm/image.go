@@ -168,6 +168,15 @@ func (v *vm) pack(file, root, scratch string, steps []string, k *kernel, tools s
 		a.add(name, typeFile|0o644, text)
 	}
 	for _, step := range steps {
+		if step == leakTest {
+			const records = "scripts/leaks/record"
+			err := errors.Join(a.tree("host/leaks/bin", filepath.Join(scratch, leakTest)),
+				a.tree("host/leaks/"+records, filepath.Join(root, records)))
+			if err != nil {
+				return err
+			}
+			continue
+		}
 		name := "host/steps/" + step
 		a.file(name+"/"+step+".test", filepath.Join(scratch, step+".test"))
 		if err := a.tree(name+"/testdata", filepath.Join(root, step, "testdata")); err != nil {

@@ -90,6 +90,9 @@ func (v *vm) start(r run, image, initramfs string, steps []string, kvm bool) (*r
 	if !r.v1 {
 		options += " cgroup_no_v1=all"
 	}
+	if v.leaks != "" {
+		options += " LEAKS=" + v.leaks // for init.sh
+	}
 	// Two emulated processors take half as much work again, to wait for each other. The memory is
 	// for the limit on processes and threads that comes of it; most is never touched.
 	ctx, stop := context.WithCancelCause(v.ctx)

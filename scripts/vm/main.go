@@ -26,11 +26,13 @@ import (
 )
 
 const usage = `usage: scripts/vm/run.sh [-1] [-q] [-u] [KERNEL [ARCH]]
-       scripts/vm/run.sh -matrix [-u]
+       scripts/vm/run.sh -leaks [-record] [-1] [-q] [-u] [KERNEL [ARCH]]
+       scripts/vm/run.sh -matrix [-leaks] [-u]
 
 Boots a kernel of Debian's in qemu and runs the tests of all steps there, as root and as an ordinary
 user. KERNEL is %s (default: %s); ARCH is amd64 or arm64 (default: amd64).
 A skipped test counts as a failure, unless scripts/vm/skips.txt says why it may be skipped there.
+With -leaks it is the leak test that runs there (scripts/leaks.sh -check), and no other.
 
 Kernels and tools come from apt, which isn't told to install anything, and are kept in
 %s.
@@ -110,11 +112,23 @@ func command(ctx context.Context, args []string) error {
 	quiet := flags.Bool("q", false, "print the output of failed tests only, as -matrix does")
 	update := flags.Bool("u", false, "ask apt again for kernels and tools that are there already")
 	step := flags.String("step", "", "the tests of this `step` only, such as 03")
+	leaks := flags.Bool("leaks", false,
+		"the leak test and no other: compare with scripts/leaks/record")
+	record := flags.Bool("record", false, "with -leaks: write that record")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if *step != "" && *all {
-		return errors.New("-matrix is for all steps")
+	if *step != "" && (*all || *leaks) {
+		return errors.New("-matrix and -leaks are for all steps")
+	}
+	leaksFlag := ""
+	switch {
+	case *record && (*all || !*leaks):
+		return errors.New("-record is for -leaks in one machine")
+	case *record:
+		leaksFlag = "-record"
+	case *leaks:
+		leaksFlag = "-check"
 	}
 	runs := matrix
 	if !*all {
@@ -132,7 +146,8 @@ func command(ctx context.Context, args []string) error {
 		runs = []run{r}
 	}
 	v := &vm{
-		ctx: ctx, cache: cache, step: *step, update: *update, quiet: *quiet || *all, out: os.Stdout,
+		ctx: ctx, cache: cache, step: *step, leaks: leaksFlag, update: *update,
+		quiet: *quiet || *all, out: os.Stdout,
 	}
 	return v.runAll(runs, *all)
 }
@@ -168,6 +183,7 @@ type vm struct {
 	ctx    context.Context // ends the machines
 	cache  string
 	step   string // the one to test; "" for all
+	leaks  string // run the leak test with this flag, and no other; "" for the steps' tests
 	update bool   // ask apt again
 	quiet  bool
 	out    io.Writer
@@ -202,6 +218,9 @@ func (v *vm) runAll(runs []run, table bool) error {
 			result, problems = newResults(nil), []string{err.Error()}
 		} else {
 			problems = result.problems(r, allowed)
+			if err := result.saveRecords(root); err != nil {
+				return err
+			}
 		}
 		result.print(v.out, r, problems)
 		failed = failed || len(problems) > 0
@@ -215,7 +234,7 @@ func (v *vm) runAll(runs []run, table bool) error {
 			return len(found) > 0
 		}
 		for _, s := range allowed {
-			if !s.used && steps(s.step) {
+			if v.leaks == "" && !s.used && steps(s.step) {
 				fmt.Fprintf(v.out, "FAILED: skips.txt, line %d: nothing is skipped by it\n", s.line)
 				failed = true
 			}
@@ -242,7 +261,11 @@ func (v *vm) one(root string, r run) (*results, error) {
 	if err != nil {
 		return nil, err
 	}
-	steps, err := v.buildTests(root, scratch, r.arch)
+	build := v.buildTests
+	if v.leaks != "" {
+		build = v.buildLeaks
+	}
+	steps, err := build(root, scratch, r.arch)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
@@ -16,7 +18,8 @@ import (
 // users are whom the tests run as.
 var users = []string{"root", "user"}
 
-// A suite is the tests of one step, run by one user.
+// A suite is the tests of one step, or the leak test, run by one user. Of the leak test, a column
+// that was made is a test that has passed: what it holds is judged by scripts/leaks.
 type suite struct {
 	step, user     string
 	passed, failed int
@@ -25,6 +28,8 @@ type suite struct {
 	lines          []string // what they said
 	current        string   // the test that runs
 	reasons        map[string]string
+	file           string   // name of the leak test's record; "" as long as there is none
+	record         []string // its lines
 }
 
 // A skip is one test that was skipped.
@@ -51,6 +56,7 @@ var (
 	outcomeLine = regexp.MustCompile(`^ *--- (PASS|FAIL|SKIP): (\S+) \(`)
 	currentLine = regexp.MustCompile(`^=== (?:RUN|CONT|NAME) +(\S+)`)
 	messageLine = regexp.MustCompile(`^ +\w+\.go:\d+: (.*)`)
+	columnLine  = regexp.MustCompile(`^\d\d +\d+ held +\d+ leak +\d+ n/a `) // scripts/leaks
 )
 
 // read takes in one line.
@@ -72,6 +78,8 @@ func (r *results) read(line string) {
 	case words[1] == "begin" && len(words) == 4:
 		s := &suite{step: words[2], user: words[3], status: -1, reasons: map[string]string{}}
 		r.suites, r.open = append(r.suites, s), true
+	case words[1] == "record" && len(words) == 3 && r.open:
+		r.suites[len(r.suites)-1].file = words[2]
 	case words[1] == "end" && len(words) == 5 && r.open:
 		s := r.suites[len(r.suites)-1]
 		r.open = false
@@ -89,7 +97,11 @@ func (r *results) read(line string) {
 // read takes in one line of the tests' output.
 func (s *suite) read(line string) {
 	s.lines = append(s.lines, line)
-	if m := currentLine.FindStringSubmatch(line); m != nil {
+	if s.file != "" {
+		s.record = append(s.record, line)
+	} else if columnLine.MatchString(line) {
+		s.passed++
+	} else if m := currentLine.FindStringSubmatch(line); m != nil {
 		s.current = m[1]
 	} else if m := messageLine.FindStringSubmatch(line); m != nil {
 		s.reasons[s.current] = m[1]
@@ -103,6 +115,21 @@ func (s *suite) read(line string) {
 			s.skipped = append(s.skipped, skip{m[2], s.reasons[m[2]]})
 		}
 	}
+}
+
+// saveRecords writes the records of the leak test into the repository, where that has succeeded.
+func (r *results) saveRecords(root string) error {
+	for _, s := range r.suites {
+		if s.file == "" || s.status != 0 {
+			continue
+		}
+		file := filepath.Join(root, "scripts", "leaks", "record", filepath.Base(s.file))
+		text := strings.Join(s.record, "\n") + "\n"
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // problems lists all for which the machine's run isn't a success.

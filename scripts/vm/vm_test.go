@@ -93,6 +93,49 @@ func TestProblems(t *testing.T) {
 	}
 }
 
+// TestRecords reads what the leak test says, and looks for the records that are written of it.
+func TestRecords(t *testing.T) {
+	const text = `vm: up 6.1
+vm: begin leaks root
+01       4 held  59 leak   3 n/a  (7.0 s)
+08      60 held   3 leak   3 n/a  (7.0 s)
+as root, Linux 6.1
+vm: record root-v2.txt
+# a comment
+row 01
+vm: end leaks root 0
+vm: begin leaks user
+01       4 held  59 leak   3 n/a  (7.0 s)
+vm: record user-v2.txt
+row 01
+vm: end leaks user 1
+vm: exit 1
+`
+	r := newResults([]string{leakTest})
+	for line := range strings.Lines(text) {
+		r.read(strings.TrimSuffix(line, "\n"))
+	}
+	if root := r.suites[0]; root.passed != 2 {
+		t.Errorf("%d columns, want 2", root.passed)
+	}
+	dir := t.TempDir()
+	record := filepath.Join(dir, "scripts", "leaks", "record")
+	if err := os.MkdirAll(record, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.saveRecords(dir); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(filepath.Join(record, "root-v2.txt"))
+	if want := "# a comment\nrow 01\n"; err != nil || string(got) != want {
+		t.Errorf("record %q, %v, want %q", got, err, want)
+	}
+	// That of the run that failed is none.
+	if _, err := os.Stat(filepath.Join(record, "user-v2.txt")); !os.IsNotExist(err) {
+		t.Errorf("after a failure: %v", err)
+	}
+}
+
 // TestPrint looks for the numbers and the reasons in what is printed, and in the table.
 func TestPrint(t *testing.T) {
 	text := strings.Replace(twoSteps, "02-b user\n--- PASS: TestOne",
@@ -328,7 +371,8 @@ func TestScript(t *testing.T) {
 	}
 	for _, line := range []string{
 		`echo "vm: up `, `echo "vm: begin $1 $2"`, `echo "vm: end $1 $2 $status"`,
-		`echo "vm: exit $all"`, "for user in " + strings.Join(users, " ") + "; do",
+		`echo "vm: exit $all"`, "echo vm: record $record", "try " + leakTest + ` "$1"`,
+		"for user in " + strings.Join(users, " ") + "; do",
 		fmt.Sprintf("-test.timeout=%.0fs", testTimeout.Seconds()),
 	} {
 		if !strings.Contains(string(text), line) {
