@@ -145,7 +145,7 @@ else
         step=${step##*/}
         for user in root user; do
             try "$step" "$user" \
-                "cd /steps/$step && exec ./$step.test -test.v -test.short -test.timeout=600s"
+                "cd /steps/$step && exec ./$step.test -test.v -test.short -test.timeout=1500s"
         done
     done
 fi

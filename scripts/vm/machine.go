@@ -31,9 +31,9 @@ var machines = map[string]struct {
 // take until they begin, and silence how long nothing may be heard from it. An emulated processor
 // is ten times slower and more, and others may use this one. With KVM it isn't emulated.
 const (
-	testTimeout = 10 * time.Minute
+	testTimeout = 25 * time.Minute
 	bootTimeout = 2 * time.Minute
-	silence     = 11 * time.Minute
+	silence     = 26 * time.Minute
 
 	kvmBootTimeout = 20 * time.Second
 	kvmSilence     = 2 * time.Minute
