@@ -339,7 +339,16 @@ func setUpLoopback() error {
 // init adds what these tests run in the program's place.
 func init() {
 	// test:as-user is the ordinary user's way to play the host.
-	experiments["test:as-user"] = func(args []string) error { return playHost(args, "played") }
+	experiments["test:as-user"] = func(args []string) error {
+		return playHost(append([]string{"test:played"}, args...), "played")
+	}
+	// test:played waits, as run does, until it is somebody: newuidmap(1) may write its maps later.
+	experiments["test:played"] = func(args []string) error {
+		if err := beHost(); err != nil {
+			return err
+		}
+		return experiments[args[0]](args[1:])
+	}
 	experiments["test:call"] = func(args []string) error {
 		heard, err := call(args[0])
 		if timeout, ok := err.(net.Error); ok && timeout.Timeout() {

@@ -197,6 +197,7 @@ type kernel struct {
 var wantedModules = []string{
 	"overlay", "veth", "bridge", "tun",
 	"nf_tables", "nft_chain_nat", "nft_masq", "nft_nat", "nft_ct", "nf_conntrack",
+	"nft_reject", "nft_reject_inet", "nft_reject_ipv4",
 	"iptable_filter", // for iptables-legacy, which can't load it by itself without modprobe
 }
 
