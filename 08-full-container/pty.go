@@ -55,7 +55,7 @@ func openTerminal(owner int) (master int, err error) {
 	if theirs := terminalAt(0, 1, 2); theirs >= 0 {
 		// What the user is used to: which key erases, UTF-8, and the size of the window.
 		if settings, err := unix.IoctlGetTermios(theirs, unix.TCGETS); err == nil {
-			_ = unix.IoctlSetTermios(slave, unix.TCSETS, settings)
+			_ = unix.IoctlSetTermios(slave, unix.TCSETS, settings) // for comfort only
 		}
 		copySize(master, theirs)
 	}
