@@ -346,6 +346,10 @@ var toolPackages = map[string][]string{
 	"uidmap":         {"newuidmap", "newgidmap"},
 }
 
+// ruleLibrary is what iptables-legacy loads for any rule at all, of which its ELF header says
+// nothing.
+const ruleLibrary = "xtables/libxt_standard.so"
+
 // fetchTools returns a directory with the unpacked packages of the tools, and asks apt for them if
 // they aren't there.
 func (v *vm) fetchTools(arch string) (string, error) {
