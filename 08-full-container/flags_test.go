@@ -7,8 +7,12 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -160,26 +164,44 @@ func shiftsIDs(t *testing.T, dir string) bool {
 	}) == nil
 }
 
-// TestRootDirectory runs in a directory. Nothing that is written inside gets there.
+// TestRootDirectory runs in a directory. Nothing that is written inside gets there. Where there is
+// no overlayfs for it, nothing can be written.
 func TestRootDirectory(t *testing.T) {
+	path, err := exec.LookPath("busybox")
+	if err != nil {
+		t.Skip("what runs there is a busybox: apt-get install busybox-static")
+	}
 	asEveryUser(t, func(t *testing.T, u user) {
 		b := newBench(t, u)
-		if out := expect(t, program(u, "-volume", b.dir+":/v", "sh", "-c",
-			"cd /v && mkdir bin && echo here > mark && cp /proc/self/exe bin/step && echo made"),
-		); out != "made\n" {
-			t.Skipf("the directory can't be filled from inside: %q", out)
+		root := filepath.Join(b.dir, "root")
+		err := os.Mkdir(root, 0o755)
+		for _, name := range []string{"bin", "proc", "sys", "dev"} {
+			err = errors.Join(err, os.Mkdir(filepath.Join(root, name), 0o755))
 		}
-		before, err := os.ReadDir(b.dir)
-		if err != nil {
+		busybox, err2 := os.ReadFile(path)
+		if err := errors.Join(err, err2, os.WriteFile(root+"/bin/busybox", busybox, 0o755),
+			os.WriteFile(root+"/mark", []byte("here\n"), 0o644),
+			os.Chown(root+"/mark", u.uid, u.uid)); err != nil {
 			t.Fatal(err)
 		}
-		r := finish(t, program(u, "-root", b.dir, "/no/such"))
-		if r.status != 127 {
-			t.Errorf("no such program in it: %+v", r)
+		// A name that is there, and one that isn't.
+		script := "busybox cat /mark; echo inside >/mark && busybox mkdir /new && " +
+			"busybox cat /mark; busybox ls -d /new"
+		r := finish(t, program(u, "-root", root, "/bin/busybox", "sh", "-c", script))
+		if !overlays(t) {
+			contains(t, r.stderr, ": the root is read-only\n", "/mark: Read-only file system\n")
+			if r.stdout != "here\n" {
+				t.Errorf("without overlayfs: %+v", r)
+			}
+		} else if r.stdout != "here\ninside\n/new\n" || r.stderr != "" {
+			t.Errorf("in the directory: %+v", r)
 		}
-		after, err := os.ReadDir(b.dir)
-		if err != nil || len(after) != len(before) {
-			t.Errorf("in the directory: %v before, %v after, %v", before, after, err)
+		text, err := os.ReadFile(root + "/mark")
+		if err != nil || string(text) != "here\n" || exists(root+"/new") {
+			t.Errorf("the host's directory has changed: %q, %v", text, err)
+		}
+		if r := finish(t, program(u, "-root", root, "/no/such")); r.status != 127 {
+			t.Errorf("no such program in it: %+v", r)
 		}
 	})
 }
@@ -188,11 +210,16 @@ func TestRootDirectory(t *testing.T) {
 func TestReadOnlyRoot(t *testing.T) {
 	asEveryUser(t, func(t *testing.T, u user) {
 		script := "touch /x /usr/x && echo wrote; touch /dev/shm/x && echo there"
-		out := expect(t, program(u, "sh", "-c", script))
-		if out != "wrote\nthere\n" && out != "there\n" { // before 5.11, /usr is read-only anyway
-			t.Errorf("without the flag: %q", out)
+		r := finish(t, program(u, "sh", "-c", script))
+		if !overlays(t) { // then /usr is read-only anyway, and the rest isn't
+			contains(t, r.stderr, "/usr/x: Read-only file system\n")
+			if r.stdout != "there\n" || strings.Count(r.stderr, "\n") != 1 {
+				t.Errorf("without the flag, and without overlayfs: %+v", r)
+			}
+		} else if r.stdout != "wrote\nthere\n" || r.stderr != "" {
+			t.Errorf("without the flag: %+v", r)
 		}
-		r := finish(t, program(u, "-read-only", "sh", "-c", script))
+		r = finish(t, program(u, "-read-only", "sh", "-c", script))
 		if r.stdout != "there\n" {
 			t.Errorf("with the flag: %+v", r)
 		}
@@ -218,15 +245,21 @@ func TestNames(t *testing.T) {
 // TestLookUp finds users by what people write.
 func TestLookUp(t *testing.T) {
 	asEveryUser(t, func(t *testing.T, u user) {
-		for text, want := range map[string]string{
+		wanted := map[string]string{
 			"": "0 0 /root []", "root": "0 0 /root []", "0:0": "0 0 /root []",
 			"nobody": "65534 65534 / []", "7": "7 0 / []", "7:8": "7 8 / []",
 			"root:nogroup": "0 65534 /root []",
 			"nobodyelse":   "no such name", "-1": "no such name",
 			"7:nogroups": "/etc/group has no nogroups",
-		} {
-			out := expect(t, program(u, "/proc/self/exe", "test:look-up", text))
-			contains(t, out, want)
+		}
+		args := slices.Collect(maps.Keys(wanted))
+		out := expect(t, program(u, append([]string{"/proc/self/exe", "test:look-up"}, args...)...))
+		if lines := strings.Count(out, "\n"); lines != len(wanted) {
+			t.Errorf("%d answers to %d questions", lines, len(wanted))
+		}
+		for text, want := range wanted {
+			answer := regexp.MustCompile(fmt.Sprintf("(?m)^%q: .*", text)).FindString(out)
+			contains(t, answer, want)
 		}
 	})
 }
@@ -234,12 +267,14 @@ func TestLookUp(t *testing.T) {
 // init adds what these tests run inside.
 func init() {
 	experiments["test:look-up"] = func(args []string) error {
-		uid, gid, home, groups, err := lookUp(args[0])
-		if err != nil {
-			fmt.Println(err)
-			return nil
+		for _, text := range args {
+			uid, gid, home, groups, err := lookUp(text)
+			if err != nil {
+				fmt.Printf("%q: %v\n", text, err)
+				continue
+			}
+			fmt.Printf("%q: %v %v %v %v\n", text, uid, gid, home, groups)
 		}
-		fmt.Println(uid, gid, home, groups)
 		return nil
 	}
 }
