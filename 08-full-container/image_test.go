@@ -287,7 +287,12 @@ func newBench(t *testing.T, u user) *bench {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { // nothing is ever mounted there but in mount namespaces that are gone
-		if err := os.RemoveAll(dir); err != nil {
+		err := os.RemoveAll(dir)
+		if errors.Is(err, fs.ErrPermission) { // some belongs to ids that this user was only lent
+			expect(t, program(u, "test:remove", dir))
+			err = os.RemoveAll(dir)
+		}
+		if err != nil {
 			t.Error(err)
 		}
 	})
@@ -661,25 +666,24 @@ func init() {
 		}
 		return json.NewEncoder(os.Stdout).Encode(i)
 	}
-	// test:enter LAYERS [ro|rw [EXPERIMENT...]] is the outer half of a container that looks at its
-	// layers: it waits until it is mapped, which it hears over standard input.
+	// test:enter LAYERS [ro|rw [EXPERIMENT...]] looks at layers as root of a container's namespaces,
+	// test:remove DIR removes as such.
 	experiments["test:enter"] = func(args []string) error {
-		cmd := exec.Command("/proc/self/exe", append([]string{"test:inside"}, args...)...)
-		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-		cmd.SysProcAttr = &syscall.SysProcAttr{
-			Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS, Pdeathsig: unix.SIGKILL}
-		later, err := mapIDs(cmd.SysProcAttr)
-		if err != nil {
+		return asRootInside("test:inside", args)
+	}
+	experiments["test:remove"] = func(args []string) error {
+		return asRootInside("test:empty", args)
+	}
+	experiments["test:empty"] = func(args []string) error {
+		_, err := io.Copy(io.Discard, os.Stdin)
+		if err := errors.Join(err, settle()); err != nil {
 			return err
 		}
-		ready, err := cmd.StdinPipe()
-		if err != nil {
-			return err
+		names, err := filepath.Glob(filepath.Join(args[0], "*"))
+		for _, name := range names {
+			err = errors.Join(err, os.RemoveAll(name))
 		}
-		if err := cmd.Start(); err != nil {
-			return err
-		}
-		return errors.Join(later(cmd.Process.Pid), ready.Close(), cmd.Wait())
+		return err
 	}
 	experiments["test:inside"] = func(args []string) error {
 		_, err := io.Copy(io.Discard, os.Stdin)
@@ -710,6 +714,27 @@ func init() {
 		}
 		return printTree("/tmp")
 	}
+}
+
+// asRootInside is the outer half of a container that runs an experiment. That waits until its ids
+// are mapped, which it hears over standard input.
+func asRootInside(experiment string, args []string) error {
+	cmd := exec.Command("/proc/self/exe", append([]string{experiment}, args...)...)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS, Pdeathsig: unix.SIGKILL}
+	later, err := mapIDs(cmd.SysProcAttr)
+	if err != nil {
+		return err
+	}
+	ready, err := cmd.StdinPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	return errors.Join(later(cmd.Process.Pid), ready.Close(), cmd.Wait())
 }
 
 // printTree prints a tree as it is to be seen there: path, mode, owner if it isn't root, and
