@@ -238,8 +238,9 @@ func (w *watch) processes() []string {
 	return found
 }
 
-// nothingLeft fails the test if something is left behind. What the death of a process sets off
-// takes its time, so it looks again until all is gone, for at most ten seconds.
+// nothingLeft ends the test if something is left behind: it would only be found again. What the
+// death of a process sets off takes its time, so it looks again until all is gone, for at most ten
+// seconds.
 func (w *watch) nothingLeft(t *testing.T) {
 	t.Helper()
 	var left []string
@@ -256,5 +257,5 @@ func (w *watch) nothingLeft(t *testing.T) {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	t.Errorf("left behind:\n%s", strings.Join(left, "\n"))
+	t.Fatalf("left behind:\n%s", strings.Join(left, "\n"))
 }
