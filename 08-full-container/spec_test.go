@@ -6,6 +6,7 @@ package main
 
 import (
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -50,5 +51,14 @@ func TestImageFromStandardInput(t *testing.T) {
 		if out := expect(t, cmd); out != "0\nbusybox\n" {
 			t.Errorf("the container: %q", out)
 		}
+		// With a terminal that was asked for, it isn't nothing that comes in, but what is typed.
+		if _, err := input.Seek(0, io.SeekStart); err != nil {
+			t.Fatal(err)
+		}
+		shell := program(u, "-image", "-", "-tty", "/bin/busybox", "sh")
+		shell.Stdin, shell.Env = input, cmd.Env
+		s := sit(t, shell).look()
+		s.dialog("container# ", "busybox tty; exit 3\n", "/dev/pts/0")
+		s.end(3)
 	})
 }
