@@ -59,8 +59,8 @@ func main() {
 		os.Exit(beInit(os.Args[1:]))
 	}
 	only := flag.String("step", "", "only the rows of this `step`, such as 03")
-	// One more than there are processors, as a run of the tests waits for much of its time.
-	atOnce := flag.Int("p", runtime.NumCPU()+1, "how many rows to try at once")
+	// Not more: some tests need a fair share of a processor to see a limit of theirs reached.
+	atOnce := flag.Int("p", runtime.NumCPU(), "how many rows to try at once")
 	verbose := flag.Bool("v", false, "print the output of the tests as well")
 	flag.Parse()
 	if flag.NArg() > 0 {
