@@ -162,8 +162,9 @@ func TestForwardingDropped(t *testing.T) {
 	}
 	r := finish(t, onPlayedHost(user{"root", 0}, "test:dropping", "legacy"))
 	contains(t, r.stderr, "the host drops what it forwards (chain iptables-legacy FORWARD)")
-	if want := "none\nthe host\n"; r.stdout != want {
-		t.Errorf("standard output %q, want %q", r.stdout, want)
+	if want := "none\nthe host\n"; r.status != 0 || r.stdout != want {
+		t.Errorf("exit status %d, standard output %q, want %q; standard error:\n%s",
+			r.status, r.stdout, want, r.stderr)
 	}
 }
 

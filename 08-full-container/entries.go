@@ -80,7 +80,12 @@ func (t *tree) mark() error {
 		}
 		// As overlayfs has it where it is mounted with userxattr. ("trusted.overlay.opaque" needs
 		// rights that no container has.)
-		if err := t.setXattr(name, opaqueXattr, "y"); err != nil {
+		err := t.setXattr(name, opaqueXattr, "y")
+		if errors.Is(err, unix.EOPNOTSUPP) {
+			err = fmt.Errorf("%w (a tmpfs has xattrs of users since Linux 6.6, other file systems "+
+				"always had: XDG_CACHE_HOME=DIR unpacks to one)", err)
+		}
+		if err != nil {
 			return err
 		}
 	}

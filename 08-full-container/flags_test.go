@@ -7,8 +7,12 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -100,7 +104,8 @@ func TestLimits(t *testing.T) {
 }
 
 // TestVolume shows a directory and a file of the host's inside. The user's own files are root's in
-// there, and can be written unless it is read-only.
+// there, and can be written unless it is read-only. Where the kernel can't show that file system's
+// ids as others, root's files are nobody's in there, and are for nobody to write.
 func TestVolume(t *testing.T) {
 	asEveryUser(t, func(t *testing.T, u user) {
 		b := newBench(t, u)
@@ -108,14 +113,18 @@ func TestVolume(t *testing.T) {
 		if err := errors.Join(os.Chown(file, u.uid, u.uid), os.Chmod(b.dir, 0o700)); err != nil {
 			t.Fatal(err)
 		}
-		script := "cat /v/file /one; stat -c %u /v/file; echo new > /v/new && echo wrote"
-		if u.uid == 0 && !shiftsIDs(t, b.dir) {
-			t.Skip("this kernel can't show the ids of this file system shifted (a tmpfs before " +
-				"Linux 6.3): run it with TMPDIR on another one")
+		run := program(u, "-volume", b.dir+":/v", "-volume", file+":/one:ro", "sh", "-c",
+			"cat /v/file /one; stat -c %u /v /one; echo new > /v/new && echo wrote")
+		if u.uid == 0 && !shiftsIDs(t, b.dir) { // a tmpfs before Linux 6.3, all before 5.12
+			r := finish(t, run)
+			if want := "hello\n65534\n65534\n"; r.stdout != want || exists(b.dir+"/new") ||
+				strings.Count(r.stderr, ": Permission denied\n") != 2 {
+				t.Errorf("a volume of nobody's: %+v, want %q", r, want)
+			}
+			return
 		}
-		out := expect(t, program(u, "-volume", b.dir+":/v", "-volume", file+":/one:ro",
-			"sh", "-c", script))
-		want := "hello\nhello\n0\nwrote\n"
+		out := expect(t, run)
+		want := "hello\nhello\n0\n0\nwrote\n"
 		if out != want {
 			t.Errorf("a volume:\n%swant:\n%s", out, want)
 		}
@@ -160,26 +169,50 @@ func shiftsIDs(t *testing.T, dir string) bool {
 	}) == nil
 }
 
-// TestRootDirectory runs in a directory. Nothing that is written inside gets there.
+// TestRootDirectory runs in a directory. Nothing that is written inside gets there. Where there is
+// no overlayfs for it, nothing can be written.
 func TestRootDirectory(t *testing.T) {
+	path, err := exec.LookPath("busybox")
+	if err != nil {
+		t.Skip("what runs there is a busybox: apt-get install busybox-static")
+	}
 	asEveryUser(t, func(t *testing.T, u user) {
 		b := newBench(t, u)
-		if out := expect(t, program(u, "-volume", b.dir+":/v", "sh", "-c",
-			"cd /v && mkdir bin && echo here > mark && cp /proc/self/exe bin/step && echo made"),
-		); out != "made\n" {
-			t.Skipf("the directory can't be filled from inside: %q", out)
+		root := filepath.Join(b.dir, "root")
+		err := os.Mkdir(root, 0o755)
+		for _, name := range []string{"bin", "proc", "sys", "dev"} {
+			err = errors.Join(err, os.Mkdir(filepath.Join(root, name), 0o755))
 		}
-		before, err := os.ReadDir(b.dir)
-		if err != nil {
+		busybox, err2 := os.ReadFile(path)
+		if err := errors.Join(err, err2, os.WriteFile(root+"/bin/busybox", busybox, 0o755),
+			os.WriteFile(root+"/mark", []byte("here\n"), 0o644),
+			os.Chown(root+"/mark", u.uid, u.uid)); err != nil {
 			t.Fatal(err)
 		}
-		r := finish(t, program(u, "-root", b.dir, "/no/such"))
-		if r.status != 127 {
-			t.Errorf("no such program in it: %+v", r)
+		// A name that is there, and one that isn't.
+		script := "busybox cat /mark; echo inside >/mark; busybox cat /mark; " +
+			"busybox mkdir /new && echo made"
+		r := finish(t, program(u, "-root", root, "/bin/busybox", "sh", "-c", script))
+		want := "here\ninside\nmade\n"
+		switch {
+		case !overlays(t):
+			want = "here\nhere\n"
+			contains(t, r.stderr, ": the root is read-only\n", "/mark: Read-only file system\n")
+		case u.uid == 0 && !shiftsIDs(t, root):
+			want = "here\nhere\nmade\n" // in there, what is root's belongs to nobody
+			contains(t, r.stderr, "/mark: Permission denied\n")
+		case r.stderr != "":
+			t.Errorf("standard error: %q", r.stderr)
 		}
-		after, err := os.ReadDir(b.dir)
-		if err != nil || len(after) != len(before) {
-			t.Errorf("in the directory: %v before, %v after, %v", before, after, err)
+		if r.stdout != want {
+			t.Errorf("in the directory: %+v, want %q", r, want)
+		}
+		text, err := os.ReadFile(root + "/mark")
+		if err != nil || string(text) != "here\n" || exists(root+"/new") {
+			t.Errorf("the host's directory has changed: %q, %v", text, err)
+		}
+		if r := finish(t, program(u, "-root", root, "/no/such")); r.status != 127 {
+			t.Errorf("no such program in it: %+v", r)
 		}
 	})
 }
@@ -188,11 +221,16 @@ func TestRootDirectory(t *testing.T) {
 func TestReadOnlyRoot(t *testing.T) {
 	asEveryUser(t, func(t *testing.T, u user) {
 		script := "touch /x /usr/x && echo wrote; touch /dev/shm/x && echo there"
-		out := expect(t, program(u, "sh", "-c", script))
-		if out != "wrote\nthere\n" && out != "there\n" { // before 5.11, /usr is read-only anyway
-			t.Errorf("without the flag: %q", out)
+		r := finish(t, program(u, "sh", "-c", script))
+		if !overlays(t) { // then /usr is read-only anyway, and the rest isn't
+			contains(t, r.stderr, "/usr/x: Read-only file system\n")
+			if r.stdout != "there\n" || strings.Count(r.stderr, "\n") != 1 {
+				t.Errorf("without the flag, and without overlayfs: %+v", r)
+			}
+		} else if r.stdout != "wrote\nthere\n" || r.stderr != "" {
+			t.Errorf("without the flag: %+v", r)
 		}
-		r := finish(t, program(u, "-read-only", "sh", "-c", script))
+		r = finish(t, program(u, "-read-only", "sh", "-c", script))
 		if r.stdout != "there\n" {
 			t.Errorf("with the flag: %+v", r)
 		}
@@ -218,15 +256,21 @@ func TestNames(t *testing.T) {
 // TestLookUp finds users by what people write.
 func TestLookUp(t *testing.T) {
 	asEveryUser(t, func(t *testing.T, u user) {
-		for text, want := range map[string]string{
+		wanted := map[string]string{
 			"": "0 0 /root []", "root": "0 0 /root []", "0:0": "0 0 /root []",
 			"nobody": "65534 65534 / []", "7": "7 0 / []", "7:8": "7 8 / []",
 			"root:nogroup": "0 65534 /root []",
 			"nobodyelse":   "no such name", "-1": "no such name",
 			"7:nogroups": "/etc/group has no nogroups",
-		} {
-			out := expect(t, program(u, "/proc/self/exe", "test:look-up", text))
-			contains(t, out, want)
+		}
+		args := slices.Collect(maps.Keys(wanted))
+		out := expect(t, program(u, append([]string{"/proc/self/exe", "test:look-up"}, args...)...))
+		if lines := strings.Count(out, "\n"); lines != len(wanted) {
+			t.Errorf("%d answers to %d questions", lines, len(wanted))
+		}
+		for text, want := range wanted {
+			answer := regexp.MustCompile(fmt.Sprintf("(?m)^%q: .*", text)).FindString(out)
+			contains(t, answer, want)
 		}
 	})
 }
@@ -234,12 +278,14 @@ func TestLookUp(t *testing.T) {
 // init adds what these tests run inside.
 func init() {
 	experiments["test:look-up"] = func(args []string) error {
-		uid, gid, home, groups, err := lookUp(args[0])
-		if err != nil {
-			fmt.Println(err)
-			return nil
+		for _, text := range args {
+			uid, gid, home, groups, err := lookUp(text)
+			if err != nil {
+				fmt.Printf("%q: %v\n", text, err)
+				continue
+			}
+			fmt.Printf("%q: %v %v %v %v\n", text, uid, gid, home, groups)
 		}
-		fmt.Println(uid, gid, home, groups)
 		return nil
 	}
 }

@@ -287,7 +287,12 @@ func newBench(t *testing.T, u user) *bench {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { // nothing is ever mounted there but in mount namespaces that are gone
-		if err := os.RemoveAll(dir); err != nil {
+		err := os.RemoveAll(dir)
+		if errors.Is(err, fs.ErrPermission) { // some belongs to ids that this user was only lent
+			expect(t, program(u, "test:remove", dir))
+			err = os.RemoveAll(dir)
+		}
+		if err != nil {
 			t.Error(err)
 		}
 	})
@@ -344,6 +349,39 @@ func (b *bench) inCache(t *testing.T) []string {
 	return found
 }
 
+// showsSmall looks for the whole of the small image in its layers. Without overlayfs they can't be
+// stacked, which must be said, and then each is looked at by itself.
+func (b *bench) showsSmall(t *testing.T, layers []string) {
+	t.Helper()
+	if overlays(t) {
+		if tree := b.look(t, layers); !slices.Equal(tree, smallTree) {
+			t.Errorf("inside: %q, want %q", tree, smallTree)
+		}
+		return
+	}
+	text, err := json.Marshal(layers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := finish(t, program(b.user, "test:enter", string(text)))
+	if r.status != 125 || r.stdout != "" {
+		t.Errorf("several layers without overlayfs: %+v", r)
+	}
+	contains(t, r.stderr, errNoOverlay.Error(), "nothing is mounted on /tmp")
+	for _, want := range [][]string{
+		{"/etc drwxr-xr-x", "/etc/name -rw-r--r-- upper", "/new -rw-r--r-- upper"},
+		{"/etc drwxr-xr-x", "/etc/name -rw-r--r-- base", "/etc/other -rw-r--r-- base"},
+	} {
+		if len(layers) == 0 {
+			t.Fatal("a layer is missing")
+		}
+		if tree := b.look(t, layers[:1]); !slices.Equal(tree, want) {
+			t.Errorf("a layer: %q, want %q", tree, want)
+		}
+		layers = layers[1:]
+	}
+}
+
 // refuses unpacks an archive that is bad, and compares the error, the status and the cache.
 func (b *bench) refuses(t *testing.T, archive []byte, why string) {
 	t.Helper()
@@ -393,9 +431,7 @@ func unpacksSmall(t *testing.T, u user, archive []byte) {
 	if len(got.Layers) != 2 || len(b.inCache(t)) != 2 {
 		t.Errorf("of three layers, two alike: %v, in the cache %v", got.Layers, b.inCache(t))
 	}
-	if tree := b.look(t, got.Layers); !slices.Equal(tree, smallTree) {
-		t.Errorf("inside: %q, want %q", tree, smallTree)
-	}
+	b.showsSmall(t, got.Layers)
 	piped := newBench(t, u)
 	cmd := piped.unpack("-")
 	cmd.Stdin = io.MultiReader(bytes.NewReader(archive)) // no file: os/exec makes a pipe
@@ -630,25 +666,24 @@ func init() {
 		}
 		return json.NewEncoder(os.Stdout).Encode(i)
 	}
-	// test:enter LAYERS [ro|rw [EXPERIMENT...]] is the outer half of a container that looks at its
-	// layers: it waits until it is mapped, which it hears over standard input.
+	// test:enter LAYERS [ro|rw [EXPERIMENT...]] looks at layers as root of a container's namespaces,
+	// test:remove DIR removes as such.
 	experiments["test:enter"] = func(args []string) error {
-		cmd := exec.Command("/proc/self/exe", append([]string{"test:inside"}, args...)...)
-		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-		cmd.SysProcAttr = &syscall.SysProcAttr{
-			Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS, Pdeathsig: unix.SIGKILL}
-		later, err := mapIDs(cmd.SysProcAttr)
-		if err != nil {
+		return asRootInside("test:inside", args)
+	}
+	experiments["test:remove"] = func(args []string) error {
+		return asRootInside("test:empty", args)
+	}
+	experiments["test:empty"] = func(args []string) error {
+		_, err := io.Copy(io.Discard, os.Stdin)
+		if err := errors.Join(err, settle()); err != nil {
 			return err
 		}
-		ready, err := cmd.StdinPipe()
-		if err != nil {
-			return err
+		names, err := filepath.Glob(filepath.Join(args[0], "*"))
+		for _, name := range names {
+			err = errors.Join(err, os.RemoveAll(name))
 		}
-		if err := cmd.Start(); err != nil {
-			return err
-		}
-		return errors.Join(later(cmd.Process.Pid), ready.Close(), cmd.Wait())
+		return err
 	}
 	experiments["test:inside"] = func(args []string) error {
 		_, err := io.Copy(io.Discard, os.Stdin)
@@ -666,13 +701,40 @@ func init() {
 			if after, _ := os.ReadFile("/proc/self/mounts"); bytes.Equal(after, before) {
 				err = fmt.Errorf("%w; nothing is mounted on /tmp", err)
 			}
-			return err
+			if !errors.Is(err, errNoOverlay) || len(args) > 1 || len(layers) > 1 {
+				return err
+			}
+			// A single layer can be looked at without.
+			if err := bindReadOnly(layers[0], "/tmp"); err != nil {
+				return err
+			}
 		}
 		if len(args) > 2 {
 			return experiments[args[2]](args[3:])
 		}
 		return printTree("/tmp")
 	}
+}
+
+// asRootInside is the outer half of a container that runs an experiment. That waits until its ids
+// are mapped, which it hears over standard input.
+func asRootInside(experiment string, args []string) error {
+	cmd := exec.Command("/proc/self/exe", append([]string{experiment}, args...)...)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS, Pdeathsig: unix.SIGKILL}
+	later, err := mapIDs(cmd.SysProcAttr)
+	if err != nil {
+		return err
+	}
+	ready, err := cmd.StdinPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	return errors.Join(later(cmd.Process.Pid), ready.Close(), cmd.Wait())
 }
 
 // printTree prints a tree as it is to be seen there: path, mode, owner if it isn't root, and

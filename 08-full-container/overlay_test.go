@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -19,6 +20,7 @@ import (
 
 // TestOverlay writes to a root, or tries to, and looks at what became of the layer.
 func TestOverlay(t *testing.T) {
+	needsOverlay(t)
 	asEveryUser(t, func(t *testing.T, u user) {
 		b := newBench(t, u)
 		layers := b.image(t, layered([]item{
@@ -29,7 +31,7 @@ func TestOverlay(t *testing.T) {
 			"read /etc/name ok\nproc is a directory\n" +
 			"write more than fits ENOSPC (no space left on device)\n"
 		writable := want
-		if !marksDirectories(t) {
+		if !keepsMarks(t, "/dev/shm") {
 			// A directory that is gone takes a mark that this kernel's tmpfs can't hold.
 			writable = strings.NewReplacer("remove /d ok", "remove /d EIO (input/output error)",
 				"make /d anew ok", "make /d anew EROFS (read-only file system)").Replace(want)
@@ -57,6 +59,7 @@ func TestOverlay(t *testing.T) {
 
 // TestOverlayOfMany stacks as many layers as there may be, with names that mean something to mount.
 func TestOverlayOfMany(t *testing.T) {
+	needsOverlay(t)
 	asEveryUser(t, func(t *testing.T, u user) {
 		b := newBench(t, u)
 		var layers, want []string
@@ -99,18 +102,21 @@ func TestNoOverlay(t *testing.T) {
 			t.Errorf("%v: %v", number, err)
 		}
 	}
+	below := "is something mounted below a layer" // proc may not lie below an overlay
+	if !overlays(t) {
+		below = errNoOverlay.Error()
+	}
 	asEveryUser(t, func(t *testing.T, u user) {
 		b := newBench(t, u)
 		file := b.write(t, "file", nil)
 		for dir, why := range map[string]string{
-			b.dir + "/none": "no such file or directory", file: "not a directory",
-			"/proc": "is something mounted below a layer", // proc may not lie below an overlay
+			b.dir + "/none": "no such file or directory", file: "not a directory", "/proc": below,
 		} {
 			text, err := json.Marshal([]string{dir})
 			if err != nil {
 				t.Fatal(err)
 			}
-			r := finish(t, program(u, "test:enter", string(text)))
+			r := finish(t, program(u, "test:enter", string(text), "ro"))
 			if r.status != 125 {
 				t.Errorf("%s: exit status %d", dir, r.status)
 			}
@@ -120,20 +126,66 @@ func TestNoOverlay(t *testing.T) {
 	})
 }
 
-// marksDirectories reports whether a tmpfs has the attributes that overlayfs needs for its marks on
-// directories: since Linux 6.6.
-func marksDirectories(t *testing.T) bool {
-	file, err := os.CreateTemp("/dev/shm", "lesson-")
+// keepsMarks reports whether files in a directory can have the attributes that overlayfs needs for
+// its marks: those of a tmpfs do since Linux 6.6.
+func keepsMarks(t *testing.T, dir string) bool {
+	t.Helper()
+	file, err := os.CreateTemp(dir, "lesson-")
 	if err != nil {
-		t.Skipf("no tmpfs to try attributes on: %v", err)
+		t.Skipf("no place to try attributes in: %v", err)
 	}
 	defer os.Remove(file.Name())
 	defer file.Close()
-	return unix.Fsetxattr(int(file.Fd()), "user.overlay.try", []byte("y"), 0) == nil
+	err = unix.Fsetxattr(int(file.Fd()), "user.overlay.try", []byte("y"), 0)
+	if err != nil && err != unix.EOPNOTSUPP {
+		t.Fatalf("set an attribute of %s: %v", file.Name(), err)
+	}
+	return err == nil
+}
+
+// needsOverlay skips a test where there is no overlayfs for user namespaces.
+func needsOverlay(t *testing.T) {
+	t.Helper()
+	if !overlays(t) {
+		t.Skip("this kernel has no overlayfs for user namespaces: run it on Linux 5.11 or later, " +
+			"or after modprobe overlay")
+	}
+}
+
+// overlays reports whether there is overlayfs for user namespaces. It asks the kernel by itself: an
+// error in the step's own code must not look like a kernel that can't.
+func overlays(t *testing.T) bool {
+	t.Helper()
+	cmd := self("test:overlays")
+	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWUSER | unix.CLONE_NEWNS
+	cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
+	cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
+	switch out := expect(t, cmd); out {
+	case "ok\n":
+		return true
+	case "EPERM\n", "ENODEV\n":
+		return false
+	default:
+		t.Fatalf("mounting an overlay: %q", out)
+		return false
+	}
 }
 
 // init adds what these tests run in the program's place.
 func init() {
+	// test:overlays is in a mount namespace that it makes private before it mounts anything.
+	experiments["test:overlays"] = func([]string) error {
+		err := errors.Join(unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
+			unix.Mount("tmpfs", "/tmp", "tmpfs", 0, ""),
+			os.Mkdir("/tmp/upper", 0o755), os.Mkdir("/tmp/lower", 0o755))
+		if err != nil {
+			return err
+		}
+		layers := "userxattr,lowerdir=/tmp/upper:/tmp/lower"
+		err = unix.Mount("overlay", "/tmp", "overlay", 0, layers)
+		fmt.Println(firstWord(errno(err)))
+		return nil
+	}
 	experiments["test:write"] = func([]string) error {
 		root := "/tmp"
 		before, err := os.ReadFile(root + "/etc/name")

@@ -67,7 +67,16 @@ func (s *spec) layeredRoot(own contents) error {
 	}
 	// One directory can do without, and then nothing is written.
 	fmt.Fprintf(os.Stderr, "%s: %v: the root is read-only\n", step, err)
-	return bindReadOnly(s.Layers[0], rootfs)
+	if err := bindReadOnly(s.Layers[0], rootfs); err != nil {
+		return err
+	}
+	// Nor can what we mount on be made then. A symbolic link there would lead the mount elsewhere.
+	for _, name := range []string{"/proc", "/sys", "/dev"} {
+		if info, err := os.Lstat(rootfs + name); err != nil || !info.IsDir() {
+			return fmt.Errorf("a read-only root must have a directory %s itself", name)
+		}
+	}
+	return nil
 }
 
 // embeddedRoot is that of the steps before. So that the container may write to /usr as well, it

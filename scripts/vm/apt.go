@@ -195,7 +195,7 @@ type kernel struct {
 
 // wantedModules are those that the steps make use of, wherever they aren't part of the kernel.
 var wantedModules = []string{
-	"overlay", "veth", "bridge", "tun",
+	"overlay", "veth", "bridge", "tun", "loop",
 	"nf_tables", "nft_chain_nat", "nft_masq", "nft_nat", "nft_ct", "nf_conntrack",
 	"nft_reject", "nft_reject_inet", "nft_reject_ipv4",
 	"iptable_filter", // for iptables-legacy, which can't load it by itself without modprobe
@@ -345,6 +345,10 @@ var toolPackages = map[string][]string{
 	"procps":         {"ps"},
 	"uidmap":         {"newuidmap", "newgidmap"},
 }
+
+// ruleLibrary is what iptables-legacy loads for any rule at all, of which its ELF header says
+// nothing.
+const ruleLibrary = "xtables/libxt_standard.so"
 
 // fetchTools returns a directory with the unpacked packages of the tools, and asks apt for them if
 // they aren't there.

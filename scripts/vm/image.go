@@ -159,6 +159,9 @@ func (v *vm) pack(file, root, scratch string, steps []string, k *kernel, tools s
 			}
 		}
 	}
+	if err := a.library(tools, ruleLibrary); err != nil {
+		return err
+	}
 	for i, module := range k.modules {
 		text, err := readModule(module)
 		if err != nil {

@@ -45,6 +45,13 @@ for module in /modules/*; do
     insmod "$module"
 done
 
+# A /tmp as on a host's disk: on old kernels a tmpfs can do less (no xattrs of users before Linux
+# 6.6, no idmapped mounts before 6.3).
+truncate -s 1G /disk
+mke2fs -F -b 4096 -i 8192 /disk >/dev/null
+mount -t ext4 -o loop,nosuid,nodev /disk /tmp
+chmod 1777 /tmp
+
 # A network as a host has one: a way to the world, though there is none. (By its path, for otherwise
 # this shell takes what is in busybox itself.)
 ip=/usr/bin/ip
