@@ -666,8 +666,8 @@ func init() {
 		}
 		return json.NewEncoder(os.Stdout).Encode(i)
 	}
-	// test:enter LAYERS [ro|rw [EXPERIMENT...]] looks at layers as root of a container's namespaces,
-	// test:remove DIR removes as such.
+	// test:enter LAYERS [ro|rw [EXPERIMENT...]] looks at layers as root of a container's
+	// namespaces, test:remove DIR removes as such.
 	experiments["test:enter"] = func(args []string) error {
 		return asRootInside("test:inside", args)
 	}
