@@ -24,7 +24,7 @@ import (
 // prints what it measured. The keepers aren't experiments, but are started in the same way.
 var experiments = map[string]func([]string) error{
 	"keep:pasta":    keepPasta,
-	"undo:nat":      undoing(undoNAT),
+	"undo:nat":      undoNAT,
 	"lesson:links":  printLinkStates,
 	"lesson:reach":  reach,
 	"lesson:obey":   obey,

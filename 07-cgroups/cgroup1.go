@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -60,19 +61,40 @@ func (c cgroup1) shown(memoryDir, pidsDir string) []setting {
 	}
 }
 
-// start starts a program and moves it in, with the memory that it will have from then on. In
-// between it is outside; so it must be one that waits to be told to go on.
+// start starts a program in it. There is no CLONE_INTO_CGROUP in version 1, but a child is born
+// where the thread is that makes it: so this thread goes in, alone, and comes back. It must be
+// main's own, which is locked to main. "tasks" is the file for threads, and 0 the one that writes.
+//
+// To move the child afterwards, by its number, would leave a moment outside. It also takes some
+// milliseconds, in which the kernel makes sure that no process is just being made or ending.
 func (c cgroup1) start(cmd *exec.Cmd) error {
-	if err := cmd.Start(); err != nil {
-		return err
+	err := c.enter()
+	if err == nil {
+		err = cmd.Start()
 	}
+	back := c.leave()
+	if err == nil && back != nil {
+		return abandon(cmd, back)
+	}
+	return errors.Join(err, back)
+}
+
+// enter moves this thread in.
+func (c cgroup1) enter() error {
 	for _, dir := range c.dirs() {
-		err := writeFile(dir+"/inner/cgroup.procs", strconv.Itoa(cmd.Process.Pid))
-		if err != nil {
-			return abandon(cmd, fmt.Errorf("move process %d: %w", cmd.Process.Pid, err))
+		if err := writeFile(dir+"/inner/tasks", "0"); err != nil {
+			return fmt.Errorf("move this thread: %w", err)
 		}
 	}
 	return nil
+}
+
+// leave moves it back to where the process is.
+func (c cgroup1) leave() (err error) {
+	for _, dir := range c.dirs() {
+		err = errors.Join(err, writeFile(filepath.Dir(dir)+"/tasks", "0"))
+	}
+	return err
 }
 
 // counters are the kernel's. Those of a limit are where that is, and the others, in this version,

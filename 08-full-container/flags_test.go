@@ -214,6 +214,20 @@ func TestRootDirectory(t *testing.T) {
 		if r := finish(t, program(u, "-root", root, "/no/such")); r.status != 127 {
 			t.Errorf("no such program in it: %+v", r)
 		}
+		// A link leads the container's /proc nowhere: it is covered by a directory, or refused.
+		err = errors.Join(os.Remove(root+"/proc"), os.Symlink("dev", root+"/proc"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r = finish(t, program(u, "-root", root, "/bin/busybox", "readlink", "/proc"))
+		status := 1 // it is no link
+		if !overlays(t) {
+			status = 125
+			contains(t, r.stderr, "a read-only root must have a directory /proc itself\n")
+		}
+		if r.status != status || r.stdout != "" {
+			t.Errorf("with a link at /proc: %+v, want exit status %d", r, status)
+		}
 	})
 }
 

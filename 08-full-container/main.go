@@ -146,7 +146,9 @@ func contain(group cgroup, s *spec, o *options) error {
 			return errors.Join(err, elsewhere(disconnect))
 		}
 	}
-	return errors.Join(supervise(cmd, line, halfBefore()), elsewhere(disconnect))
+	signals := catchSignals(lastSignal) // while the inner half is still at its root
+	err = supervise(cmd, line, halfBefore(), signals)
+	return errors.Join(err, elsewhere(disconnect))
 }
 
 // halfBefore returns the line to the process that has started this one to play the host, or nil.
@@ -225,7 +227,9 @@ func container() error {
 			return err
 		}
 	}
-	signals := catchSignals() // takes a millisecond or two, for which the other half has work
+	// What is sent to PID 1 itself. What is sent to the halves outside comes over the line,
+	// whatever number it has.
+	signals := catchSignals(lastStandard)
 	if err := handOver(line, master); err != nil {
 		return err
 	}

@@ -76,7 +76,7 @@ func playHost(args []string, isLesson bool, reason string) error {
 	if isLesson {
 		return cmd.Wait()
 	}
-	return supervise(cmd, line, nil)
+	return supervise(cmd, line, nil, nil)
 }
 
 // keepPasta runs pasta for the network namespace of a process until standard input ends. Pasta by

@@ -122,8 +122,9 @@ func takeOver(line *os.File) (master *os.File, err error) {
 // what is shown. A command without one has our standard streams themselves, and there is nothing to
 // copy. A half that was started by another has the line before, and gets its signals from there.
 //
-// Until the command is about to start, a signal ends this process, and the container with it.
-func supervise(cmd *exec.Cmd, line, before *os.File) error {
+// Until signals are caught, one ends this process, and the container with it. Whoever hasn't caught
+// them yet (nil) does so when the command is about to start.
+func supervise(cmd *exec.Cmd, line, before *os.File, signals chan os.Signal) error {
 	master, err := takeOver(line)
 	if errors.Is(err, io.EOF) {
 		return cmd.Wait()
@@ -136,7 +137,9 @@ func supervise(cmd *exec.Cmd, line, before *os.File) error {
 			return abandon(cmd, err)
 		}
 	}
-	signals := catchSignals()
+	if signals == nil {
+		signals = catchSignals(lastSignal)
+	}
 	if before != nil {
 		go listen(before, signals)
 	}

@@ -64,8 +64,11 @@ func sit(t *testing.T, cmd *exec.Cmd) *sitting {
 	if cmd.Stderr == nil {
 		cmd.Stderr = theirs
 	}
-	cmd.Stdin, cmd.Stdout = theirs, theirs
-	cmd.SysProcAttr.Setctty = true
+	if cmd.Stdin == nil {
+		cmd.Stdin = theirs
+	}
+	cmd.Stdout = theirs
+	cmd.SysProcAttr.Setctty, cmd.SysProcAttr.Ctty = true, 1
 	s := &sitting{T: t, started: started{Cmd: cmd}, keyboard: ours, shown: make(chan []byte)}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -45,7 +45,7 @@ func newSpec(o *options) (*spec, error) {
 	}
 	var config imageConfig
 	if o.image != "" {
-		image, err := openImage(o.image)
+		image, err := openImage(o.image, o.tty)
 		if err != nil {
 			return nil, err
 		}
@@ -97,13 +97,13 @@ func unique(env []string) (kept []string) {
 }
 
 // openImage has an image's archive unpacked, and returns what it is then.
-func openImage(file string) (*image, error) {
+func openImage(file string, tty bool) (*image, error) {
 	if file == "-" {
 		image, err := unpackImage(os.Stdin, "")
 		if err != nil {
 			return nil, err
 		}
-		return image, emptyInput()
+		return image, newInput(tty)
 	}
 	archive, err := os.Open(file)
 	if err != nil {
@@ -113,9 +113,14 @@ func openImage(file string) (*image, error) {
 	return unpackImage(archive, "")
 }
 
-// emptyInput puts /dev/null in the place of standard input. That was the image; and if it is a
-// file, a shell in the container would read it once more, as its script.
-func emptyInput() error {
+// newInput puts something else in the place of standard input. That was the image; and if it is a
+// file, a shell in the container would read it once more, as its script. It is the terminal that
+// standard output is, where one is asked for: a terminal can be read and written by any descriptor
+// of it. Else it is /dev/null.
+func newInput(tty bool) error {
+	if tty && terminalAt(1) >= 0 {
+		return os.NewSyscallError("dup3", unix.Dup3(1, 0, 0))
+	}
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ package main
 
 import (
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -56,5 +57,14 @@ func TestImageFromStandardInput(t *testing.T) {
 		if r.stderr != "" {
 			contains(t, r.stderr, ": the root is read-only\n")
 		}
+		// With a terminal that was asked for, it isn't nothing that comes in, but what is typed.
+		if _, err := input.Seek(0, io.SeekStart); err != nil {
+			t.Fatal(err)
+		}
+		shell := program(u, "-image", "-", "-tty", "/bin/busybox", "sh")
+		shell.Stdin, shell.Env = input, cmd.Env
+		s := sit(t, shell).look()
+		s.dialog("container# ", "busybox tty; exit 3\n", "/dev/pts/0")
+		s.end(3)
 	})
 }

@@ -3,6 +3,7 @@
 //
 //	go run ./scripts/sabotage              all rows of the table (table.go)
 //	go run ./scripts/sabotage -step 03     those of one step
+//	go run ./scripts/sabotage -p 1         one after the other
 //	go run ./scripts/sabotage -v           with all that the tests print
 //
 // A test that passes shows little as long as nobody has seen it fail: it may look in the wrong
@@ -13,6 +14,9 @@
 //
 // With its isolation gone, a step does to the host what it should do to its container. So every run
 // of the tests has new UTS, IPC, mount and PID namespaces around it (isolate_linux.go).
+//
+// A test that looks for what is left behind gives it ten seconds to go, and with the line gone they
+// pass in vain. So several rows run at once (lanes.go).
 //
 // The exit status is 0 if all rows went red, 1 if not, and 2 if the program was called wrongly.
 package main
@@ -30,6 +34,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -54,6 +59,8 @@ func main() {
 		os.Exit(beInit(os.Args[1:]))
 	}
 	only := flag.String("step", "", "only the rows of this `step`, such as 03")
+	// Not more: some tests need a fair share of a processor to see a limit of theirs reached.
+	atOnce := flag.Int("p", runtime.NumCPU(), "how many rows to try at once")
 	verbose := flag.Bool("v", false, "print the output of the tests as well")
 	flag.Parse()
 	if flag.NArg() > 0 {
@@ -61,12 +68,16 @@ func main() {
 		flag.Usage()
 		os.Exit(2)
 	}
+	if *atOnce < 1 {
+		fmt.Fprintf(os.Stderr, "sabotage: -p %d: at least one\n", *atOnce)
+		os.Exit(2)
+	}
 	rows := ofStep(table, *only)
 	if len(rows) == 0 && *only != "" {
 		fmt.Fprintf(os.Stderr, "sabotage: the table has no row for step %s\n", *only)
 		os.Exit(2)
 	}
-	red, err := sabotage(rows, *verbose)
+	red, err := sabotage(rows, *atOnce, *verbose)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "sabotage: %v\n", err)
 	}
@@ -88,7 +99,7 @@ func ofStep(rows []row, step string) []row {
 
 // sabotage tries the rows on the module that the working directory is in, and says whether all of
 // them went red.
-func sabotage(rows []row, verbose bool) (bool, error) {
+func sabotage(rows []row, atOnce int, verbose bool) (bool, error) {
 	// Ctrl-C ends the tests first, and only then is their directory removed. So does the end of
 	// whoever reads the output ("| head").
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM,
@@ -99,7 +110,7 @@ func sabotage(rows []row, verbose bool) (bool, error) {
 		return false, err
 	}
 	defer s.close()
-	s.contain, s.verbose = contain, verbose
+	s.contain, s.atOnce, s.verbose = contain, atOnce, verbose
 	red := s.tryAll(rows)
 	if ctx.Err() != nil {
 		return false, errors.New("interrupted")
@@ -114,6 +125,7 @@ type saboteur struct {
 	goflags string          // what the user has set: it is kept
 	scratch string          // a directory for the altered files, and for what the tests make
 	timeout time.Duration   // for the tests of one row
+	atOnce  int             // how many rows are tried at the same time
 	verbose bool
 	out     io.Writer
 	// contain prepares a command to be run where it can't harm the host.
@@ -136,22 +148,17 @@ func newSaboteur(ctx context.Context, dir string, out io.Writer) (*saboteur, err
 		return nil, errors.New("this is no Go module: run it in the repository")
 	}
 	s := &saboteur{ctx: ctx, root: filepath.Dir(env.GOMOD), goflags: env.GOFLAGS, out: out,
-		timeout: testTimeout}
+		timeout: testTimeout, atOnce: 1}
 	if s.scratch, err = os.MkdirTemp("", "sabotage-"); err != nil {
 		return nil, err
 	}
 	// Tests that are root run the steps as an ordinary user too, who has to get in here.
-	err = errors.Join(os.Chmod(s.scratch, 0o755), os.Mkdir(s.tmp(), 0o755),
-		os.Chmod(s.tmp(), 0o777|os.ModeSticky))
-	if err != nil {
+	if err = os.Chmod(s.scratch, 0o755); err != nil {
 		s.close()
 		return nil, err
 	}
 	return s, nil
 }
-
-// tmp is the directory for temporary files that the tests are given.
-func (s *saboteur) tmp() string { return filepath.Join(s.scratch, "tmp") }
 
 // close removes what is left. The mounts that a test may have made in there were gone when its
 // mount namespace was.
@@ -163,40 +170,64 @@ type control struct {
 	err   error    // why nothing can be proved by them
 }
 
-// tryAll tries the rows one after the other, prints the table, and says whether all are red. The
-// controls come first.
+// result is what came of a row.
+type result struct {
+	evidence string          // the first thing that the tests complained of
+	err      error           // why the row isn't red
+	log      strings.Builder // what the tests printed
+}
+
+// tryAll tries the rows, prints the table in its order, and says whether all are red. The controls
+// come first: an altered step may leave on the host what disturbs them.
 func (s *saboteur) tryAll(rows []row) bool {
 	if len(rows) == 0 {
 		fmt.Fprintln(s.out, "The table has no rows: nothing is proved.")
 		return true
 	}
-	controls := map[[2]string]control{}
-	for _, r := range rows {
-		key := [2]string{r.step, r.test}
-		if _, done := controls[key]; !done && s.ctx.Err() == nil {
-			controls[key] = s.control(r.step, r.test)
-		}
+	controls := s.controls(rows)
+	results := make([]result, len(rows))
+	ended := make([]chan bool, len(rows))
+	for i := range ended {
+		ended[i] = make(chan bool)
 	}
+	wait := s.inLanes(lanesOf(rows), func(i int) {
+		r, of := rows[i], &results[i]
+		of.evidence, of.err = s.try(r, controls[r.step][r.test], &of.log)
+		close(ended[i])
+	})
+	defer wait() // also where this returns before the end: they are at work in our directory
 	reds := 0
-	for _, r := range rows {
+	for i, r := range rows {
+		select {
+		case <-s.ctx.Done():
+		case <-ended[i]:
+		}
 		if s.ctx.Err() != nil {
 			return false
 		}
-		evidence, err := s.try(r, controls[[2]string{r.step, r.test}])
-		result := "red"
-		if err != nil {
-			result, evidence = "NOT RED", err.Error()
-		} else {
+		if results[i].err == nil {
 			reds++
 		}
-		fmt.Fprintf(s.out, "%-7s  %-18s  %s  (%s)\n", result, r.step, r.takenOut(), r.test)
-		fmt.Fprintf(s.out, "         %s\n", evidence)
-		if err != nil {
-			fmt.Fprintf(s.out, "         the line is there for this: %s\n", r.why)
-		}
+		s.print(r, &results[i])
 	}
 	fmt.Fprintf(s.out, "\n%d of %d red\n", reds, len(rows))
 	return reds == len(rows)
+}
+
+// print prints what came of a row.
+func (s *saboteur) print(r row, of *result) {
+	word, evidence := "red", of.evidence
+	if of.err != nil {
+		word, evidence = "NOT RED", of.err.Error()
+	}
+	if s.verbose {
+		fmt.Fprint(s.out, of.log.String())
+	}
+	fmt.Fprintf(s.out, "%-7s  %-18s  %s  (%s)\n", word, r.step, r.takenOut(), r.test)
+	fmt.Fprintf(s.out, "         %s\n", evidence)
+	if of.err != nil {
+		fmt.Fprintf(s.out, "         the line is there for this: %s\n", r.why)
+	}
 }
 
 // firstLine shortens a text to what names it.
@@ -218,20 +249,69 @@ func (r row) takenOut() string {
 	return firstLine(r.find)
 }
 
-// control runs tests on the tree as it is: there must be some, and they must pass.
-func (s *saboteur) control(step, test string) control {
-	o, err := s.goTest(step, test, "")
-	if err != nil {
-		return control{err: fmt.Errorf("in the unaltered tree: %w", err)}
+// controls runs the tests of all rows on the tree as it is: those of a step together, as its own
+// "go test" does. It returns what came of them by step and test.
+func (s *saboteur) controls(rows []row) map[string]map[string]control {
+	var steps []string
+	tests := map[string][]string{}
+	for _, r := range rows {
+		if !slices.Contains(steps, r.step) {
+			steps = append(steps, r.step)
+		}
+		if !slices.Contains(tests[r.step], r.test) {
+			tests[r.step] = append(tests[r.step], r.test)
+		}
+	}
+	lanes := make([][]int, len(steps))
+	for i := range steps {
+		lanes[i] = []int{len(steps) - 1 - i} // the last steps take longest
+	}
+	results := make([]map[string]control, len(steps))
+	logs := make([]strings.Builder, len(steps))
+	s.inLanes(lanes, func(i int) {
+		results[i] = s.control(steps[i], tests[steps[i]], &logs[i])
+	})()
+	all := map[string]map[string]control{}
+	for i, step := range steps {
+		all[step] = results[i]
+		if s.verbose {
+			fmt.Fprint(s.out, logs[i].String())
+		}
+	}
+	return all
+}
+
+// control runs tests of a step on the tree as it is: by each of the regular expressions some must
+// be selected, and they must pass.
+func (s *saboteur) control(step string, tests []string, log io.Writer) map[string]control {
+	// "go test" takes the expressions one by one where | is between them, with what each says of
+	// subtests.
+	timeout := s.timeout * time.Duration(len(tests))
+	o, err := s.goTest(step, strings.Join(tests, "|"), timeout, "", log)
+	all := map[string]control{}
+	for _, test := range tests {
+		if all[test] = passed(o, test); err != nil {
+			all[test] = control{err: err}
+		}
+		if err := all[test].err; err != nil {
+			all[test] = control{err: fmt.Errorf("in the unaltered tree: %w", err)}
+		}
+	}
+	return all
+}
+
+// passed looks whether those tests of an outcome passed that a regular expression stands for.
+func passed(o *outcome, test string) control {
+	if o == nil {
+		return control{}
 	}
 	tests := o.selected(test)
 	if len(tests) == 0 {
-		return control{err: fmt.Errorf("in the unaltered tree: no test is called %s", test)}
+		return control{err: fmt.Errorf("no test is called %s", test)}
 	}
 	for _, name := range tests {
 		if o.results[name] != "pass" {
-			return control{err: fmt.Errorf("in the unaltered tree: %s: %s: %s",
-				name, o.results[name], o.message(name))}
+			return control{err: fmt.Errorf("%s: %s: %s", name, o.results[name], o.message(name))}
 		}
 	}
 	return control{tests: tests}
@@ -239,7 +319,7 @@ func (s *saboteur) control(step, test string) control {
 
 // try takes out the line of one row. It returns the first thing that the tests complained of, or
 // an error if anything but a failure of all of them came of it.
-func (s *saboteur) try(r row, c control) (string, error) {
+func (s *saboteur) try(r row, c control, log io.Writer) (string, error) {
 	overlay, err := s.alter(r)
 	if err != nil {
 		return "", err
@@ -247,7 +327,7 @@ func (s *saboteur) try(r row, c control) (string, error) {
 	if c.err != nil {
 		return "", c.err
 	}
-	o, err := s.goTest(r.step, r.test, overlay)
+	o, err := s.goTest(r.step, r.test, s.timeout, overlay, log)
 	if err != nil {
 		return "", err
 	}
@@ -277,8 +357,11 @@ func (s *saboteur) alter(r row) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%s/%s: %w", r.step, r.file, err)
 	}
-	// The names stay the same from row to row: the go command looks at contents.
-	copied, overlay := filepath.Join(s.scratch, "altered"), filepath.Join(s.scratch, "overlay.json")
+	dir, err := os.MkdirTemp(s.scratch, "row-")
+	if err != nil {
+		return "", err
+	}
+	copied, overlay := filepath.Join(dir, "altered"), filepath.Join(dir, "overlay.json")
 	list, err := json.Marshal(map[string]any{"Replace": map[string]string{path: copied}})
 	if err != nil {
 		return "", err
@@ -287,16 +370,25 @@ func (s *saboteur) alter(r row) (string, error) {
 		os.WriteFile(overlay, list, 0o644))
 }
 
-// goTest runs tests of one step, with an overlay or without. The error is for what is no result of
-// the tests: they could not be built, or took too long.
-func (s *saboteur) goTest(step, test, overlay string) (*outcome, error) {
-	ctx, cancel := context.WithTimeout(s.ctx, s.timeout+buildTimeout)
+// goTest runs tests of one step, with an overlay or without, and writes what they print to log. The
+// error is for what is no result of the tests: they could not be built, or took too long.
+func (s *saboteur) goTest(
+	step, test string, timeout time.Duration, overlay string, log io.Writer,
+) (*outcome, error) {
+	tmp, err := os.MkdirTemp(s.scratch, "tmp-") // what another run leaves in its own isn't seen
+	if err == nil {
+		err = os.Chmod(tmp, 0o777|os.ModeSticky)
+	}
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, timeout+buildTimeout)
 	defer cancel()
 	// Without vet, which would refuse some of what an altered file may well do.
 	cmd := exec.CommandContext(ctx, "go", "test", "-json", "-count=1", "-vet=off",
-		"-timeout="+s.timeout.String(), "-run="+test, "./"+step)
+		"-timeout="+timeout.String(), "-run="+test, "./"+step)
 	cmd.Dir = s.root
-	cmd.Env = append(os.Environ(), "TMPDIR="+s.tmp())
+	cmd.Env = append(os.Environ(), "TMPDIR="+tmp)
 	if overlay != "" {
 		// By the environment and not as a flag, so that a test which runs the go command itself
 		// builds the altered step too.
@@ -309,14 +401,12 @@ func (s *saboteur) goTest(step, test, overlay string) (*outcome, error) {
 		return nil, err
 	}
 	before := cgroupsOf(cgroupTree, step)
-	err := cmd.Run()
+	err = cmd.Run()
 	if failed := removeCgroups(cgroupTree, step, before); failed != nil {
 		return nil, failed
 	}
 	o := readEvents(&stdout)
-	if s.verbose {
-		fmt.Fprintf(s.out, "%s%s", o.output.String(), stderr.String())
-	}
+	fmt.Fprintf(log, "%s%s", o.output.String(), stderr.String())
 	var exit *exec.ExitError
 	switch {
 	case s.ctx.Err() != nil:

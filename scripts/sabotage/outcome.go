@@ -75,9 +75,22 @@ func (o *outcome) add(e event) {
 // selected returns the tests that a regular expression for -run stands for, sorted: for one of two
 // parts the subtests, without their parents, which ran for their sake.
 func (o *outcome) selected(run string) []string {
+	var parts []*regexp.Regexp
+	for part := range strings.SplitSeq(run, "/") {
+		pattern, err := regexp.Compile(part)
+		if err != nil {
+			return nil // "go test" has refused it
+		}
+		parts = append(parts, pattern)
+	}
 	var names []string
 	for name := range o.results {
-		if strings.Count(name, "/") == strings.Count(run, "/") {
+		at := strings.Split(name, "/")
+		matches := len(at) == len(parts)
+		for i := 0; matches && i < len(at); i++ {
+			matches = parts[i].MatchString(at[i])
+		}
+		if matches {
 			names = append(names, name)
 		}
 	}

@@ -5,6 +5,8 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -154,7 +156,7 @@ func newTest(t *testing.T, files map[string]string) (*saboteur, *strings.Builder
 
 func TestRows(t *testing.T) {
 	s, _ := newTest(t, madeUp)
-	controls := map[string]control{}
+	controls := map[string]map[string]control{}
 	door, roof := `is["door"] = true`, `is["roof"] = true`
 	window := "if true {\n\tis[\"window\"] = true"
 	for _, test := range []struct {
@@ -200,9 +202,9 @@ func TestRows(t *testing.T) {
 			test.file = "main.go"
 		}
 		if _, done := controls[test.test]; !done {
-			controls[test.test] = s.control(test.step, test.test)
+			controls[test.test] = s.control(test.step, []string{test.test}, io.Discard)
 		}
-		evidence, err := s.try(test.row, controls[test.test])
+		evidence, err := s.try(test.row, controls[test.test][test.test], io.Discard)
 		if err != nil {
 			evidence = err.Error()
 		}
@@ -319,6 +321,80 @@ func TestOfStep(t *testing.T) {
 	for step, want := range map[string]int{"": 3, "02": 2, "02-pid": 2, "03": 1, "0": 0, "04": 0} {
 		if got := len(ofStep(rows, step)); got != want {
 			t.Errorf("%q selects %d rows, want %d", step, got, want)
+		}
+	}
+}
+
+// TestLanes: rows of a step that makes cgroups share a lane, and all others have one of their own.
+func TestLanes(t *testing.T) {
+	var rows []row
+	for _, step := range []string{"01-a", "07-b", "01-a", "08-c", "08-c", "07-b", "08-c"} {
+		rows = append(rows, row{step: step})
+	}
+	want := "[[3 4 6] [1 5] [0] [2]]"
+	if got := fmt.Sprint(lanesOf(rows)); got != want {
+		t.Errorf("lanes: %s, want %s", got, want)
+	}
+}
+
+// TestAtOnce: as many lanes as there may be are under way at once, and no more; within a lane, one
+// thing comes after the other.
+func TestAtOnce(t *testing.T) {
+	s := &saboteur{ctx: context.Background(), atOnce: 2}
+	began, end := make(chan int), make(chan bool)
+	wait := s.inLanes([][]int{{1, 2}, {3}, {4}}, func(i int) { began <- i; <-end })
+	first := []int{<-began, <-began}
+	slices.Sort(first)
+	if !slices.Equal(first, []int{1, 3}) {
+		t.Errorf("begun first: %d", first)
+	}
+	select {
+	case i := <-began:
+		t.Errorf("a third began: %d", i)
+	case <-time.After(100 * time.Millisecond):
+	}
+	close(end)
+	if rest := <-began + <-began; rest != 2+4 {
+		t.Errorf("the sum of the others: %d", rest)
+	}
+	wait()
+}
+
+// TestOrder: the rows are printed in the order of the table, also if a later one ends first.
+func TestOrder(t *testing.T) {
+	s, out := newTest(t, madeUp)
+	s.atOnce = 2
+	var rows []row
+	for _, find := range []string{`is["window"] = true`, `is["door"] = true`, `is["gate"]`} {
+		rows = append(rows, row{step: "01-step", file: "main.go", find: find,
+			test: "^TestDoor$"})
+	}
+	if s.tryAll(rows) {
+		t.Error("all red")
+	}
+	var words []string
+	for line := range strings.Lines(out.String()) {
+		if word, _, found := strings.Cut(line, "  01-step  "); found {
+			words = append(words, word)
+		}
+	}
+	if want := []string{"NOT RED", "red    ", "NOT RED"}; !slices.Equal(words, want) {
+		t.Errorf("the rows: %q, want %q:\n%s", words, want, out)
+	}
+}
+
+// TestSelected: a regular expression selects tests of its own depth, part by part.
+func TestSelected(t *testing.T) {
+	o := &outcome{results: map[string]string{}}
+	for _, name := range []string{"TestA", "TestA/user", "TestA/root", "TestB", "TestB/user"} {
+		o.results[name] = "pass"
+	}
+	for run, want := range map[string]string{
+		"^TestA$": "TestA", "^(TestA|TestB)$": "TestA TestB", "^TestC$": "", "(": "",
+		"^(TestA|TestB)$/^user$": "TestA/user TestB/user", "^TestA$/.*": "TestA/root TestA/user",
+	} {
+		if got := strings.Join(o.selected(run), " "); got != want {
+			t.Errorf("%s selects %q, want %q", run, got, want)
 		}
 	}
 }

@@ -1,0 +1,62 @@
+// What is done at the same time, and what is not.
+
+package main
+
+import (
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// hostsCgroups are the steps that make cgroups, in the host's tree: no namespace around a run hides
+// those of another run. A test that looks for what is left would find them.
+var hostsCgroups = []string{"07-", "08-"}
+
+// lanesOf sorts rows, by their numbers, into lanes. The rows of a lane have to be tried one after
+// the other: there is one for each of the steps that make cgroups, and one for every other row. The
+// longest come first, so that they aren't alone at the end.
+//
+// What the lanes still share doesn't tell them apart: the steps' own tests run at the same time in
+// "go test ./..." too, on the same network and under cgroups of different names.
+func lanesOf(rows []row) [][]int {
+	var lanes [][]int
+	of := map[string]int{} // the lane of a step
+	for i, r := range rows {
+		shared := slices.ContainsFunc(hostsCgroups, func(prefix string) bool {
+			return strings.HasPrefix(r.step, prefix)
+		})
+		lane, begun := of[r.step]
+		if !shared || !begun {
+			lane = len(lanes)
+			of[r.step], lanes = lane, append(lanes, nil)
+		}
+		lanes[lane] = append(lanes[lane], i)
+	}
+	slices.SortStableFunc(lanes, func(a, b []int) int { return len(b) - len(a) })
+	return lanes
+}
+
+// inLanes starts to do something for each number of each lane, several lanes at a time, and returns
+// a function that waits for the end. When the run is interrupted, no more is begun.
+func (s *saboteur) inLanes(lanes [][]int, do func(int)) (wait func()) {
+	next := make(chan []int, len(lanes))
+	for _, lane := range lanes {
+		next <- lane
+	}
+	close(next)
+	var all sync.WaitGroup
+	for range min(s.atOnce, len(lanes)) {
+		all.Go(func() {
+			runtime.LockOSThread() // the children die with their thread: it is to last (see main)
+			for lane := range next {
+				for _, i := range lane {
+					if s.ctx.Err() == nil {
+						do(i)
+					}
+				}
+			}
+		})
+	}
+	return all.Wait
+}
