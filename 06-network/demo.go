@@ -24,7 +24,7 @@ import (
 // prints what it measured. The keepers aren't experiments, but are started in the same way.
 var experiments = map[string]func([]string) error{
 	"keep:pasta":    keepPasta,
-	"undo:nat":      undoNAT,
+	"undo:nat":      undoing(undoNAT),
 	"lesson:links":  printLinkStates,
 	"lesson:reach":  reach,
 	"lesson:obey":   obey,

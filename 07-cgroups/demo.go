@@ -25,8 +25,8 @@ import (
 // prints what it measured. The keepers are none, but are started in the same way.
 var experiments = map[string]func([]string) error{
 	"keep:pasta":    keepPasta,
-	"undo:cgroup":   undoCgroup,
-	"undo:nat":      undoNAT,
+	"undo:cgroup":   undoing(undoCgroup),
+	"undo:nat":      undoing(undoNAT),
 	"lesson:touch":  touch,
 	"lesson:fork":   forkMany,
 	"lesson:busy":   beBusy,

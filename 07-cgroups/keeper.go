@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -17,11 +18,11 @@ import (
 
 // keeperScript is what a keeper runs. A line on its standard input says that there is nothing left
 // to do; the end of it, without one, that the process on the other side has died.
-const keeperScript = `read -r line || exec /proc/self/fd/3 "$@"`
+const keeperScript = `trap '' HUP INT TERM; read -r line || exec /proc/self/fd/3 "$@"`
 
 // keep starts a keeper, before there is anything to undo. If this process ends without having
 // relieved it, be it by SIGKILL, it runs this program once more, with arguments that say what to
-// undo: an experiment. It outlives us by just the moment that takes.
+// undo: an experiment, see undoing. It outlives us by just the moment that takes.
 //
 // It is a shell, since one that waits takes a tenth of the memory of a Go program that does.
 func keep(undo ...string) (keeper *partner, err error) {
@@ -39,19 +40,21 @@ func keep(undo ...string) (keeper *partner, err error) {
 	if err != nil {
 		return nil, err
 	}
-	// Nobody comes after it. So what asks a process to end is blocked in it, and in all that it
-	// starts, from the first moment on: a new process has this from the thread that makes it, which
-	// is main's or locked like it, and keeps it through execve (signal(7)).
+	return &partner{cmd: cmd, stdin: stdin}, startDeaf(cmd)
+}
+
+// startDeaf starts a program with the signals blocked that ask one to end. A keeper ignores them,
+// but it takes the shell a millisecond to say so. A new process has its mask of signals from the
+// thread that makes it, here main's or one locked like it, and keeps it through execve (signal(7)).
+func startDeaf(cmd *exec.Cmd) error {
 	blocked, before := unix.Sigset_t{}, unix.Sigset_t{}
 	for _, number := range []unix.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGTERM} {
 		blocked.Val[0] |= 1 << (number - 1)
 	}
 	if err := unix.PthreadSigmask(unix.SIG_BLOCK, &blocked, &before); err != nil {
-		return nil, os.NewSyscallError("rt_sigprocmask", err)
+		return os.NewSyscallError("rt_sigprocmask", err)
 	}
-	err = cmd.Start()
-	err = errors.Join(err, unix.PthreadSigmask(unix.SIG_SETMASK, &before, nil))
-	return &partner{cmd: cmd, stdin: stdin}, err
+	return errors.Join(cmd.Start(), unix.PthreadSigmask(unix.SIG_SETMASK, &before, nil))
 }
 
 // relieve undoes what a keeper is there for, from here, which is faster. If that fails, say since
@@ -68,4 +71,13 @@ func relieve(keeper *partner, undo func() error) error {
 		return fmt.Errorf("%w; the keeper has tried, too: %v", err, again)
 	}
 	return nil
+}
+
+// undoing makes an experiment of what a keeper is to run. Nobody comes after it: so no signal that
+// can be ignored ends it.
+func undoing(undo func(args []string) error) func(args []string) error {
+	return func(args []string) error {
+		signal.Ignore(unix.SIGHUP, unix.SIGINT, unix.SIGTERM)
+		return undo(args)
+	}
 }

@@ -25,8 +25,8 @@ import (
 // prints what it measured. The keepers aren't experiments, but are started in the same way.
 var experiments = map[string]func([]string) error{
 	"keep:pasta":    keepPasta,
-	"undo:cgroup":   undoCgroup,
-	"undo:nat":      undoNAT,
+	"undo:cgroup":   undoing(undoCgroup),
+	"undo:nat":      undoing(undoNAT),
 	"lesson:hold":   func([]string) error { return holdOn("ready") },
 	"lesson:look":   look,
 	"lesson:try":    try,
