@@ -197,9 +197,13 @@ type kernel struct {
 var wantedModules = []string{
 	"overlay", "veth", "bridge", "tun", "loop",
 	"nf_tables", "nft_chain_nat", "nft_masq", "nft_nat", "nft_ct", "nf_conntrack",
-	"nft_reject", "nft_reject_inet", "nft_reject_ipv4",
+	"nft_reject", "nft_reject_inet", "nft_reject_ipv4", "nft_counter",
 	"iptable_filter", // for iptables-legacy, which can't load it by itself without modprobe
 }
+
+// absorbed are modules that newer kernels have as a part of another one: nft_counter is in nf_tables
+// since 5.17.
+var absorbed = []string{"nft_counter"}
 
 // fetchKernel returns a kernel, and asks apt for it if it isn't there.
 func (v *vm) fetchKernel(word, arch string) (*kernel, error) {
@@ -266,6 +270,8 @@ func findModules(
 		file := files[name]
 		switch {
 		case builtin[name] || slices.Contains(ordered, file):
+			return nil
+		case file == "" && slices.Contains(absorbed, name):
 			return nil
 		case file == "":
 			return fmt.Errorf("the kernel in %s has no module %s", dir, name)
