@@ -341,7 +341,8 @@ func TestStandardErrorElsewhere(t *testing.T) {
 func TestTerminalOnRequest(t *testing.T) {
 	asEveryUser(t, func(t *testing.T, u user) {
 		for _, input := range []string{"one\ntwo\n", "one\ntwo"} {
-			cmd := program(u, "-tty", "sh", "-c", "tty; stty -echo; echo ready; cat; echo; exit 5")
+			// First no echo, which would get between the words of the others.
+			cmd := program(u, "-tty", "sh", "-c", "stty -echo; tty; echo ready; cat; echo; exit 5")
 			stdin, err := cmd.StdinPipe()
 			if err != nil {
 				t.Fatal(err)

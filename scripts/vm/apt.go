@@ -201,8 +201,8 @@ var wantedModules = []string{
 	"iptable_filter", // for iptables-legacy, which can't load it by itself without modprobe
 }
 
-// absorbed are modules that newer kernels have as a part of another one: nft_counter is in nf_tables
-// since 5.17.
+// absorbed are modules that newer kernels have as a part of another one: nft_counter is part of
+// nf_tables since 5.17.
 var absorbed = []string{"nft_counter"}
 
 // fetchKernel returns a kernel, and asks apt for it if it isn't there.
