@@ -349,8 +349,7 @@ func TestTerminalOnRequest(t *testing.T) {
 			}
 			go func() { stdin.Write([]byte(input)); stdin.Close() }()
 			r := finish(t, cmd)
-			// What is typed early is echoed early, be it in the middle of tty's line.
-			contains(t, r.stdout, "/dev/pts/0", "ready\r\n", "one\r\ntwo")
+			contains(t, r.stdout, "/dev/pts/0\r\n", "ready\r\n", "one\r\ntwo")
 			if r.status != 5 {
 				t.Errorf("%q: %+v", input, r)
 			}
