@@ -223,7 +223,7 @@ func TestRootDirectory(t *testing.T) {
 		status := 1 // it is no link
 		if !overlays(t) {
 			status = 125
-			contains(t, r.stderr, "a read-only root must have a directory /proc itself\n")
+			contains(t, r.stderr, "a read-only root must have a directory /proc itself: ")
 		}
 		if r.status != status || r.stdout != "" {
 			t.Errorf("with a link at /proc: %+v, want exit status %d", r, status)

@@ -18,7 +18,7 @@ import (
 // needsKeys skips the test where the kernel has no keyrings.
 func needsKeys(t *testing.T) {
 	if !exists("/proc/key-users") {
-		t.Skip("this kernel has no keyrings (CONFIG_KEYS)")
+		t.Skip("this kernel has no keyrings (CONFIG_KEYS): run it on one that has")
 	}
 }
 

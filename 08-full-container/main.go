@@ -102,7 +102,7 @@ func contain(group cgroup, s *spec, o *options) error {
 	}
 	cmd := exec.Command("/proc/self/fd/4")
 	cmd.Args = append([]string{inside}, s.Args...) // for ps; the spec is what counts
-	// Nothing of the caller's. The same as in host, for PID 1.
+	// Nothing of the caller's; and PID 1, which waits as well, does with one CPU, too.
 	cmd.Env = append(slices.Clone(defaultEnv), "GOMAXPROCS=1")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.ExtraFiles = []*os.File{theirs, program} // descriptors 3 and 4 there

@@ -132,7 +132,7 @@ func keepsMarks(t *testing.T, dir string) bool {
 	t.Helper()
 	file, err := os.CreateTemp(dir, "lesson-")
 	if err != nil {
-		t.Skipf("no place to try attributes in: %v", err)
+		t.Skipf("no place to try attributes in (%v): mount a tmpfs at /dev/shm", err)
 	}
 	defer os.Remove(file.Name())
 	defer file.Close()

@@ -80,7 +80,8 @@ func TestRealImages(t *testing.T) {
 		}
 		args := append([]string{"--quiet", "--variant=essential", "", base}, sources...)
 		if out, err := exec.Command("mmdebstrap", args...).CombinedOutput(); err != nil {
-			t.Skipf("mmdebstrap makes no Debian of this system's sources (%v): %s", err, out)
+			t.Skipf("mmdebstrap makes no Debian of this system's sources (%v): run it on "+
+				"Debian: %s", err, out)
 		}
 		realImage(t, docker, base, map[string]string{
 			"cat /etc/os-release": "\nID=", "ls -la /": " usr\n", "/script": "script says a b",

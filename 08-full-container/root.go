@@ -72,8 +72,12 @@ func (s *spec) layeredRoot(own contents) error {
 	}
 	// Nor can what we mount on be made then. A symbolic link there would lead the mount elsewhere.
 	for _, name := range []string{"/proc", "/sys", "/dev"} {
-		if info, err := os.Lstat(rootfs + name); err != nil || !info.IsDir() {
-			return fmt.Errorf("a read-only root must have a directory %s itself", name)
+		info, err := os.Lstat(rootfs + name)
+		if err == nil && !info.IsDir() {
+			err = &os.PathError{Op: "mount on", Path: name, Err: unix.ENOTDIR}
+		}
+		if err != nil {
+			return fmt.Errorf("a read-only root must have a directory %s itself: %w", name, err)
 		}
 	}
 	return nil

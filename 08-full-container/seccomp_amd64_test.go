@@ -25,7 +25,8 @@ func TestKernelKillsI386(t *testing.T) {
 	us := user{uid: os.Getuid()}
 	switch r := finish(t, program(us, "test:exec", file)); {
 	case r.status == 125 && r.stderr != "":
-		t.Skipf("this kernel runs no programs of 32 bits: %s", r.stderr)
+		t.Skipf("this kernel runs no programs of 32 bits: %s; run it on one with "+
+			"CONFIG_IA32_EMULATION", r.stderr)
 	case r.status != 7:
 		t.Fatalf("the control ends with status %d, want 7", r.status)
 	}

@@ -38,7 +38,7 @@ func TestUptime(t *testing.T) {
 		inside := uptime(expect(t, program(u, "cat", "/proc/uptime")))
 		after := outside()
 		if after-before >= before { // the control would say nothing
-			t.Skipf("this machine has only just been started: %.2f s ago", after)
+			t.Skipf("this machine has only just been started, %.2f s ago: run it again", after)
 		}
 		if inside > after-before+1 { // the clocks are set to a whole second
 			t.Errorf("up %.2f s inside, while %.2f s went by outside", inside, after-before)

@@ -124,7 +124,7 @@ func TestNoPs(t *testing.T) {
 	for _, name := range []string{"bash", "dirname", "go", "uname"} {
 		path, err := exec.LookPath(name)
 		if err != nil {
-			t.Skipf("no %s in PATH: %v", name, err)
+			t.Skipf("no %s in PATH: install it (%v)", name, err)
 		}
 		if err := os.Symlink(path, filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)

@@ -48,7 +48,7 @@ func realSteps(t *testing.T) []*step {
 func TestSharedCodeIsTheSame(t *testing.T) {
 	steps := realSteps(t)
 	if len(steps) < 2 {
-		t.Skip("there are no two steps to compare")
+		t.Skip("there are no two steps to compare: run it in a whole clone")
 	}
 	bad, stale := compareAll(steps, exceptions)
 	for _, f := range bad {

@@ -41,7 +41,8 @@ func eachUser(t *testing.T, test func(t *testing.T, uid int)) {
 	for _, uid := range users {
 		t.Run(fmt.Sprint("uid ", uid), func(t *testing.T) {
 			if out, status := contained(t, uid, "true"); status != 0 {
-				t.Skipf("no namespaces for uid %d here: %s", uid, out)
+				t.Skipf("no namespaces for uid %d here, run it on a host that allows them: %s",
+					uid, out)
 			}
 			test(t, uid)
 		})

@@ -114,7 +114,7 @@ func TestRed(t *testing.T) { t.Error("it never passes") }
 func TestBuilds(t *testing.T) {
 	out, err := exec.Command("go", "list", "-overlay=", "-f", "{{.Name}}").CombinedOutput()
 	if err != nil {
-		t.Skipf("no go command: %s", out)
+		t.Skipf("no go command in PATH: https://go.dev/doc/install: %s", out)
 	}
 	out, err = exec.Command("go", "run", ".").CombinedOutput()
 	if err != nil || strings.TrimSpace(string(out)) != "" {

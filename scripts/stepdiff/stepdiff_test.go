@@ -249,7 +249,7 @@ func check(t *testing.T, about string, status, wantStatus int, streams ...string
 func TestScript(t *testing.T) {
 	bash, err := exec.LookPath("bash")
 	if err != nil {
-		t.Skip("no bash here")
+		t.Skip("no bash here: install the package bash")
 	}
 	script, err := filepath.Abs("../diff.sh")
 	if err != nil {
