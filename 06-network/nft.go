@@ -48,14 +48,13 @@ func nft(commands string, files ...*os.File) (answer string, err error) {
 // barrier is a chain of somebody else's that our packets don't get past, and what would let them.
 type barrier struct{ chain, mend string }
 
-// refusesRest matches a chain that drops or rejects whatever none of its rules has accepted.
-var refusesRest = regexp.MustCompile(
-	`policy drop;|\n\t\t(counter packets \d+ bytes \d+ )?(drop|reject)[^\n]*\n$`)
-
 // barriers lists those at a hook, "input" or "forward", of the rules that nft lists. Docker sets
 // one up, and so do most firewalls. To accept our packets in a table of our own wouldn't help: each
 // table has its say.
 func barriers(hook, rules string) (found []barrier) {
+	// A chain that drops or rejects whatever none of its rules has accepted.
+	refusesRest := regexp.MustCompile(
+		`policy drop;|\n\t\t(counter packets \d+ bytes \d+ )?(drop|reject)[^\n]*\n$`)
 	family, table, chain, body := "", "", "", ""
 	for line := range strings.Lines(rules) {
 		fields := strings.Fields(line)

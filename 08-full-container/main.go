@@ -129,6 +129,7 @@ func contain(group cgroup, s *spec, o *options) error {
 	if err := elsewhere(func() error { return mapLater(cmd.Process.Pid) }); err != nil {
 		return abandon(cmd, err)
 	}
+	caught := catchSignals(lastSignal)
 	// It builds its root now, and waits before the command: see handOver.
 	if err := s.send(line, cmd.Process.Pid); err != nil {
 		return abandon(cmd, err)
@@ -146,8 +147,7 @@ func contain(group cgroup, s *spec, o *options) error {
 			return errors.Join(err, elsewhere(disconnect))
 		}
 	}
-	signals := catchSignals(lastSignal) // while the inner half is still at its root
-	err = supervise(cmd, line, halfBefore(), signals)
+	err = supervise(cmd, line, halfBefore(), caught)
 	return errors.Join(err, elsewhere(disconnect))
 }
 
@@ -171,6 +171,9 @@ func abandon(cmd *exec.Cmd, reason error) error {
 // container is the inner half, already in the new namespaces. It is the tutorial, step by step, and
 // at its end PID 1 of the container. It returns only if a step failed, and then nothing was run.
 func container() error {
+	// What is sent to PID 1 itself. What is sent to the halves outside comes over the line,
+	// whatever number it has.
+	caught := catchSignals(lastStandard)
 	line := os.NewFile(3, "line to the host's half")
 	unix.CloseOnExec(3)
 	s, err := receive(line)
@@ -227,9 +230,7 @@ func container() error {
 			return err
 		}
 	}
-	// What is sent to PID 1 itself. What is sent to the halves outside comes over the line,
-	// whatever number it has.
-	signals := catchSignals(lastStandard)
+	signals := <-caught
 	if err := handOver(line, master); err != nil {
 		return err
 	}

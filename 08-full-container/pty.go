@@ -124,7 +124,7 @@ func takeOver(line *os.File) (master *os.File, err error) {
 //
 // Until signals are caught, one ends this process, and the container with it. Whoever hasn't caught
 // them yet (nil) does so when the command is about to start.
-func supervise(cmd *exec.Cmd, line, before *os.File, signals chan os.Signal) error {
+func supervise(cmd *exec.Cmd, line, before *os.File, caught <-chan chan os.Signal) error {
 	master, err := takeOver(line)
 	if errors.Is(err, io.EOF) {
 		return cmd.Wait()
@@ -137,9 +137,10 @@ func supervise(cmd *exec.Cmd, line, before *os.File, signals chan os.Signal) err
 			return abandon(cmd, err)
 		}
 	}
-	if signals == nil {
-		signals = catchSignals(lastSignal)
+	if caught == nil {
+		caught = catchSignals(lastSignal)
 	}
+	signals := <-caught
 	if before != nil {
 		go listen(before, signals)
 	}

@@ -27,17 +27,23 @@ var notRelayed = []unix.Signal{
 // lastSignal, mean something only to the program that they are sent to.
 const lastStandard, lastSignal = unix.Signal(31), unix.Signal(64)
 
-// catchSignals returns all others up to the last one, from now on. What this program was started to
-// ignore, as nohup(1) does it, the command ignores as well: that needs no passing on. Go takes some
-// 30 microseconds for each.
-func catchSignals(last unix.Signal) chan os.Signal {
-	signals := make(chan os.Signal, 64)
-	for number := unix.Signal(1); number <= last; number++ {
-		if !slices.Contains(notRelayed, number) && !signal.Ignored(number) {
-			signal.Notify(signals, number)
+// catchSignals catches all others up to the last one. What this program was started to ignore, as
+// nohup(1) does it, the command ignores as well: that needs no passing on.
+//
+// It takes Go some 30 microseconds for each, so it is done beside whatever else there is to do. They
+// are all caught once the channel has been received.
+func catchSignals(last unix.Signal) (caught <-chan chan os.Signal) {
+	done := make(chan chan os.Signal, 1)
+	go func() {
+		signals := make(chan os.Signal, 64)
+		for number := unix.Signal(1); number <= last; number++ {
+			if !slices.Contains(notRelayed, number) && !signal.Ignored(number) {
+				signal.Notify(signals, number)
+			}
 		}
-	}
-	return signals
+		done <- signals
+	}()
+	return done
 }
 
 // listen reads signals off the line to the half before this one: each is a byte, its number. As
