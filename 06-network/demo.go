@@ -21,15 +21,18 @@ import (
 )
 
 // experiments are the programs that the lesson runs inside, and some outside, to compare. Each
-// prints what it measured. The keepers aren't experiments, but are started in the same way.
+// prints what it measured. Keepers aren't experiments, but are started in the same way.
 var experiments = map[string]func([]string) error{
 	"keep:pasta":    keepPasta,
-	"undo:nat":      undoing(undoNAT),
+	"keeper:undo":   undo,
 	"lesson:links":  printLinkStates,
 	"lesson:reach":  reach,
 	"lesson:obey":   obey,
 	"lesson:limits": printLimits,
 }
+
+// undoings are what the keeper can undo.
+var undoings = map[string]func(which string) error{"nat": removeNAT}
 
 // patience is how long the lesson waits for an answer that never comes.
 const patience = 2 * time.Second

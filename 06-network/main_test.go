@@ -779,7 +779,8 @@ func killTwenty(many int) error {
 		isParent := func(p *partner) bool {
 			return strings.Contains(string(status), fmt.Sprintf("\nPPid:\t%d\n", p.cmd.Process.Pid))
 		}
-		if strings.Contains(string(command), "undo:nat") && slices.ContainsFunc(running, isParent) {
+		if strings.HasSuffix(string(command), "\x00keeper\x00") &&
+			slices.ContainsFunc(running, isParent) {
 			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
 			if err := unix.Kill(pid, unix.SIGTERM); err != nil {
 				return err

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 )
 
@@ -52,9 +51,6 @@ type barrier struct{ chain, mend string }
 // one up, and so do most firewalls. To accept our packets in a table of our own wouldn't help: each
 // table has its say.
 func barriers(hook, rules string) (found []barrier) {
-	// A chain that drops or rejects whatever none of its rules has accepted.
-	refusesRest := regexp.MustCompile(
-		`policy drop;|\n\t\t(counter packets \d+ bytes \d+ )?(drop|reject)[^\n]*\n$`)
 	family, table, chain, body := "", "", "", ""
 	for line := range strings.Lines(rules) {
 		fields := strings.Fields(line)
@@ -65,7 +61,7 @@ func barriers(hook, rules string) (found []barrier) {
 			chain, body = table+" "+fields[1], ""
 		case strings.HasPrefix(line, "\t}"):
 			if (family == "ip" || family == "inet") && strings.Contains(body, "hook "+hook+" ") &&
-				refusesRest.MatchString(body) && !strings.Contains(body, `"jail*"`) {
+				refusesRest(body) && !strings.Contains(body, `"jail*"`) {
 				found = append(found, barrier{chain, fmt.Sprintf("nft 'insert rule %s iifname "+
 					"jail* accept; insert rule %s oifname jail* accept'", chain, chain)})
 			}
@@ -87,4 +83,16 @@ func barriers(hook, rules string) (found []barrier) {
 		}
 	}
 	return found
+}
+
+// refusesRest reports whether a chain drops or rejects whatever none of its rules has accepted: by
+// its policy, or by its last rule.
+func refusesRest(body string) bool {
+	body = strings.TrimSpace(body)
+	last := strings.Fields(body[strings.LastIndex(body, "\n")+1:])
+	if len(last) > 5 && last[0] == "counter" { // packets N bytes N
+		last = last[5:]
+	}
+	return strings.Contains(body, "policy drop;") ||
+		len(last) > 0 && (last[0] == "drop" || last[0] == "reject")
 }

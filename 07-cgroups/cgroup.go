@@ -72,8 +72,8 @@ func inCgroup(do func(group cgroup) error) error {
 	return errors.Join(do(group), release())
 }
 
-// newCgroup makes a cgroup for a container, and returns what removes it. A keeper sees to it that
-// it is removed.
+// newCgroup makes a cgroup for a container, and returns what removes it. The keeper sees to it
+// that it is removed.
 func newCgroup() (group cgroup, release func() error, err error) {
 	trees, err := cgroupTrees()
 	if err != nil {
@@ -83,23 +83,22 @@ func newCgroup() (group cgroup, release func() error, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	keeper, err := keep("undo:cgroup", group.String())
-	if err != nil {
+	if err := keep("cgroup", group.String()); err != nil {
 		return nil, nil, err
 	}
-	release = func() error { return relieve(keeper, group.remove) }
+	release = func() error { return relieve(group.remove) }
 	if err := group.create(); err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("%w%s", err, whyRefused(err, group)), release())
 	}
 	return group, release, nil
 }
 
-// undoCgroup is for the keeper.
-func undoCgroup(args []string) error {
-	if dirs := strings.Split(args[0], "\t"); len(dirs) > 1 {
+// undoCgroup is for the keeper. It knows a cgroup by its String.
+func undoCgroup(which string) error {
+	if dirs := strings.Split(which, "\t"); len(dirs) > 1 {
 		return cgroup1{dirs[0], dirs[1], dirs[2]}.remove()
 	}
-	return cgroup2{args[0]}.remove()
+	return cgroup2{which}.remove()
 }
 
 // choosePlace says where a cgroup by that name is to be, and by which interface. On a host that has

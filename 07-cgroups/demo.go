@@ -22,17 +22,19 @@ import (
 )
 
 // experiments are the programs that the lesson runs inside, and some outside, to compare. Each
-// prints what it measured. The keepers are none, but are started in the same way.
+// prints what it measured. Keepers are none, but are started in the same way.
 var experiments = map[string]func([]string) error{
 	"keep:pasta":    keepPasta,
-	"undo:cgroup":   undoing(undoCgroup),
-	"undo:nat":      undoing(undoNAT),
+	"keeper:undo":   undo,
 	"lesson:touch":  touch,
 	"lesson:fork":   forkMany,
 	"lesson:busy":   beBusy,
 	"lesson:tree":   lookAtTree,
 	"lesson:powers": printPowers,
 }
+
+// undoings are what the keeper can undo.
+var undoings = map[string]func(which string) error{"cgroup": undoCgroup, "nat": removeNAT}
 
 // lesson runs into each limit, with the kernel as the witness.
 func lesson() error {

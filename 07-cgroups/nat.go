@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"regexp"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -48,23 +47,19 @@ func connect(pid int) (undo func() error, err error) {
 const lacksNft = "there is no nft command on the host, so there is no way to the world"
 
 // keepNAT sets up NAT for a link and its network until it is undone, and returns the rules that the
-// host had before. A keeper sees to it that it is undone.
+// host had before. The keeper sees to it that it is undone.
 func keepNAT(link, network string) (rules string, undo func() error, err error) {
-	keeper, err := keep("undo:nat", link)
-	if err != nil {
+	if err := keep("nat", link); err != nil {
 		return "", nil, err
 	}
 	undo = func() error {
-		return relieve(keeper, func() error { return removeNAT(link) })
+		return relieve(func() error { return removeNAT(link) })
 	}
 	if rules, err = addNAT(link, network); err != nil {
 		return "", nil, errors.Join(err, undo())
 	}
 	return rules, undo, nil
 }
-
-// undoNAT is for the keeper.
-func undoNAT(args []string) error { return removeNAT(args[0]) }
 
 // addNAT lets the packets of a network out, with this host's address as their sender
 // ("masquerade"), and lets the answers in. It changes nobody's policy and no other table. It
@@ -154,8 +149,10 @@ func stopForwarding(set string) error {
 	if err != nil {
 		return err
 	}
-	for _, quoted := range regexp.MustCompile(`"[^"]+"`).FindAllString(set, -1) {
-		link := strings.Trim(quoted, `"`)
+	for i, link := range strings.Split(set, `"`) {
+		if i%2 == 0 { // between the names, which are in quotes
+			continue
+		}
 		if link == "all" || everywhere && strings.Contains(set, `"all"`) {
 			continue
 		}

@@ -22,16 +22,18 @@ import (
 )
 
 // experiments are the programs that the lesson runs inside, and some outside, to compare. Each
-// prints what it measured. The keepers aren't experiments, but are started in the same way.
+// prints what it measured. Keepers aren't experiments, but are started in the same way.
 var experiments = map[string]func([]string) error{
 	"keep:pasta":    keepPasta,
-	"undo:cgroup":   undoing(undoCgroup),
-	"undo:nat":      undoing(undoNAT),
+	"keeper:undo":   undo,
 	"lesson:hold":   func([]string) error { return holdOn("ready") },
 	"lesson:look":   look,
 	"lesson:try":    try,
 	"lesson:kernel": printKernel,
 }
+
+// undoings are what the keeper can undo.
+var undoings = map[string]func(which string) error{"cgroup": undoCgroup, "nat": removeNAT}
 
 // lesson compares the host with a container, part by part.
 func lesson() error {

@@ -11,36 +11,59 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// keeperScript is what a keeper runs. A line on its standard input says that there is nothing left
-// to do; the end of it, without one, that the process on the other side has died.
-const keeperScript = `trap '' HUP INT TERM; read -r line || exec /proc/self/fd/3 "$@"`
+// keeperScript is what the keeper runs. A line on its standard input is something to undo. "done"
+// says that nothing is left; the end, without that, that the process on the other side has died.
+const keeperScript = `trap '' HUP INT TERM
+while IFS= read -r line; do [ "$line" = done ] && exit; set -- "$@" "$line"; done
+exec /proc/self/fd/3 keeper:undo "$@"`
 
-// keep starts a keeper, before there is anything to undo. If this process ends without having
-// relieved it, be it by SIGKILL, it runs this program once more, with arguments that say what to
-// undo: an experiment, see undoing. It outlives us by just the moment that takes.
-//
-// It is a shell, since one that waits takes a tenth of the memory of a Go program that does.
-func keep(undo ...string) (keeper *partner, err error) {
+// keeper is the process that tidies up if this one can't, while there is anything to tidy up.
+var keeper struct {
+	*partner
+	jobs   int   // so much isn't undone yet
+	failed error // what this process has tried to undo itself, in vain
+}
+
+// keep tells the keeper what is to be undone, and how: two words, see undoings. That has to be said
+// before it is made. If this process ends without having undone it, be it by SIGKILL, the keeper
+// runs this program once more, to do so. It outlives us by just the moment that takes.
+func keep(kind, which string) error {
+	if keeper.jobs == 0 {
+		if err := startKeeper(); err != nil {
+			return err
+		}
+	}
+	keeper.jobs++
+	_, err := fmt.Fprintln(keeper.stdin, kind, which)
+	return err
+}
+
+// startKeeper starts the keeper. It is a shell, since one that waits takes a tenth of the memory of
+// a Go program that does.
+func startKeeper() error {
 	program, err := os.Open("/proc/self/exe") // `go run` may have removed it by then
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer program.Close()
-	cmd := exec.Command("/bin/sh", append([]string{"-c", keeperScript, "keeper"}, undo...)...)
+	cmd := exec.Command("/bin/sh", "-c", keeperScript, "keeper")
 	cmd.Stderr = os.Stderr
 	cmd.ExtraFiles = []*os.File{program} // descriptor 3 there
 	// Away from the terminal, whose Ctrl-C is for us.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return &partner{cmd: cmd, stdin: stdin}, startDeaf(cmd)
+	keeper.partner, keeper.failed = &partner{cmd: cmd, stdin: stdin}, nil
+	return startDeaf(cmd)
 }
 
 // startDeaf starts a program with the signals blocked that ask one to end. A keeper ignores them,
@@ -57,27 +80,33 @@ func startDeaf(cmd *exec.Cmd) error {
 	return errors.Join(cmd.Start(), unix.PthreadSigmask(unix.SIG_SETMASK, &before, nil))
 }
 
-// relieve undoes what a keeper is there for, from here, which is faster. If that fails, say since
-// Ctrl-C has ended a program of ours that was at it, the keeper tries, too.
-func relieve(keeper *partner, undo func() error) error {
-	err := undo()
-	if err == nil {
+// relieve undoes something from here, which is faster. If that fails, say since Ctrl-C has ended a
+// program of ours that was at it, the keeper tries, too, in the end: when all else is undone.
+func relieve(undo func() error) error {
+	keeper.failed = errors.Join(keeper.failed, undo())
+	keeper.jobs--
+	switch {
+	case keeper.jobs > 0:
+		return nil
+	case keeper.failed == nil:
 		_, _ = io.WriteString(keeper.stdin, "done\n") // somebody may have killed it
 		_ = keeper.end()
 		return nil
 	}
 	if again := keeper.end(); again != nil {
 		// With %v: how the keeper ended is no exit status of ours.
-		return fmt.Errorf("%w; the keeper has tried, too: %v", err, again)
+		return fmt.Errorf("%w; the keeper has tried, too: %v", keeper.failed, again)
 	}
 	return nil
 }
 
-// undoing makes an experiment of what a keeper is to run. Nobody comes after it: so no signal that
+// undo is what the keeper runs, with all that it was told. Nobody comes after it: so no signal that
 // can be ignored ends it.
-func undoing(undo func(args []string) error) func(args []string) error {
-	return func(args []string) error {
-		signal.Ignore(unix.SIGHUP, unix.SIGINT, unix.SIGTERM)
-		return undo(args)
+func undo(jobs []string) (err error) {
+	signal.Ignore(unix.SIGHUP, unix.SIGINT, unix.SIGTERM)
+	for _, job := range slices.Backward(jobs) {
+		kind, which, _ := strings.Cut(job, " ")
+		err = errors.Join(err, undoings[kind](which))
 	}
+	return err
 }

@@ -30,8 +30,8 @@ const lastStandard, lastSignal = unix.Signal(31), unix.Signal(64)
 // catchSignals catches all others up to the last one. What this program was started to ignore, as
 // nohup(1) does it, the command ignores as well: that needs no passing on.
 //
-// It takes Go some 30 microseconds for each, so it is done beside whatever else there is to do. They
-// are all caught once the channel has been received.
+// It takes Go some 30 microseconds for each, so it is done beside whatever else there is to do.
+// They are all caught once the channel has been received.
 func catchSignals(last unix.Signal) (caught <-chan chan os.Signal) {
 	done := make(chan chan os.Signal, 1)
 	go func() {

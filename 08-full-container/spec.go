@@ -6,11 +6,7 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strings"
@@ -127,61 +123,4 @@ func newInput(tty bool) error {
 	}
 	defer null.Close()
 	return os.NewSyscallError("dup3", unix.Dup3(int(null.Fd()), 0, 0))
-}
-
-// send sends the spec over the line, to the container whose first process is pid: JSON with a zero
-// byte at its end, and what is lent.
-func (s *spec) send(line *os.File, pid int) error {
-	lent, err := lendVolumes(s.Volumes, pid)
-	defer func() {
-		for _, fd := range lent {
-			unix.Close(fd)
-		}
-	}()
-	if err != nil {
-		return err
-	}
-	s.Lent = len(lent)
-	text, err := json.Marshal(s)
-	if err != nil {
-		return err
-	}
-	var rights []byte
-	if len(lent) > 0 {
-		rights = unix.UnixRights(lent...)
-	}
-	// The descriptors travel with the first byte (unix(7)).
-	if err := unix.Sendmsg(int(line.Fd()), text[:1], rights, nil, 0); err != nil {
-		return os.NewSyscallError("sendmsg to the container's half", err)
-	}
-	_, err = line.Write(append(text[1:], 0))
-	return err
-}
-
-// receive waits until the outer half has done its part and sends the spec. If that has no end, it
-// died before.
-func receive(line *os.File) (*spec, error) {
-	text, rights := make([]byte, 1), make([]byte, unix.CmsgSpace(4*maxLent))
-	n, size, _, _, err := unix.Recvmsg(int(line.Fd()), text, rights, unix.MSG_CMSG_CLOEXEC)
-	for errors.Is(err, unix.EINTR) {
-		n, size, _, _, err = unix.Recvmsg(int(line.Fd()), text, rights, unix.MSG_CMSG_CLOEXEC)
-	}
-	if err == nil && n == 0 {
-		err = io.EOF
-	}
-	received := text[:max(n, 0)]
-	for err == nil && !bytes.HasSuffix(received, []byte{0}) {
-		// The other half says no more until we have answered: nothing beyond the zero is read.
-		more := make([]byte, 4096)
-		n, err = line.Read(more)
-		received = append(received, more[:n]...)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("wait for the host's half: %w", err)
-	}
-	s := new(spec)
-	if err := json.Unmarshal(received[:len(received)-1], s); err != nil {
-		return nil, fmt.Errorf("read what the host's half says: %w", err)
-	}
-	return s, s.takeLent(rights[:size])
 }

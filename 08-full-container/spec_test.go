@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -66,5 +67,45 @@ func TestImageFromStandardInput(t *testing.T) {
 		s := sit(t, shell).look()
 		s.dialog("container# ", "busybox tty; exit 3\n", "/dev/pts/0")
 		s.end(3)
+	})
+}
+
+// TestSpecTravels sends a spec through its lines: every byte has to arrive, and lists of no words.
+func TestSpecTravels(t *testing.T) {
+	for name, s := range map[string]spec{
+		"empty": {},
+		"full": {
+			Args: []string{"sh", "-c", "echo \"a\"\n\ttrue", ""},
+			Env:  []string{"A=1", "B=\xff\x00 \\"},
+			Layers: []string{"/var/a b", "/var/\xc3("}, Dir: "/ä", User: "1:2", Hostname: "box",
+			ResolvConf: "nameserver 192.0.2.1\r\nsearch .\n", ReadOnly: true, TTY: true, Lent: 2,
+			Volumes: []volume{{"/a", "/b", true}, {"/\"", "/`", false}},
+		},
+	} {
+		text := string(s.encode())
+		got, err := decode(text)
+		if err != nil || !reflect.DeepEqual(*got, s) {
+			t.Errorf("%s: %q became %+v, %v", name, text, got, err)
+		}
+		if strings.Contains(text, "\x00") {
+			t.Errorf("%s: %q has a zero byte, which is to be its end", name, text)
+		}
+		for _, broken := range []string{"", text + "\n", text[:len(text)/2], text[:len(text)-1],
+			"\"a\n" + text, strings.Replace(text, "\n", "x\n", 1)} {
+			if s, err := decode(broken); err == nil {
+				t.Errorf("%s: of %q decode makes %+v", name, broken, s)
+			}
+		}
+	}
+}
+
+// TestBytes gives the command an argument and a variable that aren't UTF-8.
+func TestBytes(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		r := finish(t, program(u, "-net=false", "-env", "B=b\xff",
+			"sh", "-c", `printf "$0$B"`, "a\xfe"))
+		if r.status != 0 || r.stdout != "a\xfeb\xff" {
+			t.Errorf("the container: %+v", r)
+		}
 	})
 }

@@ -54,6 +54,9 @@ func parseTrees(paths, table string) (map[string]cgroupTree, error) {
 func findMount(table, controller, path string) (cgroupTree, bool) {
 	for line := range strings.Lines(table) {
 		mount, filesystem, _ := strings.Cut(line, " - ")
+		if !strings.HasPrefix(filesystem, "cgroup") {
+			continue // as most are, and this is asked for each controller
+		}
 		what, how := strings.Fields(filesystem), strings.Fields(mount)
 		if len(what) < 3 || len(how) < 5 {
 			continue
