@@ -75,8 +75,8 @@ func TestSpecTravels(t *testing.T) {
 	for name, s := range map[string]spec{
 		"empty": {},
 		"full": {
-			Args: []string{"sh", "-c", "echo \"a\"\n\ttrue", ""},
-			Env:  []string{"A=1", "B=\xff\x00 \\"},
+			Args:   []string{"sh", "-c", "echo \"a\"\n\ttrue", ""},
+			Env:    []string{"A=1", "B=\xff\x00 \\"},
 			Layers: []string{"/var/a b", "/var/\xc3("}, Dir: "/ä", User: "1:2", Hostname: "box",
 			ResolvConf: "nameserver 192.0.2.1\r\nsearch .\n", ReadOnly: true, TTY: true, Lent: 2,
 			Volumes: []volume{{"/a", "/b", true}, {"/\"", "/`", false}},
