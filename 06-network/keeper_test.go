@@ -51,14 +51,14 @@ func TestKeeper(t *testing.T) {
 			if err := os.Mkdir(dir, 0o755); err != nil {
 				t.Fatal(err)
 			}
-			if err := errors.Join(keep("test:trace", dir+"/1"), keep(c.second, dir+"/2")); err != nil {
+			err := errors.Join(keep("test:trace", dir+"/1"), keep(c.second, dir+"/2"))
+			if err != nil {
 				t.Fatal(err)
 			}
 			pid := keeper.cmd.Process.Pid
 			if err := c.between(); err != nil {
 				t.Fatal(err)
 			}
-			var err error
 			for _, undo := range c.undo {
 				err = errors.Join(err, relieve(undo))
 			}
