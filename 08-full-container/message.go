@@ -19,7 +19,7 @@ import (
 // encode writes a spec as a few lines of words. They are in quotes, as Go has them in its source;
 // so no byte gets lost. (JSON would be less to write here. It has no way to say bytes that aren't
 // UTF-8, though, as arguments and file names may have them, and to read a type's fields costs each
-// half 100 kB.)
+// half some 60 kB.)
 func (s *spec) encode() (text []byte) {
 	var volumes []string
 	for _, v := range s.Volumes {
