@@ -357,3 +357,18 @@ func init() {
 		)
 	}
 }
+
+// TestNameIsNoProof starts the program from outside under the name of the inner half, as a link by
+// that name would. It must not take the caller's mounts for its own, and the caller's root away.
+func TestNameIsNoProof(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		cmd := program(u, "sh", "-c", "echo $$")
+		cmd.Args[0] = inside
+		if u.uid == 0 { // who could: so for the day on which it does, these aren't the host's
+			cmd.SysProcAttr.Unshareflags = unix.CLONE_NEWNS
+		}
+		if out := expect(t, cmd); out != "1\n" {
+			t.Errorf("the command is process %q, want 1: it runs outside", out)
+		}
+	})
+}

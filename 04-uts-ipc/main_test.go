@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestLesson reads the lesson's facts and compares them with each other.
@@ -135,18 +137,38 @@ func TestManyLessons(t *testing.T) {
 	})
 }
 
-// TestObjectsByName has the host's objects looked for by their key and name, by the same program
+// TestObjectsByName has objects of the host's looked for by their key and name, by the same program
 // on both sides.
 func TestObjectsByName(t *testing.T) {
-	for _, object := range objects {
-		if _, err := object.read(1, "lesson-no-such"); err == nil {
-			t.Errorf("%s: found what isn't there", object.what)
-		}
-	}
 	asEveryUser(t, func(t *testing.T, u user) {
-		cmd := program(u, "/proc/self/exe", "lesson:find", "1", "lesson-no-such", "secret")
+		key, name := randomKey(), "lesson-test"
+		holder, said, err := start(program(u, "lesson:hold", strconv.Itoa(key), name, "secret"))
+		if err != nil || said != "holding" {
+			t.Fatalf("%q, %v", said, err)
+		}
+		defer holder.end()
+		find := []string{"lesson:find", strconv.Itoa(key), name, "secret"}
+		if out := expect(t, program(u, find...)); strings.Contains(out, "ENOENT") {
+			t.Errorf("the control, outside: %q", out)
+		}
+		cmd := program(u, append([]string{"/proc/self/exe"}, find...)...)
 		if out := expect(t, cmd); out != strings.Repeat("ENOENT\n", len(objects)) {
 			t.Errorf("inside: %q", out)
+		}
+	})
+}
+
+// TestNameIsNoProof starts the program from outside under the name of the inner half, as a link by
+// that name would. It must not take the caller's mounts for its own, and the caller's root away.
+func TestNameIsNoProof(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		cmd := program(u, "sh", "-c", "echo $$")
+		cmd.Args[0] = inside
+		if u.uid == 0 { // who could: so for the day on which it does, these aren't the host's
+			cmd.SysProcAttr.Unshareflags = unix.CLONE_NEWNS
+		}
+		if out := expect(t, cmd); out != "1\n" {
+			t.Errorf("the command is process %q, want 1: it runs outside", out)
 		}
 	})
 }

@@ -46,7 +46,7 @@ func main() { os.Exit(report(run(os.Args[1:]))) }
 // run tells apart the ways in which this program is started.
 func run(args []string) error {
 	switch {
-	case os.Args[0] == inside:
+	case os.Args[0] == inside && os.Getpid() == 1: // the name alone could be anybody's
 		return container(args)
 	case len(args) == 0:
 		return lesson()

@@ -21,6 +21,9 @@ func notRoot() string {
 	if holds(unix.CAP_NET_ADMIN) && holds(unix.CAP_SYS_ADMIN) {
 		return ""
 	}
+	if os.Geteuid() == 0 {
+		return "root, but without CAP_NET_ADMIN and CAP_SYS_ADMIN"
+	}
 	return "not root"
 }
 

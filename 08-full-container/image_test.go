@@ -563,8 +563,8 @@ func TestBroken(t *testing.T) {
 			with(m.oci(), "index.json", []byte("{}")),
 			"index.json names no image",
 		},
-		"two images":        {two.pack(), "2 images in one archive"},
-		"indexes in indexs": {nested.pack(), "4 indexes within each other"},
+		"two images":         {two.pack(), "2 images in one archive"},
+		"indexes in indexes": {nested.pack(), "4 indexes within each other"},
 		"missing layer": {
 			without(m.docker(), "layer1/layer.tar"),
 			"layer1/layer.tar isn't in the archive",

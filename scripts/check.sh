@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All that CI checks, in one command.
+# What CI checks, in one command, but for other runtimes and virtual machines: those are in .ci/run.
 set -euo pipefail
 
 usage() {
@@ -7,8 +7,8 @@ usage() {
 usage: scripts/check.sh [-q]
        scripts/check.sh --kernels
 
-Checks the repository: format, vet and build for every system that it is meant for, staticcheck,
-shellcheck, shfmt and actionlint, then the tests, and last the tests of the tests (scripts/sabotage).
+Checks the repository: format, modules, vet and build for every system that it is meant for,
+staticcheck, shellcheck, shfmt and actionlint, then the tests, and last the tests of the tests (scripts/sabotage).
 As root the tests run twice: as root, and as an ordinary user in a copy of the tree.
 
   -q  quick: without scripts/sabotage, which takes minutes

@@ -17,7 +17,7 @@ func (m *matrix) record() string {
 	var out strings.Builder
 	out.WriteString("# What scripts/leaktest finds in the steps, in one kind of environment; " +
 		"made by\n" +
-		"# scripts/leaks.sh -record, compared by -check. A cell may get better, and not worse.\n")
+		"# scripts/leaks.sh -record, compared by -check. When a cell changes, renew it.\n")
 	fmt.Fprintf(&out, "%-16s", "row")
 	for _, c := range m.Columns {
 		if c.Step {

@@ -68,7 +68,7 @@ func sameVictim(f *facts) error {
 	return err
 }
 
-// signal sends signal 0 to the victim: the kernel does all but deliver it (kill(2)).
+// signal0 sends signal 0 to the victim: the kernel does all but deliver it (kill(2)).
 func signal0(f *facts) result {
 	if err := sameVictim(f); err != nil {
 		return isHeld("PID %d: %s", f.Victim, errno(err))

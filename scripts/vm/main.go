@@ -25,7 +25,7 @@ import (
 	"time"
 )
 
-const usage = `usage: scripts/vm/run.sh [-1] [-q] [-u] [KERNEL [ARCH]]
+const usage = `usage: scripts/vm/run.sh [-1] [-q] [-u] [-step NN] [KERNEL [ARCH]]
        scripts/vm/run.sh -leaks [-record] [-1] [-q] [-u] [KERNEL [ARCH]]
        scripts/vm/run.sh -matrix [-u]
 
