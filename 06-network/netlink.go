@@ -41,8 +41,8 @@ func dialNetlink(trace func(string)) (*netlink, error) {
 }
 
 // dialNetlinkOf opens a socket to the network namespace of another process. A socket stays in the
-// namespace of the thread that opened it; so this thread goes there for a moment. It must be main's
-// own, which is locked to main: no other goroutine may find itself in the wrong network.
+// namespace of the thread that opened it; so this thread goes there for a moment. It must be one
+// that is locked, as main's is: no other goroutine may find itself in the wrong network.
 func dialNetlinkOf(pid int, trace func(string)) (n *netlink, err error) {
 	home, err := os.Open("/proc/thread-self/ns/net")
 	if err != nil {

@@ -95,7 +95,7 @@ func newCgroup() (group cgroup, release func() error, err error) {
 
 // undoCgroup is for the keeper. It knows a cgroup by its String.
 func undoCgroup(which string) error {
-	if dirs := strings.Split(which, "\t"); len(dirs) > 1 {
+	if dirs := strings.Split(which, "\t"); len(dirs) == 3 {
 		return cgroup1{dirs[0], dirs[1], dirs[2]}.remove()
 	}
 	return cgroup2{which}.remove()

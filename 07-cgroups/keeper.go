@@ -40,9 +40,11 @@ func keep(kind, which string) error {
 			return err
 		}
 	}
+	if _, err := fmt.Fprintln(keeper.stdin, kind, which); err != nil {
+		return fmt.Errorf("tell the keeper: %w", err)
+	}
 	keeper.jobs++
-	_, err := fmt.Fprintln(keeper.stdin, kind, which)
-	return err
+	return nil
 }
 
 // startKeeper starts the keeper. It is a shell, since one that waits takes a tenth of the memory of
@@ -106,6 +108,9 @@ func undo(jobs []string) (err error) {
 	signal.Ignore(unix.SIGHUP, unix.SIGINT, unix.SIGTERM)
 	for _, job := range slices.Backward(jobs) {
 		kind, which, _ := strings.Cut(job, " ")
+		if undoings[kind] == nil {
+			return fmt.Errorf("undo %q: no such kind", job)
+		}
 		err = errors.Join(err, undoings[kind](which))
 	}
 	return err

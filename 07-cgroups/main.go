@@ -38,8 +38,8 @@ const namespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNET |
 	unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC
 
 // init keeps main on the process's first thread, where Go would move it about. Pdeathsig, below,
-// belongs to threads, not to processes: it is sent when the *thread* that called clone ends, and it
-// is lost if any thread but the one that it was set for calls execve (prctl(2)).
+// belongs to threads, not to processes: it is sent when the *thread* that called clone ends
+// (prctl(2)), and it is lost if any thread but the one that it was set for calls execve.
 func init() { runtime.LockOSThread() }
 
 // main runs this program in one of its roles, and ends with the exit status that comes of it.

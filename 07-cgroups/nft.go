@@ -65,6 +65,7 @@ func barriers(hook, rules string) (found []barrier) {
 				found = append(found, barrier{chain, fmt.Sprintf("nft 'insert rule %s iifname "+
 					"jail* accept; insert rule %s oifname jail* accept'", chain, chain)})
 			}
+			body = "" // what follows may be a set
 		default:
 			body += line
 		}
@@ -86,10 +87,12 @@ func barriers(hook, rules string) (found []barrier) {
 }
 
 // refusesRest reports whether a chain drops or rejects whatever none of its rules has accepted: by
-// its policy, or by its last rule.
+// its policy, or by a last rule without conditions, which may count and log.
 func refusesRest(body string) bool {
 	body = strings.TrimSpace(body)
-	last := strings.Fields(body[strings.LastIndex(body, "\n")+1:])
+	rule, logged, _ := strings.Cut(body[strings.LastIndex(body, "\n")+1:], `log prefix "`)
+	_, afterLog, _ := strings.Cut(logged, `" `)
+	last := strings.Fields(rule + afterLog)
 	if len(last) > 5 && last[0] == "counter" { // packets N bytes N
 		last = last[5:]
 	}

@@ -113,7 +113,11 @@ func (c cgroup1) counters() counters {
 func (c cgroup1) remove() (err error) {
 	for _, dir := range c.dirs() {
 		kill := func() error { return killAll(dir + "/inner") }
-		err = errors.Join(err, removeCgroup(dir+"/inner", kill), removeCgroup(dir, kill))
+		failed := removeCgroup(dir+"/inner", kill)
+		if failed == nil {
+			failed = removeCgroup(dir, kill)
+		}
+		err = errors.Join(err, failed)
 	}
 	return err
 }

@@ -134,7 +134,7 @@ func (o *options) addEnv(text string) error {
 // addVolume notes a path of the host to be shown inside.
 func (o *options) addVolume(text string) error {
 	parts := strings.Split(text, ":")
-	if len(parts) == 3 && parts[2] != "ro" || len(parts) < 2 || len(parts) > 3 {
+	if len(parts) == 3 && parts[2] != "ro" || len(parts) < 2 || len(parts) > 3 || parts[0] == "" {
 		return errors.New("SRC:DST or SRC:DST:ro was expected")
 	}
 	source, err := filepath.Abs(parts[0])

@@ -296,3 +296,38 @@ func TestUser(t *testing.T) {
 		}
 	})
 }
+
+// TestEndWhileStarting starts a container on a root whose user table never ends. Whoever asks it to
+// end must not have to wait for that.
+func TestEndWhileStarting(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		b := newBench(t, u)
+		for _, dir := range []string{"etc", "proc", "sys", "dev"} {
+			if err := os.Mkdir(b.dir+"/"+dir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := unix.Mkfifo(b.dir+"/etc/passwd", 0o644); err != nil {
+			t.Fatal(err)
+		}
+		for _, signal := range []unix.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP} {
+			w := newWatch(t)
+			cmd := program(u, "-net=false", "-root", b.dir, "/bin/true")
+			cmd.Env = w.env()
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(200 * time.Millisecond) // for the signals to be caught; else it is easy
+			hung := time.AfterFunc(10*time.Second, func() { _ = cmd.Process.Kill() })
+			if err := cmd.Process.Signal(signal); err != nil {
+				t.Error(err)
+			}
+			_ = cmd.Wait()
+			hung.Stop()
+			if status := cmd.ProcessState.Sys().(syscall.WaitStatus); status.Signal() != signal {
+				t.Errorf("asked to end with %v: %v", signal, cmd.ProcessState)
+			}
+			w.nothingLeft(t)
+		}
+	})
+}

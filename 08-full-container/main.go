@@ -37,8 +37,8 @@ const namespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNET |
 	unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC
 
 // init keeps main on the process's first thread, where Go would move it about. Pdeathsig, below,
-// belongs to threads, not to processes: it is sent when the *thread* that called clone ends, and it
-// is lost if any thread but the one that it was set for calls execve (prctl(2)).
+// belongs to threads, not to processes: it is sent when the *thread* that called clone ends
+// (prctl(2)), and it is lost if any thread but the one that it was set for calls execve.
 func init() { runtime.LockOSThread() }
 
 // main runs this program in one of its roles, and ends with the exit status that comes of it.
@@ -129,7 +129,7 @@ func contain(group cgroup, s *spec, o *options) error {
 	if err := elsewhere(func() error { return mapLater(cmd.Process.Pid) }); err != nil {
 		return abandon(cmd, err)
 	}
-	caught := catchSignals(lastSignal)
+	started := endable(catchSignals(lastSignal))
 	// It builds its root now, and waits before the command: see handOver.
 	if err := s.send(line, cmd.Process.Pid); err != nil {
 		return abandon(cmd, err)
@@ -147,7 +147,7 @@ func contain(group cgroup, s *spec, o *options) error {
 			return errors.Join(err, elsewhere(disconnect))
 		}
 	}
-	err = supervise(cmd, line, halfBefore(), caught)
+	err = supervise(cmd, line, halfBefore(), started)
 	return errors.Join(err, elsewhere(disconnect))
 }
 

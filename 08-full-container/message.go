@@ -48,7 +48,11 @@ func decode(text string) (*spec, error) {
 				return nil, fmt.Errorf("read %q: %w", line, err)
 			}
 			word, _ := strconv.Unquote(quoted) // it has just been found to be one
-			words, line = append(words, word), line[len(quoted)+1:]
+			rest, found := strings.CutPrefix(line[len(quoted):], " ")
+			if !found {
+				return nil, fmt.Errorf("read %q: no blank after a word", line)
+			}
+			words, line = append(words, word), rest
 		}
 		lines = append(lines, words)
 	}

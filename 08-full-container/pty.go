@@ -122,9 +122,10 @@ func takeOver(line *os.File) (master *os.File, err error) {
 // what is shown. A command without one has our standard streams themselves, and there is nothing to
 // copy. A half that was started by another has the line before, and gets its signals from there.
 //
-// Until signals are caught, one ends this process, and the container with it. Whoever hasn't caught
-// them yet (nil) does so when the command is about to start.
-func supervise(cmd *exec.Cmd, line, before *os.File, caught <-chan chan os.Signal) error {
+// Until then, one that asks this process to end does, and the container ends with it: started is
+// called when the command is about to start, and returns the signals from there on. Whoever hasn't
+// caught any yet (nil) does so at that moment.
+func supervise(cmd *exec.Cmd, line, before *os.File, started func() chan os.Signal) error {
 	master, err := takeOver(line)
 	if errors.Is(err, io.EOF) {
 		return cmd.Wait()
@@ -137,10 +138,10 @@ func supervise(cmd *exec.Cmd, line, before *os.File, caught <-chan chan os.Signa
 			return abandon(cmd, err)
 		}
 	}
-	if caught == nil {
-		caught = catchSignals(lastSignal)
+	if started == nil {
+		started = func() chan os.Signal { return <-catchSignals(lastSignal) }
 	}
-	signals := <-caught
+	signals := started()
 	if before != nil {
 		go listen(before, signals)
 	}

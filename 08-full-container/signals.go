@@ -16,19 +16,22 @@ import (
 
 // notRelayed are the signals that aren't passed on (signal(7)): two that nobody can catch; what the
 // kernel tells a process about its own children, sockets and faults; what Go's runtime needs itself
-// (SIGURG to interrupt goroutines, SIGPROF to profile); and what stops a background process that
-// reaches for the terminal: that has to stop us.
+// (SIGURG to interrupt goroutines, SIGPROF to profile); what stops a background process that
+// reaches for the terminal: that has to stop us; and three that C libraries use for their threads,
+// which Go hands out to nobody.
 var notRelayed = []unix.Signal{
 	unix.SIGKILL, unix.SIGSTOP, unix.SIGCHLD, unix.SIGURG, unix.SIGPIPE, unix.SIGTTIN, unix.SIGTTOU,
 	unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGTRAP, unix.SIGSYS, unix.SIGPROF,
+	32, 33, 34,
 }
 
 // lastStandard is the last of the signals that have names (signal(7)). Those behind it, up to
 // lastSignal, mean something only to the program that they are sent to.
 const lastStandard, lastSignal = unix.Signal(31), unix.Signal(64)
 
-// catchSignals catches all others up to the last one. What this program was started to ignore, as
-// nohup(1) does it, the command ignores as well: that needs no passing on.
+// catchSignals catches all others up to the last one. SIGHUP and SIGINT that this program was
+// started to ignore, as nohup(1) does it, the command ignores as well: that needs no passing on.
+// (Go's runtime doesn't leave the others ignored.)
 //
 // It takes Go some 30 microseconds for each, so it is done beside whatever else there is to do.
 // They are all caught once the channel has been received.
@@ -44,6 +47,47 @@ func catchSignals(last unix.Signal) (caught <-chan chan os.Signal) {
 		done <- signals
 	}()
 	return done
+}
+
+// endable lets a signal that asks this process to end do so, at once, while the container is being
+// made: that may hang, say on a file that is none, and then it could only be killed otherwise. It
+// ends when the function that it returns is called, for the signals: then they are the command's.
+func endable(caught <-chan chan os.Signal) (started func() chan os.Signal) {
+	stop, ours := make(chan bool), make(chan chan os.Signal)
+	go func() {
+		signals := <-caught
+		var others []os.Signal
+		for {
+			select {
+			case s := <-signals:
+				if !asksToEnd(s) {
+					others = append(others, s)
+					continue
+				}
+				// As if it had never been caught; and with us goes the container.
+				if s == unix.SIGQUIT {
+					s = unix.SIGTERM // of that one, Go would print a page
+				}
+				signal.Reset(s)
+				_ = unix.Kill(os.Getpid(), s.(unix.Signal)) // can't fail
+			case <-stop:
+				for _, s := range others[:min(len(others), cap(signals)/2)] {
+					signals <- s
+				}
+				ours <- signals
+				return
+			}
+		}
+	}()
+	return func() chan os.Signal {
+		close(stop)
+		return <-ours
+	}
+}
+
+// asksToEnd reports whether a signal asks a program to end (signal(7)).
+func asksToEnd(s os.Signal) bool {
+	return s == unix.SIGHUP || s == unix.SIGINT || s == unix.SIGQUIT || s == unix.SIGTERM
 }
 
 // listen reads signals off the line to the half before this one: each is a byte, its number. As
@@ -73,18 +117,16 @@ func relay(signals <-chan os.Signal, line *os.File, at *terminal, first bool) {
 			continue
 		}
 		_, err := line.Write([]byte{byte(s.(unix.Signal))})
-		switch s {
-		case unix.SIGTSTP:
+		switch {
+		case s == unix.SIGTSTP:
 			at.restore()
 			if first {
 				_ = unix.Kill(os.Getpid(), unix.SIGSTOP) // can't fail
 			}
-		case unix.SIGCONT:
+		case s == unix.SIGCONT:
 			at.makeRaw()
-		case unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM:
-			if err != nil {
-				return
-			}
+		case asksToEnd(s) && err != nil:
+			return
 		}
 	}
 }

@@ -91,7 +91,8 @@ func TestSpecTravels(t *testing.T) {
 			t.Errorf("%s: %q has a zero byte, which is to be its end", name, text)
 		}
 		for _, broken := range []string{"", text + "\n", text[:len(text)/2], text[:len(text)-1],
-			"\"a\n" + text, strings.Replace(text, "\n", "x\n", 1)} {
+			"\"a\n" + text, strings.Replace(text, "\n", "x\n", 1),
+			"\"a\"", "\"a\"\n"} {
 			if s, err := decode(broken); err == nil {
 				t.Errorf("%s: of %q decode makes %+v", name, broken, s)
 			}

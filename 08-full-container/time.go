@@ -81,8 +81,11 @@ func elsewhere(f func() error) error {
 	done := make(chan error)
 	go func() {
 		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		done <- f()
+		err := f()
+		if err == nil { // else the thread may be anywhere, and ends with this goroutine
+			runtime.UnlockOSThread()
+		}
+		done <- err
 	}()
 	return <-done
 }

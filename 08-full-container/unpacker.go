@@ -1,8 +1,9 @@
 //go:build linux
 
 // The process that reads an image. What is in an archive was written by others, so it is read by
-// nobody but the container's own root: in a user namespace with the container's map, where all that
-// it could ever do is what the container may do.
+// nobody but the container's own root: in a user namespace with the container's map, who owns
+// nothing of the host's. It gets no variable of the caller's, and no descriptor but the two that it
+// needs.
 
 package main
 
@@ -16,6 +17,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -69,6 +71,7 @@ func unpackImage(archive *os.File, cache string) (*image, error) {
 	}
 	cmd.Args = []string{unpacker, dir}
 	cmd.ExtraFiles = []*os.File{archive, wait} // descriptors 3 and 4 there
+	cmd.Env = slices.Clone(defaultEnv)
 	cmd.Stderr = os.Stderr
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
@@ -148,6 +151,9 @@ func makeCache(cache string, attr *syscall.SysProcAttr) (string, error) {
 func beUnpacker(args []string) error {
 	if len(args) != 1 {
 		return errors.New("the unpacker is started by this program alone")
+	}
+	if err := closeDescriptors(3, 4); err != nil {
+		return err
 	}
 	// What ends our parent reaches us as the end of the pipe, and then there is time to tidy up.
 	signal.Ignore(unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGPIPE)

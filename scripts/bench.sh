@@ -62,5 +62,14 @@ chmod 755 "$tmp" # root inside is another user, who has to get to the root
 # -buildvcs=false: git may refuse to tell, where the tree is another user's.
 # CGO_ENABLED=0: linked without the C library, as one would ship it; with it, each start takes longer.
 CGO_ENABLED=0 GOTMPDIR=$tmp go build -C "$root" -buildvcs=false -o "$tmp/" ./08-full-container ./scripts/bench
-unshare --mount --propagation private \
-    "$tmp/bench" -rounds "$rounds" -containers "$containers" "$tmp"
+mkdir "$tmp/dev"
+# With a null device of its own: crun gives its standard streams to the container's root, and the
+# host's /dev/null would belong to that one from then on.
+# shellcheck disable=SC2016 # that shell is to put in what "$@" is, and "$1"
+unshare --mount --propagation private sh -ec '
+    mount -t tmpfs -o mode=755 none "$1/dev"
+    mknod -m 666 "$1/dev/null" c 1 3
+    mount --bind "$1/dev/null" /dev/null
+    shift
+    exec "$@" </dev/null
+' sh "$tmp" "$tmp/bench" -rounds "$rounds" -containers "$containers" "$tmp"

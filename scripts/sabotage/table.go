@@ -373,6 +373,13 @@ var table = []row{
 	},
 	{
 		step: "08-full-container", file: "main.go",
+		find:    "started := endable(catchSignals(lastSignal))",
+		replace: "c := catchSignals(lastSignal); started := func() chan os.Signal { return <-c }",
+		test:    "^TestEndWhileStarting$",
+		why:     "a start that hangs could be ended only by SIGKILL",
+	},
+	{
+		step: "08-full-container", file: "main.go",
 		find:    `if err := dropCapabilities(); err != nil {`,
 		replace: "_ = dropCapabilities\n\tif err := error(nil); err != nil {",
 		test:    "^TestCapabilities$",
