@@ -42,7 +42,8 @@ func delegatedDirs(uid int) (dirs []string, err error) {
 		return nil, err
 	}
 	for dir := range strings.SplitSeq(group.String(), "\t") {
-		if err := os.Mkdir(dir, 0o755); err != nil {
+		// It is there already if a test run was killed before it took it back.
+		if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 			return dirs, err
 		}
 		dirs = append(dirs, dir)
