@@ -37,7 +37,7 @@ func main() { os.Exit(report(run(os.Args[1:]))) }
 // run tells apart the ways in which this program is started.
 func run(args []string) error {
 	switch {
-	case os.Args[0] == inside && len(args) > 1:
+	case os.Args[0] == inside && len(args) > 1: // the directory, and the command
 		return jail(args[0], args[1:])
 	case len(args) == 0:
 		return lesson()

@@ -268,6 +268,13 @@ func throwaway(args ...string) *exec.Cmd {
 
 // init adds what these tests run in the program's place.
 func init() {
+	// As PID 1, under the name of the inner half.
+	experiments["test:name"] = func([]string) error {
+		cmd := self("echo", "ran")
+		cmd.Args[0], cmd.Stdout = inside, os.Stdout
+		cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWPID
+		return cmd.Run()
+	}
 	// test:jail is 01 in short: to jail, and out again.
 	experiments["test:jail"] = func(args []string) error {
 		if err := errors.Join(unix.Chroot(args[0]), os.Chdir("/")); err != nil {
@@ -370,5 +377,15 @@ func TestNameIsNoProof(t *testing.T) {
 		if out := expect(t, cmd); out != "1\n" {
 			t.Errorf("the command is process %q, want 1: it runs outside", out)
 		}
+		if u.uid != 0 {
+			return // the rest takes a PID namespace without a user namespace
+		}
+		cmd = program(u, "test:name")
+		cmd.SysProcAttr.Unshareflags = unix.CLONE_NEWNS // as above
+		r := finish(t, cmd)
+		if r.status != 125 || r.stdout != "" {
+			t.Errorf("as PID 1, among the caller's mounts: %+v", r)
+		}
+		contains(t, r.stderr, "it is also that of the process which has started me")
 	})
 }

@@ -11,6 +11,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -79,6 +80,9 @@ func host(command ...string) *exec.Cmd {
 // moves into it, forgets the host's, takes a name, and becomes the command. It returns only if
 // one of these failed, and then nothing was run.
 func container(command []string) error {
+	if err := ownMounts(); err != nil {
+		return err
+	}
 	// The copied mounts are still peers of the host's wherever those are "shared", as systemd
 	// makes them: what is mounted here would appear there. So private first, all of them. Go
 	// does this by itself for Unshareflags, and doesn't for Cloneflags.
@@ -109,6 +113,35 @@ func setNames(host, domain string) error {
 	}
 	if err := unix.Setdomainname([]byte(domain)); err != nil {
 		return fmt.Errorf("set the NIS domain to %s: %w", domain, err)
+	}
+	return nil
+}
+
+// ownMounts refuses to go on in a mount namespace that we share with whoever has started us: all
+// that comes now would be done to them, and they may be the host. It is so without CLONE_NEWNS, or
+// if somebody else than host starts this program under the name of the inner half.
+func ownMounts() error {
+	mine, err := os.Readlink("/proc/self/ns/mnt")
+	if err != nil {
+		return err
+	}
+	// getppid(2) says 0, as the parent is in another PID namespace. This /proc is the host's still,
+	// and has it: the second field behind the name (proc_pid_stat(5)).
+	stat, err := os.ReadFile("/proc/self/stat")
+	if err != nil {
+		return err
+	}
+	parent := strings.Fields(string(stat[strings.LastIndex(string(stat), ")")+1:]))[1]
+	theirs, err := os.Readlink("/proc/" + parent + "/ns/mnt")
+	hidden := errors.Is(err, unix.EACCES) || errors.Is(err, unix.ENOENT) // ENOENT: proc's hidepid
+	if hidden && parent != "0" {
+		return nil // we are in a user namespace of our own, which may change nobody else's mounts
+	}
+	if err == nil && mine == theirs {
+		err = errors.New("it is also that of the process which has started me")
+	}
+	if err != nil {
+		return fmt.Errorf("change the mounts of this namespace, %s: %w", mine, err)
 	}
 	return nil
 }

@@ -158,6 +158,17 @@ func TestObjectsByName(t *testing.T) {
 	})
 }
 
+// init adds what these tests run in the program's place.
+func init() {
+	// As PID 1, under the name of the inner half.
+	experiments["test:name"] = func([]string) error {
+		cmd := self("echo", "ran")
+		cmd.Args[0], cmd.Stdout = inside, os.Stdout
+		cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWPID
+		return cmd.Run()
+	}
+}
+
 // TestNameIsNoProof starts the program from outside under the name of the inner half, as a link by
 // that name would. It must not take the caller's mounts for its own, and the caller's root away.
 func TestNameIsNoProof(t *testing.T) {
@@ -170,5 +181,15 @@ func TestNameIsNoProof(t *testing.T) {
 		if out := expect(t, cmd); out != "1\n" {
 			t.Errorf("the command is process %q, want 1: it runs outside", out)
 		}
+		if u.uid != 0 {
+			return // the rest takes a PID namespace without a user namespace
+		}
+		cmd = program(u, "test:name")
+		cmd.SysProcAttr.Unshareflags = unix.CLONE_NEWNS // as above
+		r := finish(t, cmd)
+		if r.status != 125 || r.stdout != "" {
+			t.Errorf("as PID 1, among the caller's mounts: %+v", r)
+		}
+		contains(t, r.stderr, "it is also that of the process which has started me")
 	})
 }

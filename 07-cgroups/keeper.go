@@ -109,7 +109,8 @@ func undo(jobs []string) (err error) {
 	for _, job := range slices.Backward(jobs) {
 		kind, which, _ := strings.Cut(job, " ")
 		if undoings[kind] == nil {
-			return fmt.Errorf("undo %q: no such kind", job)
+			err = errors.Join(err, fmt.Errorf("undo %q: no such kind", job))
+			continue // with what else there is
 		}
 		err = errors.Join(err, undoings[kind](which))
 	}

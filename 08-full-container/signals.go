@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -49,9 +50,10 @@ func catchSignals(last unix.Signal) (caught <-chan chan os.Signal) {
 	return done
 }
 
-// endable lets a signal that asks this process to end do so, at once, while the container is being
-// made: that may hang, say on a file that is none, and then it could only be killed otherwise. It
-// ends when the function that it returns is called, for the signals: then they are the command's.
+// endable lets a signal that asks this process to end do so at once while the container is being
+// made. That may hang, say where an image has a FIFO in the place of a file, and nobody is there
+// yet to pass the signal on to. When started is called, this is over: it returns the signals, which
+// are the command's from then on.
 func endable(caught <-chan chan os.Signal) (started func() chan os.Signal) {
 	stop, ours := make(chan bool), make(chan chan os.Signal)
 	go func() {
@@ -70,7 +72,13 @@ func endable(caught <-chan chan os.Signal) (started func() chan os.Signal) {
 				}
 				signal.Reset(s)
 				_ = unix.Kill(os.Getpid(), s.(unix.Signal)) // can't fail
+				// If we are PID 1 of a container ourselves, the kernel has just dropped that
+				// (pid_namespaces(7)).
+				time.Sleep(100 * time.Millisecond)
+				os.Exit(128 + int(s.(unix.Signal)))
 			case <-stop:
+				// Half of the channel's room is left to those that come now: a full one would
+				// stop us here.
 				for _, s := range others[:min(len(others), cap(signals)/2)] {
 					signals <- s
 				}
