@@ -42,7 +42,7 @@ func main() { os.Exit(report(run(os.Args[1:]))) }
 // run tells apart the ways in which this program is started.
 func run(args []string) error {
 	switch {
-	case os.Args[0] == inside && os.Getpid() == 1: // the name alone could be anybody's
+	case os.Args[0] == inside:
 		return container(args)
 	case len(args) == 0:
 		return lesson()
@@ -77,5 +77,10 @@ func host(command ...string) *exec.Cmd {
 // container is the inner half, already in the new namespaces: all that is left to do is to
 // become the command. It returns only if something failed, and then nothing was run.
 func container(command []string) error {
+	// Anybody can start us by that name, but what follows is for new namespaces alone.
+	if pid := os.Getpid(); pid != 1 {
+		return fmt.Errorf("started as %q, and not as PID 1 of a container: I am process %d",
+			inside, pid)
+	}
 	return become(command)
 }

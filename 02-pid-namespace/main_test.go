@@ -101,3 +101,17 @@ func TestHostProcessHasNoNumber(t *testing.T) {
 		}
 	})
 }
+
+// TestInnerHalfIsPID1 starts the program from outside under the name of the inner half, as a link by
+// that name would, and as the outer half does if CLONE_NEWPID is taken out.
+func TestInnerHalfIsPID1(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		cmd := program(u, "echo", "ran")
+		cmd.Args[0] = inside
+		r := finish(t, cmd)
+		if r.status != 125 || r.stdout != "" {
+			t.Errorf("outside: %+v", r)
+		}
+		contains(t, r.stderr, "not as PID 1 of a container")
+	})
+}

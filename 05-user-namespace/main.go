@@ -46,7 +46,7 @@ func main() { os.Exit(report(run(os.Args[1:]))) }
 // run tells apart the ways in which this program is started.
 func run(args []string) error {
 	switch {
-	case os.Args[0] == inside && os.Getpid() == 1: // the name alone could be anybody's
+	case os.Args[0] == inside:
 		return container(args)
 	case len(args) == 0:
 		return lesson()
@@ -110,6 +110,11 @@ func abandon(cmd *exec.Cmd, reason error) error {
 // out of nothing, moves into it, forgets the host's, takes a name, and becomes the command. It
 // returns only if one of these failed, and then nothing was run.
 func container(command []string) error {
+	// Anybody can start us by that name, but what follows is for new namespaces alone.
+	if pid := os.Getpid(); pid != 1 {
+		return fmt.Errorf("started as %q, and not as PID 1 of a container: I am process %d",
+			inside, pid)
+	}
 	if err := awaitHost(); err != nil {
 		return err
 	}

@@ -47,7 +47,7 @@ func main() { os.Exit(report(run(os.Args[1:]))) }
 // run tells apart the ways in which this program is started.
 func run(args []string) error {
 	switch {
-	case os.Args[0] == inside && os.Getpid() == 1: // the name alone could be anybody's
+	case os.Args[0] == inside:
 		return container()
 	case os.Args[0] == unpacker:
 		return beUnpacker(args)
@@ -171,6 +171,11 @@ func abandon(cmd *exec.Cmd, reason error) error {
 // container is the inner half, already in the new namespaces. It is the tutorial, step by step, and
 // at its end PID 1 of the container. It returns only if a step failed, and then nothing was run.
 func container() error {
+	// Anybody can start us by that name, but what follows is for new namespaces alone.
+	if pid := os.Getpid(); pid != 1 {
+		return fmt.Errorf("started as %q, and not as PID 1 of a container: I am process %d",
+			inside, pid)
+	}
 	// What is sent to PID 1 itself. What is sent to the halves outside comes over the line,
 	// whatever number it has.
 	caught := catchSignals(lastStandard)
