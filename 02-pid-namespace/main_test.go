@@ -102,8 +102,8 @@ func TestHostProcessHasNoNumber(t *testing.T) {
 	})
 }
 
-// TestInnerHalfIsPID1 starts the program from outside under the name of the inner half, as a link by
-// that name would, and as the outer half does if CLONE_NEWPID is taken out.
+// TestInnerHalfIsPID1 starts the program from outside under the name of the inner half, as a link
+// by that name would, and as the outer half does if CLONE_NEWPID is taken out.
 func TestInnerHalfIsPID1(t *testing.T) {
 	asEveryUser(t, func(t *testing.T, u user) {
 		cmd := program(u, "echo", "ran")

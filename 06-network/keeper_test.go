@@ -7,6 +7,7 @@ package main
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -19,6 +20,11 @@ import (
 func init() {
 	undoings["test:trace"] = func(which string) error { return os.WriteFile(which, nil, 0o644) }
 	undoings["test:fail"] = func(which string) error { return errors.New(which) }
+	// test:untidy runs a shell's command, and cleans up after it in vain.
+	experiments["test:untidy"] = func(args []string) error {
+		return cleanUp(exec.Command("sh", "-c", args[0]).Run(),
+			func() error { return errors.New("it stays") })
+	}
 }
 
 // TestKeeper entrusts the keeper with two things, and undoes them here, or fails to, or dies, or
@@ -78,5 +84,20 @@ func TestKeeper(t *testing.T) {
 				t.Errorf("the keeper, %d: %v, want that it is gone", pid, err)
 			}
 		})
+	}
+}
+
+// TestCleanUpFails cleans up in vain, after commands that went well, and not. It is said once, and
+// doesn't hide a status of the command's.
+func TestCleanUpFails(t *testing.T) {
+	for command, want := range map[string]result{
+		"true":          {stderr: step + ": it stays\n", status: 125},
+		"exit 7":        {stderr: step + ": clean up: it stays\n", status: 7},
+		"kill -KILL $$": {stderr: step + ": clean up: it stays\n", status: 137},
+	} {
+		got := finish(t, program(user{uid: os.Getuid()}, "test:untidy", command))
+		if got != want {
+			t.Errorf("%s: %+v, want %+v", command, got, want)
+		}
 	}
 }

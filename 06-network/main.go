@@ -109,7 +109,7 @@ func host(command []string) error {
 	if _, err := ready.WriteString(resolvConf() + "\x00"); err != nil {
 		return errors.Join(abandon(cmd, err), disconnect())
 	}
-	return errors.Join(cmd.Wait(), disconnect())
+	return cleanUp(cmd.Wait(), disconnect)
 }
 
 // abandon kills a container that can't be completed, and returns the reason. How that process ended

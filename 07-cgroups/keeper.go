@@ -102,6 +102,17 @@ func relieve(undo func() error) error {
 	return nil
 }
 
+// cleanUp undoes something after a command, which ended with err. Of a command that had a status of
+// its own report says nothing, nor of what else there is then: so what stays is said here.
+func cleanUp(err error, undo func() error) error {
+	left := undo()
+	if exit := (*exec.ExitError)(nil); left != nil && errors.As(err, &exit) {
+		fmt.Fprintf(os.Stderr, "%s: clean up: %v\n", step, left)
+		return err
+	}
+	return errors.Join(err, left)
+}
+
 // undo is what the keeper runs, with all that it was told. Nobody comes after it: so no signal that
 // can be ignored ends it.
 func undo(jobs []string) (err error) {

@@ -71,7 +71,7 @@ func inCgroup(do func(group cgroup) error) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(do(group), release())
+	return cleanUp(do(group), release)
 }
 
 // newCgroup makes a cgroup for a container, and returns what removes it. The keeper sees to it

@@ -144,11 +144,11 @@ func contain(group cgroup, s *spec, o *options) error {
 			if cmd.ProcessState.Exited() { // by itself, meanwhile, and has said why
 				err = &exec.ExitError{ProcessState: cmd.ProcessState}
 			}
-			return errors.Join(err, elsewhere(disconnect))
+			return cleanUp(err, func() error { return elsewhere(disconnect) })
 		}
 	}
 	err = supervise(cmd, line, halfBefore(), started)
-	return errors.Join(err, elsewhere(disconnect))
+	return cleanUp(err, func() error { return elsewhere(disconnect) })
 }
 
 // halfBefore returns the line to the process that has started this one to play the host, or nil.
