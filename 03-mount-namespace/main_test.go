@@ -338,7 +338,7 @@ func init() {
 		if err := experiments["test:write"]([]string{"/tmp/bound/local/file"}); err != nil {
 			return err
 		}
-		if err := remountReadOnly("/tmp/bound"); err != nil {
+		if err := remount("/tmp/bound", unix.MS_RDONLY); err != nil {
 			return err
 		}
 		fmt.Print("remounted: ")

@@ -114,7 +114,7 @@ func bindReadOnly(source, target string) error {
 	err := unix.MountSetattr(unix.AT_FDCWD, target, unix.AT_RECURSIVE,
 		&unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
 	if errors.Is(err, unix.ENOSYS) {
-		return remountReadOnly(target) // before Linux 5.12
+		return remount(target, unix.MS_RDONLY) // before Linux 5.12
 	}
 	if err != nil {
 		return &os.PathError{Op: "make read-only", Path: target, Err: err}
@@ -122,8 +122,8 @@ func bindReadOnly(source, target string) error {
 	return nil
 }
 
-// remountReadOnly does that mount by mount.
-func remountReadOnly(target string) error {
+// remount sets flags on the mount at target and on all below it, mount by mount.
+func remount(target string, set uintptr) error {
 	table, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return err
@@ -139,8 +139,9 @@ func remountReadOnly(target string) error {
 		if err := unix.Statfs(point, &have); err != nil {
 			return &os.PathError{Op: "statfs", Path: point, Err: err}
 		}
-		keep := uintptr(have.Flags) & (unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC)
-		flags := unix.MS_REMOUNT | unix.MS_BIND | unix.MS_RDONLY | keep
+		keep := uintptr(have.Flags) &
+			(unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC)
+		flags := unix.MS_REMOUNT | unix.MS_BIND | set | keep
 		if err := mount("none", point, "", flags, ""); err != nil {
 			return err
 		}

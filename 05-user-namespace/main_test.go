@@ -244,7 +244,7 @@ func init() {
 				return err
 			}
 		}
-		var have unix.Statfs_t // a remount must keep the host's flags: see remountReadOnly
+		var have unix.Statfs_t // a remount must keep the host's flags: see remount
 		if err := unix.Statfs("/usr", &have); err != nil {
 			return &os.PathError{Op: "statfs", Path: "/usr", Err: err}
 		}

@@ -75,7 +75,15 @@ func parseFlags(args []string) (*options, error) {
 		return nil, err
 	}
 	o.command = flags.Args()
-	flags.Visit(func(f *flag.Flag) { o.flagged = true })
+	flags.Visit(func(f *flag.Flag) {
+		o.flagged = true
+		if f.Value.String() == "" && (f.Name == "image" || f.Name == "root") {
+			err = fmt.Errorf("-%s: empty, where a path was expected", f.Name) // "$UNSET", say
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
 	return o, o.check()
 }
 
@@ -88,8 +96,8 @@ func (o *options) check() error {
 		return errors.New("no COMMAND, and no -image that could say what to run")
 	case o.memory < 6<<20:
 		return fmt.Errorf("-memory %d: at least 6M, or the container's own start fails", o.memory)
-	case o.pids < 16:
-		return fmt.Errorf("-pids %d: at least 16, of which PID 1 takes up to 10", o.pids)
+	case o.pids < 16 || o.pids > 1<<22:
+		return fmt.Errorf("-pids %d: from 16, of which PID 1 takes up to 10, to %d", o.pids, 1<<22)
 	case !(o.cpus >= 0.01 && o.cpus <= 1024):
 		return fmt.Errorf("-cpus %v: from 0.01 to 1024", o.cpus)
 	case o.hostname == "" || len(o.hostname) > 64 || strings.ContainsAny(o.hostname, " /\n"):
@@ -98,8 +106,10 @@ func (o *options) check() error {
 		return fmt.Errorf("-workdir %s: an absolute path, such as /work", o.workdir)
 	}
 	if o.root != "" {
-		if info, err := os.Stat(o.root); err != nil || !info.IsDir() {
-			return errors.Join(err, fmt.Errorf("-root %s: must be a directory", o.root))
+		if info, err := os.Stat(o.root); err != nil {
+			return fmt.Errorf("-root: %w", err)
+		} else if !info.IsDir() {
+			return fmt.Errorf("-root %s: must be a directory", o.root)
 		}
 	}
 	memoryLimit, pidsLimit = o.memory, o.pids
@@ -144,8 +154,8 @@ func (o *options) addVolume(text string) error {
 	if _, err := os.Stat(source); err != nil {
 		return err
 	}
-	if !filepath.IsAbs(parts[1]) || filepath.Clean(parts[1]) == "/" {
-		return fmt.Errorf("%s: DST must be an absolute path below /", parts[1])
+	if !filepath.IsAbs(parts[1]) || reserved(filepath.Clean(parts[1])) {
+		return fmt.Errorf("DST must be an absolute path, and not /, /dev, or in /proc or /sys")
 	}
 	o.volumes = append(o.volumes, volume{source, filepath.Clean(parts[1]), len(parts) == 3})
 	return nil

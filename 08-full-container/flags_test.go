@@ -31,7 +31,8 @@ func TestBadFlags(t *testing.T) {
 		{"-memory -5", "such as 64M"},
 		{"-memory 9999999999G", "such as 64M"},
 		{"-memory 4K", "at least 6M"},
-		{"-pids 2", "at least 16"},
+		{"-pids 2", "from 16"},
+		{"-pids 5000000", "to 4194304"},
 		{"-pids x", "parse error"},
 		{"-cpus 0", "from 0.01"},
 		{"-cpus NaN", "from 0.01"},
@@ -42,8 +43,13 @@ func TestBadFlags(t *testing.T) {
 		{"-volume /tmp", "SRC:DST"},
 		{"-volume /tmp:/x:rw", "SRC:DST"},
 		{"-volume /no/such/path:/x", "no such file"},
-		{"-volume /tmp:x", "absolute path below /"},
-		{"-volume /tmp:/a/..", "absolute path below /"},
+		{"-volume /tmp:x", "DST must be an absolute path"},
+		{"-volume /tmp:/a/..", "DST must be an absolute path"},
+		{"-volume /tmp:/proc", "and not /, /dev, or in /proc"},
+		{"-volume /tmp:/sys/x", "and not /, /dev, or in /proc"},
+		{"-volume /tmp:/dev/", "and not /, /dev, or in /proc"},
+		{"-root=", "a path was expected"},
+		{"-root /no/such/root", "no such file"},
 		{"-root /tmp -image x", "one of them"},
 		{"-root " + file, "must be a directory"},
 		{"-image /no/such/image", "no such file"},
@@ -140,6 +146,82 @@ func TestVolume(t *testing.T) {
 	})
 }
 
+// TestVolumeBelowVolume has a file system mounted in a volume, and one whose ids can't be shifted.
+// The volume's own are, nevertheless, and read-only holds for both.
+func TestVolumeBelowVolume(t *testing.T) {
+	u := user{"root", os.Getuid()}
+	if u.uid != 0 {
+		t.Skip("only root can mount something in a volume: go test -exec sudo")
+	}
+	b := newBench(t, u)
+	owner := "0"
+	if !shiftsIDs(t, b.dir) {
+		owner = "65534"
+	}
+	if err := os.Mkdir(b.dir+"/below", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := program(u, "test:below", b.dir+"/below", "-volume", b.dir+":/v:ro", "sh", "-c",
+		"stat -c %u /v; cat /v/below/file; touch /v/x; touch /v/below/x")
+	cmd.SysProcAttr.Unshareflags = unix.CLONE_NEWNS
+	r := finish(t, cmd)
+	if want := owner + "\nbelow\n"; r.stdout != want ||
+		strings.Count(r.stderr, "Read-only file system\n") != 2 {
+		t.Errorf("%+v, want %q", r, want)
+	}
+}
+
+// init adds what has a mount in a volume.
+func init() {
+	experiments["test:below"] = func(args []string) error {
+		if err := mount("ramfs", args[0], "ramfs", 0, ""); err != nil {
+			return err
+		}
+		if err := os.WriteFile(args[0]+"/file", []byte("below\n"), 0o644); err != nil {
+			return err
+		}
+		cmd := self(args[1:]...)
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+		return cmd.Run()
+	}
+}
+
+// TestVolumeTarget mounts volumes where the image has symbolic links. They lead nowhere but into
+// the image, and not to what the container itself trusts.
+func TestVolumeTarget(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		b := newBench(t, u)
+		root := b.busyboxRoot(t)
+		err := errors.Join(os.Mkdir(b.dir+"/v", 0o755), os.Mkdir(root+"/there", 0o755))
+		for name, leads := range map[string]string{
+			"link": "/there", "up": "../../there", "proc1": "/proc", "dev1": "dev", "top": "..",
+		} {
+			err = errors.Join(err, os.Symlink(leads, root+"/"+name))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.write(t, "v/file", []byte("hello\n"))
+		for target, leads := range map[string]string{
+			"/link": "/there", "/up": "/there", "/top": "/", "/dev1": "/dev",
+			"/proc1": "/proc", "/proc1/1": "/proc/1", "/proc1/self": "/proc/1",
+		} {
+			r := finish(t, program(u, "-root", root, "-volume", b.dir+"/v:"+target,
+				"/bin/busybox", "cat", "/there/file"))
+			if leads == "/there" {
+				if r.status != 0 || r.stdout != "hello\n" {
+					t.Errorf("%s: %+v", target, r)
+				}
+				continue
+			}
+			if r.status != 125 || r.stdout != "" {
+				t.Errorf("%s: %+v, want that it is refused", target, r)
+			}
+			contains(t, r.stderr, "it leads to "+leads+", which isn't for volumes")
+		}
+	})
+}
+
 // shiftsIDs reports whether a mount of this directory can be an idmapped one. It asks the kernel by
 // itself: an error in the step's own code must not look like a kernel that can't.
 func shiftsIDs(t *testing.T, dir string) bool {
@@ -169,24 +251,36 @@ func shiftsIDs(t *testing.T, dir string) bool {
 	}) == nil
 }
 
-// TestRootDirectory runs in a directory. Nothing that is written inside gets there. Where there is
-// no overlayfs for it, nothing can be written.
-func TestRootDirectory(t *testing.T) {
+// busyboxRoot makes a directory to run in, with one program.
+func (b *bench) busyboxRoot(t *testing.T) string {
+	t.Helper()
 	path, err := exec.LookPath("busybox")
 	if err != nil {
 		t.Skip("what runs there is a busybox: apt-get install busybox-static")
 	}
+	busybox, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := filepath.Join(b.dir, "root")
+	for _, name := range []string{"", "bin", "proc", "sys", "dev"} {
+		err = errors.Join(err, os.Mkdir(filepath.Join(root, name), 0o755))
+	}
+	err = errors.Join(err, os.WriteFile(root+"/bin/busybox", busybox, 0o755))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return root
+}
+
+// TestRootDirectory runs in a directory. Nothing that is written inside gets there. Where there is
+// no overlayfs for it, nothing can be written.
+func TestRootDirectory(t *testing.T) {
 	asEveryUser(t, func(t *testing.T, u user) {
-		b := newBench(t, u)
-		root := filepath.Join(b.dir, "root")
-		err := os.Mkdir(root, 0o755)
-		for _, name := range []string{"bin", "proc", "sys", "dev"} {
-			err = errors.Join(err, os.Mkdir(filepath.Join(root, name), 0o755))
-		}
-		busybox, err2 := os.ReadFile(path)
-		if err := errors.Join(err, err2, os.WriteFile(root+"/bin/busybox", busybox, 0o755),
-			os.WriteFile(root+"/mark", []byte("here\n"), 0o644),
-			os.Chown(root+"/mark", u.uid, u.uid)); err != nil {
+		root := newBench(t, u).busyboxRoot(t)
+		err := errors.Join(os.WriteFile(root+"/mark", []byte("here\n"), 0o644),
+			os.Chown(root+"/mark", u.uid, u.uid))
+		if err != nil {
 			t.Fatal(err)
 		}
 		// A name that is there, and one that isn't.
@@ -250,6 +344,25 @@ func TestReadOnlyRoot(t *testing.T) {
 		}
 		if exists("/usr/x") {
 			t.Error("it was written to the host's /usr")
+		}
+		// What is mounted there, and where the command starts, is made nevertheless.
+		b := newBench(t, u)
+		volume := b.dir + ":/made/volume"
+		for _, run := range [][]string{
+			{"sh", "-c", "pwd; cat /made/volume/file; touch /made/x /made/here/x"},
+			{"-root", b.busyboxRoot(t), "/bin/busybox", "sh", "-c", "pwd; " +
+				"busybox cat /made/volume/file; busybox touch /made/x /made/here/x"},
+		} {
+			b.write(t, "file", []byte("hello\n"))
+			if run[0] == "-root" && !overlays(t) {
+				continue // nothing can be made in it: see TestRootDirectory
+			}
+			r := finish(t, program(u, append([]string{"-read-only", "-volume", volume,
+				"-workdir", "/made/here"}, run...)...))
+			if r.stdout != "/made/here\nhello\n" ||
+				strings.Count(r.stderr, "Read-only file system\n") != 2 {
+				t.Errorf("%q: %+v", run, r)
+			}
 		}
 	})
 }

@@ -666,8 +666,8 @@ func init() {
 		}
 		return json.NewEncoder(os.Stdout).Encode(i)
 	}
-	// test:enter LAYERS [ro|rw [EXPERIMENT...]] looks at layers, and test:remove DIR empties a
-	// directory, both as root of a container's namespaces.
+	// test:enter LAYERS [overlay [EXPERIMENT...]] looks at layers, where the word is given by no
+	// other way, and test:remove DIR empties a directory, both as root of a container's namespaces.
 	experiments["test:enter"] = func(args []string) error {
 		return asRootInside("test:inside", args)
 	}
@@ -695,9 +695,8 @@ func init() {
 		if err := json.Unmarshal([]byte(args[0]), &layers); err != nil {
 			return err
 		}
-		writable := len(args) > 1 && args[1] == "rw"
 		before, _ := os.ReadFile("/proc/self/mounts")
-		if err := mountOverlay("/tmp", layers, contents{dirs: mountPoints}, writable); err != nil {
+		if err := mountOverlay("/tmp", layers, contents{dirs: mountPoints}); err != nil {
 			if after, _ := os.ReadFile("/proc/self/mounts"); bytes.Equal(after, before) {
 				err = fmt.Errorf("%w; nothing is mounted on /tmp", err)
 			}

@@ -229,6 +229,9 @@ func container() error {
 	if err != nil {
 		return err
 	}
+	if err := s.closeRoot(); err != nil {
+		return err
+	}
 	master := -1
 	if s.TTY {
 		if master, err = openTerminal(command.uid()); err != nil {

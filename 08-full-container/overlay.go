@@ -50,9 +50,8 @@ func (c contents) put(dir string) error {
 var errNoOverlay = errors.New("no overlayfs for user namespaces here")
 
 // mountOverlay mounts the layers, the lowest first, on target, in the mount namespace of this
-// process, which must see a /proc. If it isn't to be writable there is no upper directory, and
-// nobody can make it so. If it fails, nothing is mounted.
-func mountOverlay(target string, layers []string, own contents, writable bool) (err error) {
+// process, which must see a /proc. If it fails, nothing is mounted.
+func mountOverlay(target string, layers []string, own contents) (err error) {
 	// First, since target may be above them. O_PATH opens nothing but a place (open(2)).
 	var places []*os.File
 	defer func() {
@@ -85,12 +84,9 @@ func mountOverlay(target string, layers []string, own contents, writable bool) (
 	if err := os.Chdir(target); err != nil {
 		return err
 	}
-	options, err := furnishUpper(places, own, writable)
+	options, err := furnishUpper(places, own)
 	if err != nil {
 		return err
-	}
-	if !writable {
-		flags |= unix.MS_RDONLY
 	}
 	if err := unix.Mount("overlay", target, "overlay", flags, options); err != nil {
 		return fmt.Errorf("mount overlay (%s) on %s: %w", options, target, whyNoOverlay(err))
@@ -100,7 +96,7 @@ func mountOverlay(target string, layers []string, own contents, writable bool) (
 
 // furnishUpper makes what the overlay needs in the tmpfs, which is the current directory, and
 // returns the options for the mount.
-func furnishUpper(layers []*os.File, own contents, writable bool) (options string, err error) {
+func furnishUpper(layers []*os.File, own contents) (options string, err error) {
 	defer unix.Umask(unix.Umask(0))
 	if err := errors.Join(os.Mkdir("top", 0o755), os.Mkdir("work", 0o700)); err != nil {
 		return "", err
@@ -121,10 +117,7 @@ func furnishUpper(layers []*os.File, own contents, writable bool) (options strin
 	lower := strings.Join(names, ":")
 	// userxattr: overlayfs keeps its marks in "user.overlay.…", which a user namespace may read
 	// and write, and not in "trusted.overlay.…" (Documentation/filesystems/overlayfs.rst).
-	if writable {
-		return "userxattr,upperdir=top,workdir=work,lowerdir=" + lower, nil
-	}
-	return "userxattr,lowerdir=top:" + lower, nil
+	return "userxattr,upperdir=top,workdir=work,lowerdir=" + lower, nil
 }
 
 // whyNoOverlay adds the likely cause to what mount(2) has answered.

@@ -141,10 +141,10 @@ func realImage(
 			}
 			runReal(t, b, archive, commands)
 			for command, want := range commands {
-				out := b.look(t, i.Layers, "rw", "test:chroot", "/bin/sh", "-c", command)
+				out := b.look(t, i.Layers, "overlay", "test:chroot", "/bin/sh", "-c", command)
 				contains(t, strings.Join(out, "\n")+"\n", want)
 			}
-			out := b.look(t, i.Layers, "rw", "test:chroot", "/bin/sh", "-c",
+			out := b.look(t, i.Layers, "overlay", "test:chroot", "/bin/sh", "-c",
 				"set -- /etc/gone /opt/*; ls -d /etc/gone 2>&1 || :; ls /opt")
 			marked := !strings.Contains(strings.Join(out, " "), "old") && len(out) == 3
 			if filepath.Base(base) == "busybox.tar" && marked != (name == "umoci.tar.gz") {

@@ -61,7 +61,7 @@ func (s *spec) layeredRoot(own contents) error {
 			return err
 		}
 	}
-	err := mountOverlay(rootfs, s.Layers, own, !s.ReadOnly)
+	err := mountOverlay(rootfs, s.Layers, own)
 	if !errors.Is(err, errNoOverlay) || len(s.Layers) > 1 {
 		return err
 	}
@@ -103,12 +103,22 @@ func (s *spec) embeddedRoot(own contents) error {
 		}
 	}
 	if s.ReadOnly {
-		// Not the mounts on it, of which some are to be written to, as /dev/shm.
-		return mount("none", rootfs, "", unix.MS_REMOUNT|unix.MS_BIND|inert|unix.MS_RDONLY, "")
+		return nil // as /usr is already
 	}
-	err := mountOverlay(rootfs+"/usr", []string{rootfs + "/usr"}, contents{}, true)
+	err := mountOverlay(rootfs+"/usr", []string{rootfs + "/usr"}, contents{})
 	if errors.Is(err, errNoOverlay) {
 		return nil // and so /usr stays read-only
 	}
 	return err
+}
+
+// closeRoot makes the root read-only if that was asked for, now that all has been made in it that
+// something is mounted on, or that the command starts in. It doesn't do so to the mounts on it, of
+// which some are to be written to, as /dev/shm.
+func (s *spec) closeRoot() error {
+	if !s.ReadOnly {
+		return nil
+	}
+	flags := uintptr(unix.MS_REMOUNT | unix.MS_BIND | unix.MS_RDONLY)
+	return mount("none", "/", "", flags|unix.MS_NOSUID|unix.MS_NODEV, "")
 }

@@ -49,7 +49,7 @@ func (p process) uid() int {
 // group(5)). Text is what docker takes, too: a name or a number, perhaps ":", and the same for a
 // group. A number needs no entry.
 func lookUp(text string) (uid, gid uint32, home string, groups []uint32, err error) {
-	name, group, hasGroup := strings.Cut(text, ":")
+	name, group, _ := strings.Cut(text, ":")
 	if name == "" {
 		name = "0"
 	}
@@ -72,7 +72,7 @@ func lookUp(text string) (uid, gid uint32, home string, groups []uint32, err err
 	case err != nil:
 		return 0, 0, "", nil, errors.New("the container's /etc/passwd has no such name")
 	}
-	if !hasGroup {
+	if group == "" {
 		for _, g := range all {
 			if slices.Contains(strings.Split(g[3], ","), name) {
 				id, err := readID(g[2])

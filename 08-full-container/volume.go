@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -60,16 +61,19 @@ func openTree(v volume) (fd int, err error) {
 
 // shiftIDs makes a mount show the ids of the host as those of a process's user namespace. Not all
 // file systems can do that, nor kernels before 5.12: then those who are there don't appear inside
-// as anybody, which is how it is for what isn't mapped.
+// as anybody, which is how it is for what isn't mapped. What is mounted in a volume goes with it if
+// all of that can, and else the volume alone.
 func shiftIDs(mount, pid int) error {
 	users, err := os.Open(fmt.Sprintf("/proc/%d/ns/user", pid))
 	if err != nil {
 		return err
 	}
 	defer users.Close()
-	err = unix.MountSetattr(mount, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &unix.MountAttr{
-		Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(users.Fd()),
-	})
+	shift := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(users.Fd())}
+	err = unix.MountSetattr(mount, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &shift)
+	if errors.Is(err, unix.EINVAL) {
+		err = unix.MountSetattr(mount, "", unix.AT_EMPTY_PATH, &shift)
+	}
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) {
 		return nil
 	}
@@ -115,11 +119,28 @@ func (s *spec) attachVolumes() error {
 		if err := makeTarget(trees[i], v.Target); err != nil {
 			return err
 		}
+		// Where that is can be the image's to say, by a symbolic link.
+		target, err := filepath.EvalSymlinks(v.Target)
+		if err != nil {
+			return err
+		}
+		if reserved(target) {
+			return fmt.Errorf("mount %s on %s: it leads to %s, which isn't for volumes",
+				v.Source, v.Target, target)
+		}
+		v.Target = target
 		if err := attach(trees[i], v); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// reserved reports whether something is to be the kernel's or ours, and no volume's. What comes
+// after the volumes asks /proc, and trusts it (CVE-2019-16884 in runc).
+func reserved(path string) bool {
+	first, _, below := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	return first == "" || first == "proc" || first == "sys" || first == "dev" && !below
 }
 
 // attach mounts an opened volume. Programs in it get no privileges by it, and devices don't work.
@@ -136,11 +157,7 @@ func attach(tree int, v volume) error {
 	err = unix.MountSetattr(unix.AT_FDCWD, v.Target, unix.AT_RECURSIVE,
 		&unix.MountAttr{Attr_set: set})
 	if errors.Is(err, unix.ENOSYS) {
-		flags := uintptr(unix.MS_REMOUNT | unix.MS_BIND | unix.MS_NOSUID | unix.MS_NODEV)
-		if v.ReadOnly {
-			flags |= unix.MS_RDONLY
-		}
-		return mount("none", v.Target, "", flags, "") // before Linux 5.12
+		return remount(v.Target, uintptr(set)) // before Linux 5.12; the bits are the same
 	}
 	if err != nil {
 		return &os.PathError{Op: "mount_setattr", Path: v.Target, Err: err}
