@@ -9,7 +9,8 @@ usage: scripts/delegate.sh UID COMMAND [ARG...]
 
 As root: makes a cgroup in which the user UID may make others (one in each tree, in version 1),
 runs COMMAND in it, still as root, and removes it when COMMAND has ended. COMMAND may be
-`setpriv --reuid=UID …` or `su`. Exits with COMMAND's status.
+`setpriv --reuid=UID …` or `su`. Exits with COMMAND's status; passes SIGTERM and SIGHUP on to all in
+there.
 END
 }
 
@@ -18,10 +19,13 @@ die() {
     exit 125
 }
 
-if [[ ${1-} == -h || $# -lt 2 ]]; then
+if [[ ${1-} == -h ]]; then
     usage
-    [[ ${1-} == -h ]]
     exit
+fi
+if (($# < 2)); then
+    usage >&2
+    exit 125
 fi
 user=$1
 shift
@@ -78,11 +82,29 @@ for parent in "${parents[@]}"; do
     done
 done
 
-status=0
+# In the background, so that a signal which asks this script to end finds it waiting, and can be
+# passed on: the cgroups go only when COMMAND has. A key such as Ctrl-C reaches both anyway.
 (
+    trap - INT QUIT
     for dir in "${made[@]}"; do
         echo 0 >"$dir/cgroup.procs" # 0 is the process that writes it
     done
     exec "$@"
-) || status=$?
+) <&0 &
+command=$!
+# shellcheck disable=SC2317 # the traps call it
+pass() { # SIGNAL: to all that COMMAND has left in there, too
+    local pids
+    mapfile -t pids < <(find "${made[0]}" -name cgroup.procs -exec cat {} +)
+    kill -s "$1" "${pids[@]}" 2>/dev/null || true # some may be gone meanwhile
+}
+trap : INT QUIT
+trap 'pass TERM' TERM
+trap 'pass HUP' HUP
+status=0
+while :; do
+    wait "$command" && status=0 || status=$?
+    # A trap ends "wait" early; then there is more to wait for.
+    kill -0 "$command" 2>/dev/null || break
+done
 exit "$status"

@@ -68,11 +68,11 @@ if [[ -n $owner ]]; then
 fi
 
 tree=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+case $(realpath -m -- "$1")/ in
+    "$tree"/*) die "$1 lies in the tree that it would be a copy of" ;;
+esac
 mkdir -p "$1"
 copy=$(cd "$1" && pwd -P)
-case $copy/ in
-    "$tree"/*) die "$copy lies in the tree that it would be a copy of" ;;
-esac
 [[ -z $(ls -A "$copy") ]] || die "$copy is not empty"
 
 cd "$tree"
