@@ -7,9 +7,10 @@ usage() {
 usage: scripts/check.sh [-q]
        scripts/check.sh --kernels
 
-Checks the repository: format, modules, vet and build for every system that it is meant for,
-staticcheck, shellcheck, shfmt and actionlint, then the tests, and last the tests of the tests (scripts/sabotage).
-As root the tests run twice: as root, and as an ordinary user in a copy of the tree.
+Checks the repository: format, modules, vet and build for every system that it is meant for, the
+oldest Go for it, staticcheck, shellcheck, shfmt and actionlint, then the tests, and last the tests
+of the tests (scripts/sabotage). As root the tests run twice: as root, and as an ordinary user in a
+copy of the tree.
 
   -q  quick: without scripts/sabotage, which takes minutes
   -h  this text
@@ -90,6 +91,12 @@ for system in $systems; do
     GOOS=${system%/*} GOARCH=${system#*/} go build -o "$scratch/build/" ./[0-9]*-*/
     GOOS=${system%/*} GOARCH=${system#*/} go vet ./...
 done
+
+# Whoever has an older Go than ours gets this one (https://go.dev/doc/toolchain) or has it already.
+oldest=go$(go list -m -f '{{.GoVersion}}')
+say "vet, and the tests of the first steps, with the oldest Go that go.mod allows: $oldest"
+GOTOOLCHAIN=$oldest go vet ./...
+GOTOOLCHAIN=$oldest go test ./0[1-5]-*/
 
 say "staticcheck"
 go run "$staticcheck" ./...
