@@ -116,6 +116,7 @@ if [ "$(id -u)" -eq 0 ]; then
     install -d -o 65534 -g 65534 "$scratch/home" "$scratch/tmp"
     cd "$scratch/clone"
     roots="TestHelpers|TestHelpersUnpack|TestManyIDs|TestPasta|TestUsualCache|TestRealImages"
+    roots+="|TestVolumeBelowVolume"
     ordinary=(setpriv --reuid=65534 --regid=65534 --clear-groups env
         HOME="$scratch/home" TMPDIR="$scratch/tmp" GOCACHE="$scratch/home/go-build"
         GOPATH="$scratch/home/go" GOFLAGS=-mod=vendor GOPROXY=off)
