@@ -6,12 +6,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -24,12 +26,17 @@ func terminal(t *testing.T) (ours, theirs *os.File) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { ours.Close() })
-	fd := int(ours.Fd())
-	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
+	conn, err := ours.SyscallConn() // Fd would make it blocking, and deadlines vain
+	if err != nil {
 		t.Fatal(err)
 	}
-	number, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
-	if err != nil {
+	var number int
+	var err1, err2 error
+	err = conn.Control(func(fd uintptr) {
+		err1 = unix.IoctlSetPointerInt(int(fd), unix.TIOCSPTLCK, 0)
+		number, err2 = unix.IoctlGetInt(int(fd), unix.TIOCGPTN)
+	})
+	if err := errors.Join(err, err1, err2); err != nil {
 		t.Fatal(err)
 	}
 	theirs, err = os.OpenFile(fmt.Sprint("/dev/pts/", number), os.O_RDWR|unix.O_NOCTTY, 0)
@@ -78,6 +85,9 @@ func converse(t *testing.T, cmd *exec.Cmd, dialog []string) (screen string, stat
 		t.Fatal(err)
 	}
 	theirs.Close()
+	if err := ours.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
 	seen := 0 // so much of the screen has been answered
 	buffer := make([]byte, 1024)
 	for {
@@ -89,6 +99,12 @@ func converse(t *testing.T, cmd *exec.Cmd, dialog []string) (screen string, stat
 			dialog = dialog[2:]
 		}
 		n, err := ours.Read(buffer)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%q: somebody still has the terminal", cmd.Args)
+			_ = cmd.Process.Kill() // it may be gone
+			ours.Close()           // and who is left there reads its end
+			break
+		}
 		if err != nil {
 			break // nobody has the other end open any more
 		}

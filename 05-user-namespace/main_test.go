@@ -195,6 +195,19 @@ func TestNothingBeforeTheHost(t *testing.T) {
 	}
 }
 
+// TestNoUserNamespace prepares maps for a namespace that nobody makes. None may be set, or the
+// start would wait for ever, and the container can't be completed.
+func TestNoUserNamespace(t *testing.T) {
+	attr := &syscall.SysProcAttr{Cloneflags: namespaces &^ unix.CLONE_NEWUSER}
+	later, err := mapIDs(attr)
+	if err != nil || attr.UidMappings != nil || attr.GidMappings != nil {
+		t.Errorf("maps %v and %v, %v", attr.UidMappings, attr.GidMappings, err)
+	}
+	if err := later(os.Getpid()); err == nil {
+		t.Error("nothing is wrong with that")
+	}
+}
+
 // TestRanges chooses ids where others are set aside for root and for somebody else.
 func TestRanges(t *testing.T) {
 	somebodys := func(first, count int) entry { return entry{"somebody", idRange{first, count}} }

@@ -22,6 +22,10 @@ import (
 // the help of newuidmap(1), which needs a PID: later is to be called once the process is there.
 func mapIDs(attr *syscall.SysProcAttr) (later func(pid int) error, err error) {
 	later = func(int) error { return nil }
+	if attr.Cloneflags&unix.CLONE_NEWUSER == 0 {
+		// With a map Go would now wait for the child, by vfork(2), and that one for its map.
+		return func(int) error { return errors.New("no user namespace to map ids in") }, nil
+	}
 	if holds(unix.CAP_SETUID) && holds(unix.CAP_SETGID) {
 		uids, uidErr := toGive("uid")
 		gids, gidErr := toGive("gid")
