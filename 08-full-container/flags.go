@@ -155,7 +155,7 @@ func (o *options) addVolume(text string) error {
 		return err
 	}
 	if !filepath.IsAbs(parts[1]) || reserved(filepath.Clean(parts[1])) {
-		return fmt.Errorf("DST must be an absolute path, and not /, /dev, or in /proc or /sys")
+		return fmt.Errorf("DST must be an absolute path, and not / or in /proc, /sys or /dev")
 	}
 	o.volumes = append(o.volumes, volume{source, filepath.Clean(parts[1]), len(parts) == 3})
 	return nil

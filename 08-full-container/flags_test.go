@@ -45,9 +45,10 @@ func TestBadFlags(t *testing.T) {
 		{"-volume /no/such/path:/x", "no such file"},
 		{"-volume /tmp:x", "DST must be an absolute path"},
 		{"-volume /tmp:/a/..", "DST must be an absolute path"},
-		{"-volume /tmp:/proc", "and not /, /dev, or in /proc"},
-		{"-volume /tmp:/sys/x", "and not /, /dev, or in /proc"},
-		{"-volume /tmp:/dev/", "and not /, /dev, or in /proc"},
+		{"-volume /tmp:/proc", "and not / or in /proc"},
+		{"-volume /tmp:/sys/x", "and not / or in /proc"},
+		{"-volume /tmp:/dev/", "and not / or in /proc"},
+		{"-volume /tmp:/dev/null", "and not / or in /proc"},
 		{"-root=", "a path was expected"},
 		{"-root /no/such/root", "no such file"},
 		{"-root /tmp -image x", "one of them"},
@@ -203,7 +204,8 @@ func TestVolumeTarget(t *testing.T) {
 		}
 		b.write(t, "v/file", []byte("hello\n"))
 		for target, leads := range map[string]string{
-			"/link": "/there", "/up": "/there", "/top": "/", "/dev1": "/dev",
+			"/link": "/there", "/up": "/there", "/top": "/",
+			"/dev1": "/dev", "/dev1/pts": "/dev/pts", "/dev1/null": "/dev/null",
 			"/proc1": "/proc", "/proc1/1": "/proc/1", "/proc1/self": "/proc/1",
 		} {
 			r := finish(t, program(u, "-root", root, "-volume", b.dir+"/v:"+target,

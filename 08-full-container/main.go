@@ -208,10 +208,10 @@ func container() error {
 	if err := pivotRoot(rootfs); err != nil {
 		return err
 	}
-	if err := s.attachVolumes(); err != nil {
+	if err := maskPaths(); err != nil {
 		return err
 	}
-	if err := maskPaths(); err != nil {
+	if err := s.attachVolumes(); err != nil {
 		return err
 	}
 	// 04: a name of our own.
@@ -248,9 +248,10 @@ func container() error {
 		return err
 	}
 
-	// A crash leaves no core file: where one would go, or to which program of the host's, is a
-	// setting of the whole machine (core(5)).
-	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
+	// A crash leaves no core: where one would go, or to which program of the host's, is a setting
+	// of the whole machine (core(5)). For a program no limit is enforced but this one, of a byte
+	// (fs/coredump.c); for files, every limit is.
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: 1, Max: 1}); err != nil {
 		return os.NewSyscallError("setrlimit(RLIMIT_CORE)", err)
 	}
 	// What is new in 08: less to do harm with, also to the kernel.

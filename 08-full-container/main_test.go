@@ -5,14 +5,18 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // init lets the mark by which a test finds its processes into the containers as well: nothing else
@@ -52,6 +56,59 @@ func TestLesson(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestNoCoreDump lets a program crash, with as high a limit as it may have. The control crashes
+// outside, unless that would bother a program that collects such things on this machine, or write
+// elsewhere than here.
+func TestNoCoreDump(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		if out := expect(t, program(u, "/proc/self/exe", "test:crash")); out != "no core\n" {
+			t.Errorf("inside: %q", out)
+		}
+	})
+	pattern, err := os.ReadFile("/proc/sys/kernel/core_pattern")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_CORE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if strings.ContainsAny(string(pattern), "|/@") || limit.Max < 1<<24 {
+		t.Logf("no control: core_pattern is %q, the limit %d", pattern, limit.Max)
+		return
+	}
+	control := self("test:crash")
+	control.Dir = t.TempDir()
+	if out := expect(t, control); out != "a core\n" {
+		t.Errorf("outside: %q", out)
+	}
+}
+
+// init adds a crash, and what the kernel says of it (wait(2), WCOREDUMP).
+func init() {
+	experiments["test:crash"] = func([]string) error {
+		var limit unix.Rlimit
+		if err := unix.Getrlimit(unix.RLIMIT_CORE, &limit); err != nil {
+			return err
+		}
+		limit.Cur = limit.Max
+		if err := unix.Setrlimit(unix.RLIMIT_CORE, &limit); err != nil {
+			return err
+		}
+		cmd := exec.Command("sh", "-c", "kill -SEGV $$")
+		var exit *exec.ExitError
+		if err := cmd.Run(); !errors.As(err, &exit) {
+			return fmt.Errorf("no crash: %v", err)
+		}
+		if exit.Sys().(syscall.WaitStatus).CoreDump() {
+			fmt.Println("a core")
+		} else {
+			fmt.Println("no core")
+		}
+		return nil
+	}
 }
 
 // TestCleanEnvironment looks for what the caller has in its environment.

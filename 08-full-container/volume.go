@@ -119,16 +119,6 @@ func (s *spec) attachVolumes() error {
 		if err := makeTarget(trees[i], v.Target); err != nil {
 			return err
 		}
-		// Where that is can be the image's to say, by a symbolic link.
-		target, err := filepath.EvalSymlinks(v.Target)
-		if err != nil {
-			return err
-		}
-		if reserved(target) {
-			return fmt.Errorf("mount %s on %s: it leads to %s, which isn't for volumes",
-				v.Source, v.Target, target)
-		}
-		v.Target = target
 		if err := attach(trees[i], v); err != nil {
 			return err
 		}
@@ -139,13 +129,35 @@ func (s *spec) attachVolumes() error {
 // reserved reports whether something is to be the kernel's or ours, and no volume's. What comes
 // after the volumes asks /proc, and trusts it (CVE-2019-16884 in runc).
 func reserved(path string) bool {
-	first, _, below := strings.Cut(strings.TrimPrefix(path, "/"), "/")
-	return first == "" || first == "proc" || first == "sys" || first == "dev" && !below
+	first, below, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	switch first {
+	case "", "proc", "sys":
+		return true
+	case "dev":
+		return below != "shm" && !strings.HasPrefix(below, "shm/")
+	}
+	return false
 }
 
 // attach mounts an opened volume. Programs in it get no privileges by it, and devices don't work.
 func attach(tree int, v volume) error {
-	err := unix.MoveMount(tree, "", unix.AT_FDCWD, v.Target, unix.MOVE_MOUNT_F_EMPTY_PATH)
+	// Where that is can be an image's to say, by a symbolic link, or that of whoever else writes to
+	// a volume, and may change his mind (CVE-2021-30465 in runc). So it is looked up just once.
+	place, err := os.OpenFile(v.Target, unix.O_PATH, 0)
+	if err != nil {
+		return err
+	}
+	defer place.Close()
+	target, err := os.Readlink(fmt.Sprint("/proc/self/fd/", place.Fd()))
+	if err != nil {
+		return err
+	}
+	if reserved(target) {
+		return fmt.Errorf("mount %s on %s: it leads to %s, which isn't for volumes",
+			v.Source, v.Target, target)
+	}
+	err = unix.MoveMount(tree, "", int(place.Fd()), "",
+		unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
 	if err != nil {
 		return fmt.Errorf("mount %s on %s: %w", v.Source, v.Target,
 			os.NewSyscallError("move_mount", err))
@@ -154,10 +166,10 @@ func attach(tree int, v volume) error {
 	if v.ReadOnly {
 		set |= unix.MOUNT_ATTR_RDONLY
 	}
-	err = unix.MountSetattr(unix.AT_FDCWD, v.Target, unix.AT_RECURSIVE,
+	err = unix.MountSetattr(tree, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE,
 		&unix.MountAttr{Attr_set: set})
 	if errors.Is(err, unix.ENOSYS) {
-		return remount(v.Target, uintptr(set)) // before Linux 5.12; the bits are the same
+		return remount(target, uintptr(set)) // before Linux 5.12; the bits are the same
 	}
 	if err != nil {
 		return &os.PathError{Op: "mount_setattr", Path: v.Target, Err: err}

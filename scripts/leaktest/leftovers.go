@@ -70,14 +70,23 @@ func seccomp(*facts) result {
 }
 
 // coreDump looks whether a crash here leaves the container: the kernel writes the memory image, or
-// hands it to a program, as the host's core_pattern says (core(5)).
+// hands it to a program, as the host's core_pattern says (core(5)). For a program no limit is
+// enforced but that of 1 (fs/coredump.c). Whoever wants his own crash seen may lower that to 0:
+// this is about those who crash without having meant to.
 func coreDump(*facts) result {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_CORE, &limit); err != nil {
 		return isHeld("getrlimit: %s", errno(err))
 	}
-	if limit.Max == 0 {
+	pattern, _ := os.ReadFile("/proc/sys/kernel/core_pattern") // without, take it for a program
+	file := len(pattern) > 0 && pattern[0] != '|'
+	switch {
+	case limit.Cur == 1 && limit.Max == 1:
+		return isHeld("RLIMIT_CORE is 1, and can't be raised")
+	case limit.Max == 0 && file:
 		return isHeld("RLIMIT_CORE is 0, and can't be raised")
+	case limit.Max == 0:
+		return isLeak("RLIMIT_CORE is 0, and a program of the host's gets the core nevertheless")
 	}
 	size := fmt.Sprint(limit.Max)
 	if limit.Max == unix.RLIM_INFINITY {
