@@ -123,6 +123,17 @@ func TestTwenty(t *testing.T) {
 	})
 }
 
+// TestNoNetworkOfItsOwn plugs in a process that has no network namespace of its own. Nothing may be
+// set up then: it would be on the host, for good.
+func TestNoNetworkOfItsOwn(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		r := finish(t, onPlayedHost(u, "test:no-network"))
+		if r.status != 125 || !strings.HasSuffix(r.stderr, " has no network of its own\n") {
+			t.Errorf("%+v", r)
+		}
+	})
+}
+
 // TestNameTaken plugs a container in where somebody else is about to take the same addresses: the
 // link is there by its name, and nothing else yet.
 func TestNameTaken(t *testing.T) {
@@ -339,6 +350,11 @@ func setUpLoopback() error {
 
 // init adds what these tests run in the program's place.
 func init() {
+	// test:no-network plugs itself in, as if it were a container.
+	experiments["test:no-network"] = func([]string) error {
+		_, err := plugIn(os.Getpid(), nil)
+		return err
+	}
 	// test:as-user is the ordinary user's way to play the host.
 	experiments["test:as-user"] = func(args []string) error {
 		return playHost(append([]string{"test:played"}, args...), "played")

@@ -54,6 +54,15 @@ func dialNetlinkOf(pid int, trace func(string)) (n *netlink, err error) {
 		return nil, err
 	}
 	defer there.Close()
+	mine, err1 := home.Stat()
+	theirs, err2 := there.Stat()
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, err
+	}
+	if os.SameFile(mine, theirs) {
+		// What is to be set up there would be set up here, and stay.
+		return nil, fmt.Errorf("process %d has no network of its own", pid)
+	}
 	if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err != nil {
 		return nil, fmt.Errorf("setns to %s: %w", there.Name(), err)
 	}
