@@ -102,8 +102,8 @@ func relieve(undo func() error) error {
 	return nil
 }
 
-// cleanUp undoes something after a command, which ended with err. Of a command that had a status of
-// its own report says nothing, nor of what else there is then: so what stays is said here.
+// cleanUp undoes something after a command, which ended with err. Where that is a status of the
+// command's own, report prints nothing; so a failure to undo is said here.
 func cleanUp(err error, undo func() error) error {
 	left := undo()
 	if exit := (*exec.ExitError)(nil); left != nil && errors.As(err, &exit) {

@@ -78,7 +78,7 @@ func parseFlags(args []string) (*options, error) {
 	flags.Visit(func(f *flag.Flag) {
 		o.flagged = true
 		if f.Value.String() == "" && (f.Name == "image" || f.Name == "root") {
-			err = fmt.Errorf("-%s: empty, where a path was expected", f.Name) // "$UNSET", say
+			err = fmt.Errorf("-%s: empty, where a path was expected", f.Name)
 		}
 	})
 	if err != nil {
@@ -155,7 +155,7 @@ func (o *options) addVolume(text string) error {
 		return err
 	}
 	if !filepath.IsAbs(parts[1]) || reserved(filepath.Clean(parts[1])) {
-		return fmt.Errorf("DST must be an absolute path, and not / or in /proc, /sys or /dev")
+		return errors.New("DST must be an absolute path, and not / or in /proc, /sys or /dev")
 	}
 	o.volumes = append(o.volumes, volume{source, filepath.Clean(parts[1]), len(parts) == 3})
 	return nil

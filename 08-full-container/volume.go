@@ -141,8 +141,8 @@ func reserved(path string) bool {
 
 // attach mounts an opened volume. Programs in it get no privileges by it, and devices don't work.
 func attach(tree int, v volume) error {
-	// Where that is can be an image's to say, by a symbolic link, or that of whoever else writes to
-	// a volume, and may change his mind (CVE-2021-30465 in runc). So it is looked up just once.
+	// A symbolic link of the image may lead elsewhere, and so may one in another volume, put there
+	// between a look and the mount (CVE-2021-30465 in runc). So the name is looked up once, here.
 	place, err := os.OpenFile(v.Target, unix.O_PATH, 0)
 	if err != nil {
 		return err

@@ -82,6 +82,16 @@ for parent in "${parents[@]}"; do
     done
 done
 
+# shellcheck disable=SC2317 # the traps call it
+pass() { # SIGNAL: to all that COMMAND has left in there, too
+    local pids
+    mapfile -t pids < <(find "${made[0]}" -name cgroup.procs -exec cat {} +)
+    kill -s "$1" "${pids[@]}" 2>/dev/null || true # some may be gone meanwhile
+}
+trap : INT QUIT
+trap 'pass TERM' TERM
+trap 'pass HUP' HUP
+
 # In the background, so that a signal which asks this script to end finds it waiting, and can be
 # passed on: the cgroups go only when COMMAND has. A key such as Ctrl-C reaches both anyway.
 (
@@ -92,15 +102,6 @@ done
     exec "$@"
 ) <&0 &
 command=$!
-# shellcheck disable=SC2317 # the traps call it
-pass() { # SIGNAL: to all that COMMAND has left in there, too
-    local pids
-    mapfile -t pids < <(find "${made[0]}" -name cgroup.procs -exec cat {} +)
-    kill -s "$1" "${pids[@]}" 2>/dev/null || true # some may be gone meanwhile
-}
-trap : INT QUIT
-trap 'pass TERM' TERM
-trap 'pass HUP' HUP
 status=0
 while :; do
     wait "$command" && status=0 || status=$?
