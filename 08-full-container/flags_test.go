@@ -192,6 +192,81 @@ func init() {
 	}
 }
 
+// TestSharedMounts runs where the host's mounts are "shared", as systemd makes them. What is mounted
+// in a volume, or in the directory of -root, must not appear on the host, and what the host mounts
+// there later must not appear inside: it wouldn't be read-only.
+func TestSharedMounts(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can make the host's mounts shared: go test -exec sudo")
+	}
+	asEveryUser(t, func(t *testing.T, u user) {
+		b := newBench(t, u)
+		root := b.busyboxRoot(t)
+		var err error
+		for _, dir := range []string{"v", "v/over", "v/late", "w", "root/late"} {
+			err = errors.Join(err, os.Mkdir(filepath.Join(b.dir, dir), 0o755))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for late, args := range map[string][]string{
+			"v/late": {"-volume", b.dir + "/v:/v:ro", "-volume", b.dir + "/w:/v/over",
+				"sh", "-c", "echo ready; read go; echo /v/late/*"},
+			"root/late": {"-root", root,
+				"busybox", "sh", "-c", "echo ready; read go; echo /late/*"},
+		} {
+			cmd := program(u, args...)
+			// Before it becomes the user, if it does.
+			cmd.Args = append([]string{step, "test:shared", filepath.Join(b.dir, late)},
+				cmd.Args[1:]...)
+			cmd.SysProcAttr.Unshareflags = unix.CLONE_NEWNS
+			want := "/" + strings.TrimPrefix(late, "root/") + "/*\nthe host's mounts are as before\n"
+			if out := expect(t, cmd); out != want {
+				t.Errorf("%q: %q, want %q", args, out, want)
+			}
+		}
+	})
+}
+
+// init adds test:shared, which makes all mounts of this mount namespace shared and starts the step.
+// Once that is ready, it mounts something at a place, has the step's command look, and says whether
+// the mounts are what they were.
+func init() {
+	experiments["test:shared"] = func(args []string) error {
+		if err := mount("none", "/", "", unix.MS_REC|unix.MS_SHARED, ""); err != nil {
+			return err
+		}
+		before, err := os.ReadFile("/proc/self/mountinfo")
+		if err != nil {
+			return err
+		}
+		cmd := self(args[1:]...)
+		cmd.Args[0] = step
+		p, _, err := start(cmd)
+		if err != nil {
+			return err
+		}
+		place := args[0]
+		if err := errors.Join(mount("tmpfs", place, "tmpfs", 0, ""),
+			os.WriteFile(place+"/came", nil, 0o644)); err != nil {
+			return errors.Join(err, p.end())
+		}
+		_, err1 := fmt.Fprintln(p.stdin, "go")
+		seen, err2 := p.listen()
+		if err := errors.Join(err1, err2, p.end(), unix.Unmount(place, 0)); err != nil {
+			return err
+		}
+		fmt.Println(seen)
+		after, err := os.ReadFile("/proc/self/mountinfo")
+		if string(after) == string(before) {
+			fmt.Println("the host's mounts are as before")
+		} else {
+			fmt.Printf("the host's mounts are others now:\n%s", after)
+		}
+		return err
+	}
+}
+
 // TestVolumeTarget mounts volumes where the image has symbolic links. They lead nowhere but into
 // the image, and not to what the container itself trusts.
 func TestVolumeTarget(t *testing.T) {

@@ -166,10 +166,16 @@ func attach(tree int, v volume) error {
 	if v.ReadOnly {
 		set |= unix.MOUNT_ATTR_RDONLY
 	}
+	// It is a copy of a mount of the host's. Where those are "shared", as systemd makes them, the
+	// copy is one more member of their peer group: what is mounted in it would appear on the host,
+	// and stay, and the other way round (mount_namespaces(7)). Our MS_PRIVATE came before it.
 	err = unix.MountSetattr(tree, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE,
-		&unix.MountAttr{Attr_set: set})
-	if errors.Is(err, unix.ENOSYS) {
-		return remount(target, uintptr(set)) // before Linux 5.12; the bits are the same
+		&unix.MountAttr{Attr_set: set, Propagation: unix.MS_PRIVATE})
+	if errors.Is(err, unix.ENOSYS) { // before Linux 5.12; the bits are the same
+		if err := mount("none", target, "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+			return err
+		}
+		return remount(target, uintptr(set))
 	}
 	if err != nil {
 		return &os.PathError{Op: "mount_setattr", Path: v.Target, Err: err}

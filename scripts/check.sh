@@ -108,7 +108,10 @@ go run "$shfmt" -i 4 -ci -d scripts/*.sh scripts/*/*.sh .ci/run
 go run "$actionlint" .github/workflows/*.yml
 
 passed=0
-run_tests "$(id -un)" none env
+# Where every mount is shared, as on a host with systemd, which a machine that builds may not have.
+shared=()
+[ "$(id -u)" -ne 0 ] || shared=(unshare --mount --propagation shared)
+run_tests "$(id -un)" none "${shared[@]}" env
 if [ "$(id -u)" -eq 0 ]; then
     # 65534 is nobody, who needs no entry in /etc/passwd and has no home: so one is made.
     chmod 755 "$scratch"
@@ -116,8 +119,8 @@ if [ "$(id -u)" -eq 0 ]; then
     install -d -o 65534 -g 65534 "$scratch/home" "$scratch/tmp"
     cd "$scratch/clone"
     roots="TestHelpers|TestHelpersUnpack|TestManyIDs|TestPasta|TestUsualCache|TestRealImages"
-    roots+="|TestVolumeBelowVolume"
-    ordinary=(setpriv --reuid=65534 --regid=65534 --clear-groups env
+    roots+="|TestVolumeBelowVolume|TestSharedMounts"
+    ordinary=("${shared[@]}" setpriv --reuid=65534 --regid=65534 --clear-groups env
         HOME="$scratch/home" TMPDIR="$scratch/tmp" GOCACHE="$scratch/home/go-build"
         GOPATH="$scratch/home/go" GOFLAGS=-mod=vendor GOPROXY=off)
     # With cgroups of the user's own, as systemd would lend them; but the chapters show what it is

@@ -24,6 +24,8 @@ if [ "${1-}" != moved ]; then
     exec /bin/busybox switch_root /new/root /usr/sbin/init moved
 fi
 
+# Every mount is shared, as systemd makes them (mount_namespaces(7)).
+mount --make-rshared /
 mount -t proc -o nosuid,nodev,noexec proc /proc
 mount -t sysfs -o nosuid,nodev,noexec sysfs /sys
 mount -t devtmpfs -o nosuid,mode=755 devtmpfs /dev
