@@ -77,7 +77,7 @@ func jail(dir string, command []string) error {
 	// The one line of this step. From here on, every path that begins with "/" begins at dir, and
 	// ".." of dir is dir (chroot(2)).
 	if err := unix.Chroot(dir); err != nil {
-		return &os.PathError{Op: "chroot", Path: dir, Err: err}
+		return fmt.Errorf("chroot %s: %w", dir, err)
 	}
 	// That moved the root and not the working directory, which is still outside. Go's
 	// SysProcAttr.Chroot doesn't move it either.

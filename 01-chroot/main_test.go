@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -201,9 +202,33 @@ func TestRemoveSparesWhatIsMounted(t *testing.T) {
 	}
 }
 
-// init adds test:remove, which plays the keeper of the picture dir with the directory bound into
-// it, and test:drop, which takes the capability away and looks for it after an execve.
+// TestChrootForbidden is about systems that let an ordinary user make a user namespace, and then
+// refuse what its root wants to do, as Ubuntu's AppArmor. The error has to name the setting then as
+// well. Here the jail's half has no privileges, and another setting forbids.
+func TestChrootForbidden(t *testing.T) {
+	dir := t.TempDir()
+	cmd := self("test:forbid", "test:to-jail", dir, "echo", "the command ran")
+	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWUSER
+	one := func(id int) []syscall.SysProcIDMap {
+		return []syscall.SysProcIDMap{{ContainerID: ordinary, HostID: id, Size: 1}}
+	}
+	cmd.SysProcAttr.UidMappings = one(os.Getuid())
+	cmd.SysProcAttr.GidMappings = one(os.Getgid())
+	cmd.SysProcAttr.AmbientCaps = []uintptr{unix.CAP_SYS_RESOURCE}
+	r := finish(t, cmd)
+	if r.status != 125 || r.stdout != "" {
+		t.Errorf("exit status %d, standard output %q, want 125 and none", r.status, r.stdout)
+	}
+	contains(t, r.stderr, "chroot "+dir+": operation not permitted", "user.max_user_namespaces = 0")
+}
+
+// init adds test:to-jail, which becomes the jail's half as it stands; test:remove, which plays the
+// keeper of the picture dir with the directory bound into it; and test:drop, which takes the
+// capability away and looks for it after an execve.
 func init() {
+	experiments["test:to-jail"] = func(args []string) error {
+		return unix.Exec("/proc/self/exe", append([]string{inside}, args...), os.Environ())
+	}
 	experiments["test:drop"] = func(args []string) error {
 		if args[0] == "chroot" {
 			if err := dropChroot(); err != nil {
