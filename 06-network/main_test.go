@@ -5,6 +5,8 @@
 package main
 
 import (
+	"bufio"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -187,6 +189,34 @@ func TestForwardingTakenOver(t *testing.T) {
 		out := expect(t, onPlayedHost(u, "test:takeover"))
 		if out != "afterwards, forwarding is false\nafterwards, forwarding is true\n" {
 			t.Errorf("got %q", out)
+		}
+	})
+}
+
+// TestNoRouter has root in a container tell the host that he is a router: the host must not believe
+// it. The control is a host that speaks IPv6 at its end of the cable.
+func TestNoRouter(t *testing.T) {
+	if _, err := os.Stat("/proc/sys/net/ipv6/conf/all/disable_ipv6"); err != nil {
+		t.Skipf("there is no IPv6 in this kernel: %v", err)
+	}
+	asEveryUser(t, func(t *testing.T, u user) {
+		out := expect(t, onPlayedHost(u, "test:gullible"))
+		if want := "without IPv6, the host believes it: false\nwith it: true\n"; out != want {
+			t.Errorf("got:\n%swant:\n%s", out, want)
+		}
+	})
+}
+
+// TestForgedSender has root in a container send packets to a played world under somebody else's
+// address. The world must get none, and does once the rule is gone; and those under the container's
+// own address come from the host in any case.
+func TestForgedSender(t *testing.T) {
+	needsNft(t)
+	asEveryUser(t, func(t *testing.T, u user) {
+		out := expect(t, onPlayedHost(u, "test:forged"))
+		want := "the world hears: the host\nwithout the rule: " + forged.String() + " the host\n"
+		if out != want {
+			t.Errorf("got:\n%swant:\n%s", out, want)
 		}
 	})
 }
@@ -419,7 +449,7 @@ func init() {
 		if err := errors.Join(setUpLoopback(), filter(args)); err != nil {
 			return err
 		}
-		world, c, err := plugWorldIn()
+		world, c, err := plugWorldIn("lesson:obey")
 		if err != nil {
 			return err
 		}
@@ -446,7 +476,7 @@ func init() {
 		if err := setUpLoopback(); err != nil {
 			return err
 		}
-		world, c, err := plugWorldIn()
+		world, c, err := plugWorldIn("lesson:obey")
 		if err != nil {
 			return err
 		}
@@ -486,7 +516,7 @@ func init() {
 		); err != nil {
 			return err
 		}
-		world, c, err := plugWorldIn()
+		world, c, err := plugWorldIn("lesson:obey")
 		if err != nil {
 			return err
 		}
@@ -597,6 +627,180 @@ func init() {
 		}
 		return err
 	}
+	experiments["test:gullible"] = func([]string) error {
+		// As most systems have it. With 2, the kernel believes it even where it forwards.
+		conf := "/proc/sys/net/ipv6/conf/"
+		if err := errors.Join(setUpLoopback(), writeFile(conf+"default/disable_ipv6", "0"),
+			writeFile(conf+"default/accept_ra", "2")); err != nil {
+			return err
+		}
+		here, err := net.Listen("tcp4", "0.0.0.0:0")
+		if err != nil {
+			return err
+		}
+		defer here.Close()
+		_, port, _ := net.SplitHostPort(here.Addr().String())
+		inner, _, err := start(self("/proc/self/exe", "test:router", port))
+		if err != nil {
+			return err
+		}
+		defer inner.end()
+		n, err := dialNetlink(nil)
+		if err != nil {
+			return err
+		}
+		defer n.close()
+		link, err := linkBeside("")
+		if err != nil {
+			return err
+		}
+		// When an answer has gone out, the link has begun to work. What the kernel does then for
+		// IPv6, it has done before it changes a link again.
+		if err := errors.Join(order(inner, here, "call"), n.setUp(link)); err != nil {
+			return err
+		}
+		believed, err := isBelieved(inner, here)
+		if err != nil {
+			return err
+		}
+		fmt.Println("without IPv6, the host believes it:", believed)
+		if err := writeFile(conf+link+"/disable_ipv6", "0"); err != nil {
+			return err
+		}
+		for range 200 {
+			if believed, err = isBelieved(inner, here); err != nil || believed {
+				break
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		fmt.Println("with it:", believed)
+		return err
+	}
+	// test:router does what it is told, and then calls the host.
+	experiments["test:router"] = func(args []string) error {
+		own, err := ownAddress()
+		if err != nil {
+			return err
+		}
+		if err := addRouter(); err != nil {
+			return err
+		}
+		fmt.Println("ready")
+		for orders := bufio.NewScanner(os.Stdin); orders.Scan(); {
+			if orders.Text() == "advertise" {
+				err = advertise()
+			}
+			heard, err1 := call(net.JoinHostPort(own.Prev().String(), args[0]))
+			if err := errors.Join(err, err1); err != nil {
+				return err
+			}
+			fmt.Println(heard)
+		}
+		return nil
+	}
+	experiments["test:forged"] = func([]string) error {
+		if err := errors.Join(setUpLoopback(), believeSenders()); err != nil {
+			return err
+		}
+		world, c, err := plugWorldIn("test:hear")
+		if err != nil {
+			return err
+		}
+		defer world.end()
+		address, err := world.tell(c.container.Addr().String())
+		if err != nil {
+			return err
+		}
+		inner, _, err := start(self("/proc/self/exe", "test:forge", address))
+		if err != nil {
+			return err
+		}
+		defer inner.end()
+		hears := func() (string, error) {
+			if _, err := inner.tell("send"); err != nil {
+				return "", err
+			}
+			heard, err := world.listen()
+			return strings.ReplaceAll(heard, c.host.Addr().String(), "the host"), err
+		}
+		heard, err := hears()
+		if err != nil {
+			return err
+		}
+		fmt.Println("the world hears:", heard)
+		link, err := linkBeside(c.link)
+		if err != nil {
+			return err
+		}
+		if _, err := nft(fmt.Sprintf("flush chain ip %s in", link)); err != nil {
+			return err
+		}
+		if heard, err = hears(); err != nil {
+			return err
+		}
+		fmt.Println("without the rule:", heard)
+		return nil
+	}
+	// test:forge sends a packet under somebody else's address and then one under its own, whenever
+	// it is told to.
+	experiments["test:forge"] = func(args []string) error {
+		own, err := ownAddress()
+		if err != nil {
+			return err
+		}
+		to, err := netip.ParseAddrPort(args[0])
+		if err != nil {
+			return err
+		}
+		fmt.Println("ready")
+		for orders := bufio.NewScanner(os.Stdin); orders.Scan(); {
+			// The call first: then all that leads to the world works.
+			_, err := call(args[0])
+			if err := errors.Join(err, forge(forged, to), forge(own, to)); err != nil {
+				return err
+			}
+			fmt.Println("sent")
+		}
+		return nil
+	}
+	// test:hear plays a world that is called, and then prints the senders of the packets that come,
+	// up to the first that isn't forged.
+	experiments["test:hear"] = func([]string) error {
+		if err := believeSenders(); err != nil {
+			return err
+		}
+		fmt.Println("ready")
+		orders := bufio.NewScanner(os.Stdin)
+		orders.Scan()
+		calls, err := net.Listen("tcp4", net.JoinHostPort(orders.Text(), "0"))
+		if err != nil {
+			return err
+		}
+		packets, err := net.ListenPacket("udp4", calls.Addr().String())
+		if err != nil {
+			return err
+		}
+		go func() {
+			for {
+				answerOne(calls, "word")
+			}
+		}()
+		go func() {
+			for {
+				_, from, err := packets.ReadFrom(make([]byte, 1))
+				if err != nil {
+					return // so nobody is heard
+				}
+				who, _, _ := net.SplitHostPort(from.String())
+				end := "\n"
+				if who == forged.String() {
+					end = " "
+				}
+				fmt.Print(who, end)
+			}
+		}()
+		return holdOn(calls.Addr().String())
+	}
 	experiments["test:greet"] = func(args []string) error {
 		own, err := ownAddress()
 		if err != nil {
@@ -606,6 +810,126 @@ func init() {
 		fmt.Println(own, heard)
 		return err
 	}
+}
+
+// linkBeside is the name of the host's end of a cable, of which there is one besides another.
+func linkBeside(other string) (string, error) {
+	links, err := net.Interfaces()
+	if err != nil {
+		return "", err
+	}
+	for _, link := range links {
+		if strings.HasPrefix(link.Name, "jail") && link.Name != other {
+			return link.Name, nil
+		}
+	}
+	return "", errors.New("there is no cable")
+}
+
+// order tells a container to do something and then to call this host.
+func order(inner *partner, here net.Listener, what string) error {
+	go answerOne(here, "word")
+	if heard, err := inner.tell(what); err != nil || heard != "word" {
+		return fmt.Errorf("%s: the container heard %q: %w", what, heard, err)
+	}
+	return nil
+}
+
+// isBelieved has test:router send its advertisement, and tells whether this host has a route to the
+// advertised network then. A cable keeps the order of what is sent: so when the call has come, the
+// advertisement has, too.
+func isBelieved(inner *partner, here net.Listener) (bool, error) {
+	if err := order(inner, here, "advertise"); err != nil {
+		return false, err
+	}
+	routes, err := os.ReadFile("/proc/net/ipv6_route")
+	return strings.Contains(string(routes), fmt.Sprintf("%x 40 ", advertised.As16())), err
+}
+
+// advertised is a network that nobody has (RFC 3849), to which test:router offers itself.
+var advertised = netip.MustParseAddr("2001:db8:bad::")
+
+// router is the address of test:router. It has to be one that holds for the cable only (RFC 4861,
+// section 6.1.2).
+var router = netip.MustParseAddr("fe80::1")
+
+// addRouter adds that address to eth0. With "nodad" it can be used at once: nobody asks whether
+// others have it.
+func addRouter() error {
+	n, err := dialNetlink(nil)
+	if err != nil {
+		return err
+	}
+	defer n.close()
+	index, err := n.index("eth0")
+	if err != nil {
+		return err
+	}
+	if err := writeFile("/proc/sys/net/ipv6/conf/eth0/disable_ipv6", "0"); err != nil {
+		return err // some systems begin with 1
+	}
+	header := append([]byte{unix.AF_INET6, 64, unix.IFA_F_NODAD, unix.RT_SCOPE_LINK},
+		native32(index)...)
+	_, err = n.request("ip addr add fe80::1/64 dev eth0 nodad", unix.RTM_NEWADDR, create, header,
+		attribute(unix.IFA_LOCAL, router.AsSlice()), attribute(unix.IFA_ADDRESS, router.AsSlice()))
+	return err
+}
+
+// advertise sends a Router Advertisement to all that hear it on eth0: no default route, but a
+// network that can be reached on this link (RFC 4861, sections 4.2 and 4.6.2).
+func advertise() error {
+	link, err := net.InterfaceByName("eth0")
+	if err != nil {
+		return err
+	}
+	fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_ICMPV6)
+	if err != nil {
+		return os.NewSyscallError("socket", err)
+	}
+	defer unix.Close(fd)
+	message := make([]byte, 48)
+	message[0] = 134                                // Router Advertisement
+	message[16], message[17] = 3, 4                 // Prefix Information, of 4 times 8 bytes
+	message[18], message[19] = 64, 0x80             // bits of the prefix; it is on this link
+	binary.BigEndian.PutUint32(message[20:], 86400) // for that many seconds
+	copy(message[32:], advertised.AsSlice())
+	allNodes := netip.MustParseAddr("ff02::1").As16()
+	// What has come through a router has less than 255, and would be ignored.
+	return errors.Join(
+		unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MULTICAST_HOPS, 255),
+		unix.Bind(fd, &unix.SockaddrInet6{Addr: router.As16(), ZoneId: uint32(link.Index)}),
+		unix.Sendto(fd, message, 0,
+			&unix.SockaddrInet6{Addr: allNodes, ZoneId: uint32(link.Index)}),
+	)
+}
+
+// forged is the sender of forged packets, an address that belongs to nobody (RFC 5737).
+var forged = netip.MustParseAddr("192.0.2.1")
+
+// believeSenders switches off what a system may have set up against forged senders, in this network
+// namespace: it would do the rule's work.
+func believeSenders() error {
+	return errors.Join(writeFile("/proc/sys/net/ipv4/conf/all/rp_filter", "0"),
+		writeFile("/proc/sys/net/ipv4/conf/default/rp_filter", "0"))
+}
+
+// forge sends an empty UDP packet, with whatever sender. The kernel fills in the length and the
+// checksum of an IP header that a program writes itself (raw(7)); UDP can do without one.
+func forge(from netip.Addr, to netip.AddrPort) error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_RAW)
+	if err != nil {
+		return os.NewSyscallError("socket", err)
+	}
+	defer unix.Close(fd)
+	packet := make([]byte, 28)
+	packet[0], packet[8], packet[9] = 0x45, 64, unix.IPPROTO_UDP // version and length, hops
+	copy(packet[12:], from.AsSlice())
+	copy(packet[16:], to.Addr().AsSlice())
+	binary.BigEndian.PutUint16(packet[20:], to.Port()) // from there, too
+	binary.BigEndian.PutUint16(packet[22:], to.Port())
+	binary.BigEndian.PutUint16(packet[24:], 8) // the length of the UDP header
+	return os.NewSyscallError("sendto",
+		unix.Sendto(fd, packet, 0, &unix.SockaddrInet4{Addr: to.Addr().As4()}))
 }
 
 // ownAddress is the container's, on eth0.
@@ -623,9 +947,9 @@ func ownAddress() (netip.Addr, error) {
 }
 
 // plugWorldIn plugs a world into this played host, and makes it the default route. The world knows
-// no way to anybody but this host.
-func plugWorldIn() (world *partner, c cable, err error) {
-	world, _, err = start(node("lesson:obey"))
+// no way to anybody but this host. It is played by an experiment.
+func plugWorldIn(experiment string) (world *partner, c cable, err error) {
+	world, _, err = start(node(experiment))
 	if err != nil {
 		return world, c, err
 	}
@@ -673,7 +997,7 @@ func callWorld(world *partner, c cable, cmd *exec.Cmd) (string, error) {
 
 // playWorld lets a container's program call a world, and the world call it.
 func playWorld() error {
-	world, c, err := plugWorldIn()
+	world, c, err := plugWorldIn("lesson:obey")
 	if err != nil {
 		return err
 	}

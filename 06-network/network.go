@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -61,6 +62,7 @@ func plugIn(pid int, trace func(string)) (c cable, err error) {
 		return c, err
 	}
 	for _, step := range []func() error{
+		func() error { return disableIPv6(c.link, trace) },
 		func() error { return outside.addAddress(c.link, c.host) },
 		func() error { return outside.setUp(c.link) },
 		func() error { return inside.setUp("lo") },
@@ -73,6 +75,21 @@ func plugIn(pid int, trace func(string)) (c cable, err error) {
 		}
 	}
 	return c, nil
+}
+
+// disableIPv6 keeps this host from speaking IPv6 on a link. By default the kernel believes whoever
+// says there that he is a router (accept_ra in Linux, Documentation/networking/ip-sysctl.rst). So
+// root in the container could say so, and would be sent what the host sends to the world
+// (CVE-2020-13401 in Docker).
+func disableIPv6(link string, trace func(string)) error {
+	err := writeFile("/proc/sys/net/ipv6/conf/"+link+"/disable_ipv6", "1")
+	if errors.Is(err, os.ErrNotExist) {
+		return nil // this kernel has no IPv6
+	}
+	if trace != nil {
+		trace("sysctl -w net.ipv6.conf." + link + ".disable_ipv6=1")
+	}
+	return err
 }
 
 // chooseCable takes the first network of four addresses, from somewhere in the private ones on,

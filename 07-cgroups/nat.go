@@ -64,6 +64,12 @@ func keepNAT(link, network string) (rules string, undo func() error, err error) 
 // addNAT lets the packets of a network out, with this host's address as their sender
 // ("masquerade"), and lets the answers in. It changes nobody's policy and no other table. It
 // returns the rules that were there before.
+//
+// What comes from the container under another address than its own is dropped. Root in there can
+// write any sender, and would reach the world under it: only the container's own is replaced. The
+// kernel has a check for that, rp_filter. But with the strict kind, 1, on the link, the loose one
+// would still hold where the host has 2 for all links: the higher number counts (Linux,
+// Documentation/networking/ip-sysctl.rst).
 func addNAT(link, network string) (rules string, err error) {
 	err = locked(func(lock *os.File) error {
 		commands := fmt.Sprintf(`list ruleset
@@ -71,6 +77,10 @@ func addNAT(link, network string) (rules string, err error) {
 			chain out {
 				type nat hook postrouting priority srcnat
 				ip saddr %[2]s oifname != %[1]s masquerade
+			}
+			chain in {
+				type filter hook prerouting priority raw
+				iifname %[1]s ip saddr != %[2]s drop
 			}
 		}`, link, network)
 		// The kernel looks at the link by which a packet comes in: ours for what goes out, and the
