@@ -89,6 +89,8 @@ func (a *archive) index(file *io.SectionReader) error {
 			return nil
 		case err != nil:
 			return fmt.Errorf("read it as a tar, at byte %d: %w", here, err)
+		case len(header.Name)+len(header.Linkname) > maxName:
+			return fmt.Errorf("a member's name, at byte %d: %w", here, unix.ENAMETOOLONG)
 		}
 		end = here + (header.Size+511)/512*512
 		m := member{offset: here, size: header.Size}
@@ -101,7 +103,10 @@ func (a *archive) index(file *io.SectionReader) error {
 		default:
 			continue
 		}
-		a.members[path.Clean(header.Name)] = m
+		// Clones, as the tar package cuts names out of a text of up to a megabyte (pax(1)), which
+		// would be kept as long as they are.
+		m.link = strings.Clone(m.link)
+		a.members[strings.Clone(path.Clean(header.Name))] = m
 	}
 	return fmt.Errorf("more than %d members", maxMembers)
 }
@@ -119,13 +124,13 @@ func (a *archive) open(name string) (*io.SectionReader, error) {
 		m, found := a.members[target]
 		switch {
 		case !found:
-			return nil, fmt.Errorf("%s isn't in the archive", target)
+			return nil, fmt.Errorf("%q isn't in the archive", target)
 		case m.link == "":
 			return io.NewSectionReader(a.source, m.offset, m.size), nil
 		}
 		target = m.link
 	}
-	return nil, fmt.Errorf("%s: %w", name, unix.ELOOP)
+	return nil, fmt.Errorf("%q: %w", name, unix.ELOOP)
 }
 
 // read returns a whole member that is meant to be JSON, and verifies it where a digest is given.
@@ -135,15 +140,15 @@ func (a *archive) read(name string, want digest) ([]byte, error) {
 		return nil, err
 	}
 	if content.Size() > maxJSON {
-		return nil, fmt.Errorf("%s has %d bytes, more than %d", name, content.Size(), maxJSON)
+		return nil, fmt.Errorf("%q has %d bytes, more than %d", name, content.Size(), maxJSON)
 	}
 	text := make([]byte, content.Size())
 	if _, err := io.ReadFull(content, text); err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, err)
+		return nil, fmt.Errorf("read %q: %w", name, err)
 	}
 	sum := sha256.Sum256(text)
 	if got := digest(hex.EncodeToString(sum[:])); want != "" && got != want {
-		return nil, fmt.Errorf("%s has the digest sha256:%s, not %s", name, got, want)
+		return nil, fmt.Errorf("%q has the digest sha256:%s, not %s", name, got, want)
 	}
 	return text, nil
 }

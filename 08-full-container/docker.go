@@ -30,7 +30,7 @@ func readDocker(a *archive) (imageConfig, []layerBlob, error) {
 	if len(images) != 1 {
 		var names []string
 		for _, i := range images {
-			names = append(names, strings.Join(i.RepoTags, " = "))
+			names = append(names, fmt.Sprintf("%q", i.RepoTags))
 		}
 		return fail(fmt.Errorf("%d images in one archive, where one is needed: %s",
 			len(images), strings.Join(names, ", ")))

@@ -30,12 +30,35 @@ func (t *tree) makeWay(name string) error {
 		}
 		return err
 	}
-	for dir := range t.dirs {
-		if dir == name || strings.HasPrefix(dir, name+"/") {
-			delete(t.dirs, dir)
-		}
+	if err := t.forget(name); err != nil {
+		return err
 	}
 	return t.root.RemoveAll(name)
+}
+
+// forget takes a directory and those in it out of t.dirs. It looks for them on the disk: then it is
+// as much work as to make them was. To look through all of t.dirs, each time that a layer says "t
+// is a directory, t is a file", would make a few kilobytes of gzip last for hours.
+func (t *tree) forget(name string) error {
+	delete(t.dirs, name)
+	dir, err := t.root.Open(name)
+	if err != nil {
+		return err
+	}
+	entries, err := dir.Readdirnames(-1)
+	if err := errors.Join(err, dir.Close()); err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		below := path.Join(name, entry)
+		if _, isDir := t.dirs[below]; !isDir {
+			continue
+		}
+		if err := t.forget(below); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // writeFile makes a regular file. Holes in it are written as zeros, and paid for.

@@ -74,10 +74,10 @@ func readConfig(a *archive, name string, sum digest, layers int) (imageConfig, [
 		return fail(err)
 	}
 	if err := json.Unmarshal(text, &file); err != nil {
-		return fail(fmt.Errorf("read the config %s: %w", name, err))
+		return fail(fmt.Errorf("read the config %q: %w", name, err))
 	}
 	if file.platform != ours {
-		return fail(fmt.Errorf("it is for %s, and this machine is %s", file.platform, ours))
+		return fail(fmt.Errorf("it is for %q, and this machine is %s", file.platform, ours))
 	}
 	if n := len(file.RootFS.DiffIDs); n != layers || n == 0 || n > maxLayers {
 		return fail(fmt.Errorf("%d layers and %d diff_ids, where there must be as many, 1 to %d",

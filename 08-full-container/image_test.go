@@ -27,6 +27,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unicode"
 
 	"golang.org/x/sys/unix"
 )
@@ -392,6 +393,9 @@ func (b *bench) refuses(t *testing.T, archive []byte, why string) {
 			r.status, r.stdout, r.stderr)
 	}
 	contains(t, r.stderr, step+": the image: ", why)
+	if strings.ContainsFunc(strings.TrimSuffix(r.stderr, "\n"), unicode.IsControl) {
+		t.Errorf("control characters in %q", r.stderr)
+	}
 	if after := b.inCache(t); !slices.Equal(after, before) {
 		t.Errorf("in the cache: %v, before %v", after, before)
 	}
@@ -508,15 +512,15 @@ func TestBroken(t *testing.T) {
 	}{
 		"another architecture, docker": {
 			foreign.docker().pack(),
-			"it is for linux/riscv64, and this",
+			`it is for "linux/riscv64", and this`,
 		},
-		"another architecture, oci": {foreign.oci().pack(), "it is for linux/riscv64, and this"},
+		"another architecture, oci": {foreign.oci().pack(), `it is for "linux/riscv64", and this`},
 		"others, list": {
 			m.list("s390x", other).pack(),
-			"it is for linux/riscv64, linux/s390x, and",
+			`it is for "linux/riscv64", "linux/s390x", and`,
 		},
 		"another system": {changed(func(c object) { c["os"] = "windows" }),
-			"it is for windows/" + runtime.GOARCH},
+			`it is for "windows/` + runtime.GOARCH + `"`},
 		"zstd, by type": {typed(layerTypes[0] + "+zstd"), "tar+zstd\", where these are understood"},
 		"zstd, whole":   {zstd, "compressed with zstd, and only gzip"},
 		"zstd, a layer": {badLayer.pack(), "compressed with zstd, and only gzip"},
@@ -567,14 +571,16 @@ func TestBroken(t *testing.T) {
 		"indexes in indexes": {nested.pack(), "4 indexes within each other"},
 		"missing layer": {
 			without(m.docker(), "layer1/layer.tar"),
-			"layer1/layer.tar isn't in the archive",
+			`"layer1/layer.tar" isn't in the archive`,
 		},
 		"links in a circle": {loop.pack(), "too many levels of symbolic links"},
 		"giant JSON": {
 			with(m.oci(), "index.json", make([]byte, maxJSON+1)),
-			"index.json has 4194305 bytes",
+			`"index.json" has 4194305 bytes`,
 		},
 		"a million members": {pack(many...), "more than 16384 members"},
+		"a giant name":      {pack(file(strings.Repeat("n", 1<<19), "")), "file name too long"},
+		"a giant link":      {pack(symlink("l", strings.Repeat("n", 1<<19))), "file name too long"},
 		"a link out": {
 			with(m.docker(), "layer1/layer.tar", "/etc/passwd"),
 			"isn't in the archive",
@@ -617,6 +623,89 @@ func TestCutShort(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestNoCommandsForTheTerminal has images that say something to the terminal of whoever reads the
+// error: that its window has another title now. That there is nothing of it in the error, refuses
+// sees.
+func TestNoCommandsForTheTerminal(t *testing.T) {
+	const title, quoted = "\x1b]0;title\a", `\x1b]0;title\a`
+	m := small()
+	changed := func(key string) made {
+		m := m
+		m.change = func(o object) { o[key] = title }
+		return m
+	}
+	platform := m.oci()
+	d := m.manifest(platform)
+	d["platform"] = object{"os": title, "architecture": title}
+	platform.index(d)
+	names := m.oci()
+	d = m.manifest(names)
+	d["annotations"] = object{"org.opencontainers.image.ref.name": title}
+	other := object{"mediaType": manifestTypes[0], "digest": title}
+	names.index(d, other)
+	kind := m
+	kind.layerType = title
+	tags := m.docker()
+	one := object{"RepoTags": []string{title}}
+	tags["manifest.json"] = append(append(append([]byte("["), one.json()...), ','),
+		append(one.json(), ']')...)
+	config, layer, text := m.docker(), m.docker(), m.docker()
+	name := title + "/" + strings.Repeat("0", 64)
+	config.manifestJSON(name)
+	layer.manifestJSON(strings.TrimPrefix(sum(m.config()), "sha256:")+".json",
+		"layer0/layer.tar", title, title)
+	text[name] = []byte("text")
+	text.manifestJSON(name)
+	loop := m.docker()
+	loop[title], loop["layer0/layer.tar"] = title, title
+	for name, b := range map[string]blobs{
+		"system": changed("os").oci(), "architecture": changed("architecture").docker(),
+		"platform": platform, "names": names, "media type": kind.oci(), "tags": tags,
+		"config": config, "layer": layer, "no config": text, "loop": loop,
+		"entry":      layered([]item{file(title+strings.Repeat("n", 256), "")}).oci(),
+		"hard link":  layered([]item{hardlink("h", title)}).oci(),
+		"its parent": layered([]item{file(title, ""), file(title+"/f", "")}).oci(),
+	} {
+		t.Run(name, func(t *testing.T) {
+			newBench(t, user{"", os.Getuid()}).refuses(t, b.pack(), quoted)
+		})
+	}
+}
+
+// limited can be read so many times.
+type limited struct {
+	io.ReaderAt
+	left int
+}
+
+// ReadAt is for an io.SectionReader.
+func (l *limited) ReadAt(p []byte, offset int64) (int, error) {
+	if l.left--; l.left < 0 {
+		return 0, errors.New("read too many times")
+	}
+	return l.ReaderAt.ReadAt(p, offset)
+}
+
+// TestManyIndexes has an index that names the next one a thousand times, and that one too.
+func TestManyIndexes(t *testing.T) {
+	b := small().oci()
+	inner := b.put(indexTypes[0], b["index.json"].([]byte))
+	for range maxIndexes - 1 {
+		manifests := slices.Repeat([]object{inner}, 1000)
+		inner = b.put(indexTypes[0], object{"manifests": manifests}.json())
+	}
+	b.index(inner)
+	archive := b.pack()
+	a, err := openArchive(bytes.NewReader(archive), int64(len(archive)), t.TempDir(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.source = &limited{a.source, 1000}
+	if config, layers, err := readImage(a); err != nil || len(layers) != 3 {
+		t.Errorf("%v, %d layers, %v", config, len(layers), err)
+	}
 }
 
 // FuzzArchive reads archives that are like the right ones.

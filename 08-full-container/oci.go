@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -82,7 +83,7 @@ func chooseManifest(a *archive) (descriptor, error) {
 	fit, others := map[string]descriptor{}, map[string]bool{}
 	text, err := a.read("index.json", "")
 	if err == nil {
-		err = searchIndex(a, text, maxIndexes, fit, others)
+		err = searchIndex(a, text, maxIndexes, map[digest]bool{}, fit, others)
 	}
 	switch {
 	case err != nil:
@@ -95,7 +96,8 @@ func chooseManifest(a *archive) (descriptor, error) {
 	case len(fit) > 1:
 		var names []string
 		for sum, d := range fit {
-			names = append(names, d.Annotations["org.opencontainers.image.ref.name"]+" "+sum)
+			ref := d.Annotations["org.opencontainers.image.ref.name"]
+			names = append(names, fmt.Sprintf("%q %q", ref, sum))
 		}
 		slices.Sort(names)
 		return descriptor{}, fmt.Errorf("%d images in one archive, where one is needed: %s",
@@ -105,9 +107,11 @@ func chooseManifest(a *archive) (descriptor, error) {
 }
 
 // searchIndex sorts the manifests of an index, and of those in it, by digest into the ones that fit
-// this machine, and by platform into the others.
+// this machine, and by platform into the others. It reads each index once: if one names the next a
+// thousand times, and so on, that would have no end.
 func searchIndex(
-	a *archive, text []byte, depth int, fit map[string]descriptor, others map[string]bool,
+	a *archive, text []byte, depth int,
+	read map[digest]bool, fit map[string]descriptor, others map[string]bool,
 ) error {
 	var index struct{ Manifests []descriptor }
 	if err := json.Unmarshal(text, &index); err != nil {
@@ -120,6 +124,10 @@ func searchIndex(
 			if err != nil {
 				return err
 			}
+			if read[sum] {
+				continue
+			}
+			read[sum] = true
 			text, err := a.read(name, sum)
 			if err != nil {
 				return err
@@ -127,13 +135,13 @@ func searchIndex(
 			if depth == 0 {
 				return fmt.Errorf("%d indexes within each other, and more", maxIndexes)
 			}
-			if err := searchIndex(a, text, depth-1, fit, others); err != nil {
+			if err := searchIndex(a, text, depth-1, read, fit, others); err != nil {
 				return err
 			}
 		case d.Platform == nil, *d.Platform == ours: // without one, the config will tell
 			fit[d.Digest] = d
 		case d.Platform.OS != "unknown": // which is how build tools mark what is no image
-			others[d.Platform.String()] = true
+			others[strconv.Quote(d.Platform.String())] = true
 		}
 	}
 	return nil

@@ -80,15 +80,19 @@ func newSpec(o *options) (*spec, error) {
 	return s, nil
 }
 
-// unique keeps the last of the variables of each name.
+// unique keeps the last of the variables of each name. What has a name and no "=" gives way to a
+// variable that comes later, and replaces none. An image may have a million of them: so each is
+// looked at once.
 func unique(env []string) (kept []string) {
-	for i, variable := range env {
-		name, _, _ := strings.Cut(variable, "=")
-		again := func(other string) bool { return strings.HasPrefix(other, name+"=") }
-		if !slices.ContainsFunc(env[i+1:], again) {
+	given := map[string]bool{}
+	for _, variable := range slices.Backward(env) {
+		name, _, found := strings.Cut(variable, "=")
+		if !given[name] {
 			kept = append(kept, variable)
+			given[name] = found
 		}
 	}
+	slices.Reverse(kept)
 	return kept
 }
 

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -97,6 +98,24 @@ func TestSpecTravels(t *testing.T) {
 				t.Errorf("%s: of %q decode makes %+v", name, broken, s)
 			}
 		}
+	}
+}
+
+// TestUnique has variables of the same name, and half a million of none, as an image may.
+func TestUnique(t *testing.T) {
+	for _, c := range []struct{ env, want []string }{
+		{nil, nil},
+		{[]string{"A=1", "B=1", "A=2", "C=1", "B="}, []string{"A=2", "C=1", "B="}},
+		{[]string{"=1", "AB=1", "A=1", "=2"}, []string{"AB=1", "A=1", "=2"}},
+		{[]string{"A", "A=1", "A", "B", "B"}, []string{"A=1", "A", "B", "B"}},
+	} {
+		if got := unique(c.env); !slices.Equal(got, c.want) {
+			t.Errorf("of %q: %q, want %q", c.env, got, c.want)
+		}
+	}
+	// An image may have a million. To compare each with all others would take go test's patience.
+	if got := unique(make([]string, 1_000_000)); len(got) != 1_000_000 {
+		t.Errorf("of a million without a name: %d", len(got))
 	}
 }
 

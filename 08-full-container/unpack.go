@@ -28,11 +28,12 @@ const (
 	maxBytes   = 16 << 30 // in files, and to read, as a little gzip can stand for a lot
 	maxEntries = 1 << 19  // each is an inode of the host's
 	maxName    = unix.PathMax
-	maxDepth   = 256 // directories: to remove them takes a descriptor for each
+	maxNames   = 64 << 20 // bytes: directories' are kept in memory
+	maxDepth   = 256      // directories: to remove them takes a descriptor for each
 )
 
 // budget is what is left of that.
-type budget struct{ read, written, entries int64 }
+type budget struct{ read, written, entries, names int64 }
 
 // take takes n from a part of the budget, if that is left.
 func take(from *int64, n int64, what string) error {
@@ -103,6 +104,10 @@ func (t *tree) add(header *tar.Header, content io.Reader) error {
 	if err := take(&t.left.entries, 1, "files"); err != nil {
 		return err
 	}
+	// Its parents' names cost nothing more: they are parts of this one, in the same memory.
+	if err := take(&t.left.names, int64(len(name)), "bytes in names"); err != nil {
+		return err
+	}
 	parent, base := path.Dir(name), path.Base(name)
 	switch kind := header.Typeflag; {
 	case kind == tar.TypeChar, kind == tar.TypeBlock:
@@ -159,7 +164,8 @@ func (t *tree) add(header *tar.Header, content io.Reader) error {
 }
 
 // cleanName returns the path of an entry below the layer's root. A path that leads out is a sign of
-// ill will, or of damage; so it isn't bent right.
+// ill will, or of damage; so it isn't bent right. It is a clone, as the tar package cuts names out
+// of a text of up to a megabyte (pax(1)), which would be kept as long as they are.
 func cleanName(name string) (string, error) {
 	switch {
 	case path.IsAbs(name):
@@ -169,7 +175,7 @@ func cleanName(name string) (string, error) {
 	case len(name) > maxName, strings.Count(path.Clean(name), "/") > maxDepth:
 		return "", unix.ENAMETOOLONG
 	}
-	return path.Clean(name), nil
+	return strings.Clone(path.Clean(name)), nil
 }
 
 // makeParents makes what is missing of the directories above an entry, as root's and 0755, as

@@ -365,6 +365,37 @@ func TestOddNames(t *testing.T) {
 	}
 }
 
+// TestMakeWay lets a file take the place of a directory. What was in that must be gone from the
+// list of directories, and to find it, not all of that may be looked through, which may be long.
+func TestMakeWay(t *testing.T) {
+	root, err := os.OpenRoot(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	tr := &tree{root: root, dirs: map[string]time.Time{".": {}},
+		left: &budget{maxBytes, maxBytes, maxEntries, maxNames}}
+	add := func(items ...item) {
+		for _, i := range items {
+			i.Typeflag = max(i.Typeflag, tar.TypeReg)
+			if err := tr.add(&i.Header, strings.NewReader("")); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	add(dir("t"), dir("t/a"), dir("t/a/b"), dir("t/\xff"), file("t/file", ""))
+	tr.dirs["t/nowhere"] = then // not on the disk, so only who looks through all of dirs finds it
+	add(file("t", ""))
+	var left []string
+	for name := range tr.dirs {
+		left = append(left, name)
+	}
+	slices.Sort(left)
+	if want := []string{".", "t/nowhere"}; !slices.Equal(left, want) {
+		t.Errorf("directories that are known: %q, want %q", left, want)
+	}
+}
+
 // endless is a tar that has the same entry again and again.
 type endless struct{ block []byte }
 
@@ -386,7 +417,7 @@ func TestBudget(t *testing.T) {
 			t.Errorf("error %v, want that there are too many %s", err, what)
 		}
 	}
-	full := budget{read: maxBytes, written: maxBytes, entries: maxEntries}
+	full := budget{read: maxBytes, written: maxBytes, entries: maxEntries, names: maxNames}
 	left := full
 	refused(unpackLayer(endless{pack(device("null"))[:512]}, into(), false, &left), "files")
 
@@ -395,10 +426,11 @@ func TestBudget(t *testing.T) {
 		left budget
 		what string // there is too much of
 	}{
-		{budget{3072, 10, 4}, ""},
-		{budget{3071, 10, 4}, "bytes to read"},
-		{budget{3072, 9, 4}, "bytes in files"},
-		{budget{3072, 10, 3}, "files"},
+		{budget{3072, 10, 4, 6}, ""},
+		{budget{3071, 10, 4, 6}, "bytes to read"},
+		{budget{3072, 9, 4, 6}, "bytes in files"},
+		{budget{3072, 10, 3, 6}, "files"},
+		{budget{3072, 10, 4, 5}, "bytes in names"},
 	} {
 		layer := pack(items...)
 		s := sha256.Sum256(layer)
@@ -414,7 +446,7 @@ func TestBudget(t *testing.T) {
 	// A megabyte of zeros behind the end of the tar makes a kilobyte of gzip.
 	bomb := zip(append(pack(items...), make([]byte, 1<<20)...))
 	blob := layerBlob{content: io.NewSectionReader(bytes.NewReader(bomb), 0, int64(len(bomb)))}
-	left = budget{1 << 20, 1 << 20, 10}
+	left = budget{1 << 20, 1 << 20, 10, 100}
 	refused(unpackBlob(blob, filepath.Join(t.TempDir(), "layer"), false, &left), "bytes to read")
 
 	archive := zip(append(small().oci().pack(), make([]byte, 1<<20)...))
@@ -516,15 +548,20 @@ func TestFirstStartsAtOnce(t *testing.T) {
 // itself is killed, and can't tidy up, is something left; the next start clears it away.
 func TestKilled(t *testing.T) {
 	archive := large(20_000)
+	zipped := zip(archive)
 	asEveryUser(t, func(t *testing.T, u user) {
 		for name, kill := range map[string]func(outer, inner int) error{
 			"outer half": func(outer, inner int) error { return unix.Kill(outer, unix.SIGKILL) },
 			"Ctrl-C":     func(outer, inner int) error { return unix.Kill(-outer, unix.SIGINT) },
+			"zipped":     func(outer, inner int) error { return unix.Kill(outer, unix.SIGINT) },
 			"SIGTERM":    func(outer, inner int) error { return unix.Kill(outer, unix.SIGTERM) },
 			"unpacker":   func(outer, inner int) error { return unix.Kill(inner, unix.SIGKILL) },
 		} {
 			w, b := newWatch(t), newBench(t, u)
 			cmd := b.unpack(b.write(t, "archive", archive))
+			if name == "zipped" {
+				cmd = b.unpack(b.write(t, "zipped", zipped))
+			}
 			cmd.Env = w.env()
 			var stderr strings.Builder
 			cmd.Stderr = &stderr
@@ -551,6 +588,28 @@ func TestKilled(t *testing.T) {
 			if len(b.inCache(t)) != 2 {
 				t.Errorf("%s: after the next start: %v", name, b.inCache(t))
 			}
+		}
+	})
+}
+
+// TestUnpackAtATerminal unpacks at one, where the unpacker must not be able to type, and ends it
+// from there.
+func TestUnpackAtATerminal(t *testing.T) {
+	archive := large(20_000)
+	asEveryUser(t, func(t *testing.T, u user) {
+		w, b := newWatch(t), newBench(t, u)
+		cmd := b.unpack(b.write(t, "archive", archive))
+		cmd.Env = w.env()
+		s := sit(t, cmd).look()
+		inner := b.halfway(t, w)
+		if session, err := unix.Getsid(inner); err != nil || session == cmd.Process.Pid {
+			t.Errorf("the unpacker is %d, in the terminal's session %d: %v", inner, session, err)
+		}
+		s.dialog("", "\x03") // Ctrl-C
+		s.end(128 + int(unix.SIGINT))
+		w.nothingLeft(t)
+		if left := b.inCache(t); len(left) != 0 {
+			t.Errorf("left: %v", left)
 		}
 	})
 }
@@ -703,7 +762,7 @@ func FuzzLayer(f *testing.F) {
 			t.Fatal(err)
 		}
 		defer root.Close()
-		left := budget{1 << 20, 1 << 20, 100}
+		left := budget{1 << 20, 1 << 20, 100, 10_000}
 		_ = unpackLayer(&metered{bytes.NewReader(layer), &left}, root, false, &left)
 		text, err := os.ReadFile(base + "/out/canary")
 		outs, _ := os.ReadDir(base + "/out")

@@ -2,8 +2,9 @@
 
 // The process that reads an image. What is in an archive was written by others, so it is read by
 // nobody but the container's own root: in a user namespace with the container's map, who owns
-// nothing of the host's. It gets no variable of the caller's, and no descriptor but the two that it
-// needs.
+// nothing of the host's. It gets no variable of the caller's, and five descriptors: /dev/null, a
+// pipe for what it has found, the caller's standard error, the archive, and a pipe whose end says
+// that nobody waits any more.
 
 package main
 
@@ -46,7 +47,12 @@ func unpackImage(archive *os.File, cache string) (*image, error) {
 	defer ready.Close()
 	defer wait.Close()
 	cmd := exec.Command("/proc/self/exe")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER}
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: unix.CLONE_NEWUSER,
+		// Standard error may be the caller's terminal, and whoever is in the session of a terminal
+		// may type there (ioctl_tty(2), TIOCSTI).
+		Setsid: true,
+	}
 	mapLater, err := mapIDs(cmd.SysProcAttr)
 	if err != nil {
 		return nil, err
@@ -177,9 +183,32 @@ func beUnpacker(args []string) error {
 		return nil // and nobody is there to be told
 	}
 	if err != nil {
-		return fmt.Errorf("the image: %w", err)
+		return shown{fmt.Errorf("the image: %w", err)}
 	}
 	return json.NewEncoder(os.Stdout).Encode(said)
+}
+
+// shown is an error with an image's own words in its text, such as the path that a system call has
+// failed on. They are somebody else's, and might be commands for the terminal (console_codes(4)).
+type shown struct{ error }
+
+// Error returns a text that can be shown.
+func (e shown) Error() string { return legible(e.error.Error()) }
+
+// Unwrap lets errors.Is see the reason.
+func (e shown) Unwrap() error { return e.error }
+
+// legible spells out what isn't to be seen in a text, as %q would.
+func legible(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		if strconv.IsPrint(r) {
+			b.WriteRune(r)
+		} else {
+			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		}
+	}
+	return b.String()
 }
 
 // errAlone says that whoever started us has died.
@@ -187,7 +216,7 @@ var errAlone = errors.New("nobody waits for this any more")
 
 // watched is a file that can be read as long as somebody waits for us.
 type watched struct {
-	file *os.File
+	file io.ReaderAt
 	gone func() error
 }
 
@@ -213,6 +242,7 @@ func unpack(file *os.File, cache string, gone func() error) (*unpacked, error) {
 	if err != nil {
 		return nil, err
 	}
+	a.source = watched{a.source, gone} // which may be a copy by now
 	config, layers, err := readImage(a)
 	if err != nil {
 		return nil, err
@@ -222,7 +252,7 @@ func unpack(file *os.File, cache string, gone func() error) (*unpacked, error) {
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, err
 	}
-	left := budget{read: maxBytes, written: maxBytes, entries: maxEntries}
+	left := budget{read: maxBytes, written: maxBytes, entries: maxEntries, names: maxNames}
 	if err := fill(cache, layers, uids > 1 && gids > 1, left, gone); err != nil {
 		return nil, err
 	}

@@ -19,7 +19,7 @@ func (s *spec) process() (process, error) {
 	p := process{args: s.Args, env: s.Env, dir: s.Dir, terminal: s.TTY}
 	uid, gid, home, groups, err := lookUp(s.User)
 	if err != nil {
-		return p, fmt.Errorf("user %s: %w", s.User, err)
+		return p, fmt.Errorf("user %q: %w", s.User, err)
 	}
 	if !slices.ContainsFunc(p.env, func(v string) bool { return strings.HasPrefix(v, "HOME=") }) {
 		p.env = append(p.env, "HOME="+home)
@@ -31,8 +31,12 @@ func (s *spec) process() (process, error) {
 	}
 	// Docker makes the directory, too, if it isn't there.
 	err = os.MkdirAll(p.dir, 0o755)
+	var detail *fs.PathError
+	if errors.As(err, &detail) {
+		detail.Path = strconv.Quote(detail.Path) // an image's own word, as it might be
+	}
 	if errors.Is(err, fs.ErrExist) {
-		err = fmt.Errorf("working directory %s: not a directory", p.dir)
+		err = fmt.Errorf("working directory %q: not a directory", p.dir)
 	}
 	return p, err
 }
@@ -47,7 +51,8 @@ func (p process) uid() int {
 
 // lookUp finds a user in the container's /etc/passwd, and the groups in /etc/group (passwd(5),
 // group(5)). Text is what docker takes, too: a name or a number, perhaps ":", and the same for a
-// group. A number needs no entry.
+// group. A number is an id, whatever an image calls its users (CVE-2016-3697 in runc), and needs no
+// entry.
 func lookUp(text string) (uid, gid uint32, home string, groups []uint32, err error) {
 	name, group, _ := strings.Cut(text, ":")
 	if name == "" {
@@ -60,7 +65,11 @@ func lookUp(text string) (uid, gid uint32, home string, groups []uint32, err err
 	}
 	home = "/"
 	uid, err = readID(name)
-	known := slices.IndexFunc(users, func(u []string) bool { return u[0] == name || u[2] == name })
+	field := 2
+	if errors.Is(err, strconv.ErrSyntax) { // and not because it is too large
+		field = 0
+	}
+	known := slices.IndexFunc(users, func(u []string) bool { return u[field] == name })
 	switch {
 	case known >= 0:
 		u, err1 := readID(users[known][2])
@@ -71,10 +80,12 @@ func lookUp(text string) (uid, gid uint32, home string, groups []uint32, err err
 		uid, gid, name, home = u, g, users[known][0], users[known][5]
 	case err != nil:
 		return 0, 0, "", nil, errors.New("the container's /etc/passwd has no such name")
+	default:
+		name = "" // and so it isn't in any group's list
 	}
 	if group == "" {
 		for _, g := range all {
-			if slices.Contains(strings.Split(g[3], ","), name) {
+			if name != "" && slices.Contains(strings.Split(g[3], ","), name) {
 				id, err := readID(g[2])
 				if err != nil {
 					return 0, 0, "", nil, err
@@ -84,12 +95,14 @@ func lookUp(text string) (uid, gid uint32, home string, groups []uint32, err err
 		}
 		return uid, gid, home, groups, nil
 	}
-	gid, err = readID(group)
+	if gid, err = readID(group); !errors.Is(err, strconv.ErrSyntax) {
+		return uid, gid, home, nil, err
+	}
 	known = slices.IndexFunc(all, func(g []string) bool { return g[0] == group })
 	if known >= 0 {
 		gid, err = readID(all[known][2])
-	} else if err != nil {
-		err = fmt.Errorf("the container's /etc/group has no %s", group)
+	} else {
+		err = fmt.Errorf("the container's /etc/group has no %s", legible(group))
 	}
 	return uid, gid, home, nil, err
 }

@@ -1,0 +1,62 @@
+//go:build linux
+
+// As whom a command runs, where the image's tables are made to mislead.
+
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestNumbers has users and groups whose names are numbers, but not their own.
+func TestNumbers(t *testing.T) {
+	passwd := "root:x:0:0:root:/root:/bin/sh\n1000:x:0:0::/root:/bin/sh\n" +
+		"mine:x:7:8::/mine:/bin/sh\n4294967296:x:0:0::/root:/bin/sh\n:x:9:9::/:/bin/sh\n"
+	group := "root:x:0:1000\n2000:x:0:\nmore:x:30:mine,other\n4294967296:x:0:\n"
+	asEveryUser(t, func(t *testing.T, u user) {
+		b := newBench(t, u)
+		wanted := map[string]string{
+			"1000": "1000 0 / []", "7": "7 8 /mine [30]", "mine": "7 8 /mine [30]",
+			"9": "9 9 / []", "7:2000": "7 2000 /mine []", "mine:more": "7 30 /mine []",
+			"1000:1000": "1000 1000 / []", "4294967296": "no such name",
+			"0:4294967296": "value out of range", "0": "0 0 /root []",
+		}
+		args := []string{"-net=false",
+			"-volume", b.write(t, "passwd", []byte(passwd)) + ":/etc/passwd",
+			"-volume", b.write(t, "group", []byte(group)) + ":/etc/group",
+			"/proc/self/exe", "test:look-up"}
+		for text := range wanted {
+			args = append(args, text)
+		}
+		out := expect(t, program(u, args...))
+		for line := range strings.Lines(out) {
+			text, got, _ := strings.Cut(strings.TrimSpace(line), ": ")
+			text = strings.Trim(text, `"`)
+			if want := wanted[text]; want == "" || !strings.HasSuffix(got, want) {
+				t.Errorf("-user %s: %q, want %q", text, got, want)
+			}
+			delete(wanted, text)
+		}
+		if len(wanted) > 0 {
+			t.Errorf("no answer to %v", wanted)
+		}
+	})
+}
+
+// TestUserIsQuoted has a user, a group and a directory with commands for the terminal in their
+// names, which may be an image's.
+func TestUserIsQuoted(t *testing.T) {
+	const title, quoted = "\x1b]0;title\a", `\x1b]0;title\a`
+	asEveryUser(t, func(t *testing.T, u user) {
+		for _, option := range []string{
+			"-user=" + title, "-user=0:" + title, "-workdir=/proc/" + title,
+		} {
+			r := finish(t, program(u, "-net=false", option, "true"))
+			if r.status != 125 || strings.Contains(r.stderr, title) {
+				t.Errorf("%q: %+v", option, r)
+			}
+			contains(t, r.stderr, quoted)
+		}
+	})
+}
