@@ -192,9 +192,9 @@ func init() {
 	}
 }
 
-// TestSharedMounts runs where the host's mounts are "shared", as systemd makes them. What is mounted
-// in a volume, or in the directory of -root, must not appear on the host, and what the host mounts
-// there later must not appear inside: it wouldn't be read-only.
+// TestSharedMounts runs where the host's mounts are "shared", as systemd makes them. What is
+// mounted in a volume, or in the directory of -root, must not appear on the host, and what the host
+// mounts there later must not appear inside: it wouldn't be read-only.
 func TestSharedMounts(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can make the host's mounts shared: go test -exec sudo")
@@ -220,9 +220,11 @@ func TestSharedMounts(t *testing.T) {
 			cmd.Args = append([]string{step, "test:shared", filepath.Join(b.dir, late)},
 				cmd.Args[1:]...)
 			cmd.SysProcAttr.Unshareflags = unix.CLONE_NEWNS
-			want := "/" + strings.TrimPrefix(late, "root/") + "/*\nthe host's mounts are as before\n"
-			if out := expect(t, cmd); out != want {
-				t.Errorf("%q: %q, want %q", args, out, want)
+			want := "/" + strings.TrimPrefix(late, "root/") + "/*\n" +
+				"the host's mounts are as before\n"
+			// Where there is no overlayfs for it, standard error says that the root is read-only.
+			if r := finish(t, cmd); r.status != 0 || r.stdout != want {
+				t.Errorf("%q: %+v, want %q", args, r, want)
 			}
 		}
 	})
@@ -265,6 +267,25 @@ func init() {
 		}
 		return err
 	}
+}
+
+// TestDirectoryAsStream has a directory of the host's as standard input, which leads out: the
+// control is step 03, of which the chapter shows it.
+func TestDirectoryAsStream(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		cmd := program(u, "ls", "/proc/self/fd/0/")
+		directory, err := os.Open("/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer directory.Close()
+		cmd.Stdin = directory
+		r := finish(t, cmd)
+		if r.status != 125 || r.stdout != "" {
+			t.Errorf("%+v, want that it is refused", r)
+		}
+		contains(t, r.stderr, "standard stream 0 is a directory")
+	})
 }
 
 // TestVolumeTarget mounts volumes where the image has symbolic links. They lead nowhere but into

@@ -283,6 +283,29 @@ func TestPID1IsHidden(t *testing.T) {
 	})
 }
 
+// TestPID1Stays has root inside send PID 1 every signal that isn't passed on to the command. It
+// lives on, as the command, which has no handlers, does not.
+func TestPID1Stays(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		script := ""
+		for _, s := range notRelayed {
+			if s != unix.SIGSTOP {
+				script += fmt.Sprintf("kill -%d 1; ", s)
+			}
+		}
+		r := finish(t, program(u, "sh", "-c", script+"sleep 1; echo alive"))
+		if r.status != 0 || r.stdout != "alive\n" || r.stderr != "" {
+			t.Errorf("%+v", r)
+		}
+		for _, s := range faults {
+			r := finish(t, program(u, "sh", "-c", fmt.Sprintf("kill -%d $$", s)))
+			if r.status != 128+int(s.(unix.Signal)) {
+				t.Errorf("signal %d for the command: %+v", s, r)
+			}
+		}
+	})
+}
+
 // TestUser runs the command as another user, where there is one inside.
 func TestUser(t *testing.T) {
 	asEveryUser(t, func(t *testing.T, u user) {

@@ -79,6 +79,9 @@ func run(args []string) error {
 // given only from here, and waits for the end.
 func host(o *options) error {
 	runtime.GOMAXPROCS(1) // it waits most of the time, and memory goes by the CPUs that it may use
+	if err := checkStreams(); err != nil {
+		return err
+	}
 	s, err := newSpec(o)
 	if err != nil {
 		return err
@@ -179,6 +182,7 @@ func container() error {
 	// What is sent to PID 1 itself. What is sent to the halves outside comes over the line,
 	// whatever number it has.
 	caught := catchSignals(lastStandard)
+	surviveFaults()
 	line := os.NewFile(3, "line to the host's half")
 	unix.CloseOnExec(3)
 	s, err := receive(line)

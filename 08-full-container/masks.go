@@ -1,7 +1,7 @@
 //go:build linux
 
 // What is taken back of /proc and /sys: much in there has no namespace and is the whole machine's.
-// The paths are those of runc's default specification, and what Docker has added to it since.
+// The paths are Docker's.
 
 package main
 
@@ -9,11 +9,12 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
 
-// masked are paths that show nothing any more.
+// masked are paths that show nothing any more; a * stands for any name (path/filepath, Match).
 var masked = []string{
 	"/proc/acpi",                    // buttons, batteries, wake-up
 	"/proc/asound",                  // sound cards
@@ -27,6 +28,8 @@ var masked = []string{
 	"/proc/scsi",                    // disks; a write can take one out
 	"/sys/firmware",                 // tables of the firmware, with serial numbers
 	"/sys/devices/virtual/powercap", // how much power the machine takes, which gives keys away
+	// How often a processor was too hot: what the neighbours do (GHSA-6fw5-f8r9-fgfm in Docker).
+	"/sys/devices/system/cpu/cpu*/thermal_throttle",
 }
 
 // readOnly are paths whose files set something for the whole machine, or may do so. What belongs to
@@ -38,21 +41,15 @@ var readOnly = []string{
 // maskPaths covers the ones and write-protects the others, at the container's own /. What the
 // kernel hasn't got needs no mask. Without CAP_SYS_ADMIN nobody can take these mounts away.
 func maskPaths() error {
-	for _, path := range masked {
-		info, err := os.Stat(path)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			continue
-		case err != nil:
-			return err
-		case info.IsDir():
-			flags := uintptr(unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC)
-			err = mount("tmpfs", path, "tmpfs", flags, "mode=555")
-		default:
-			err = mount("/dev/null", path, "", unix.MS_BIND, "")
-		}
+	for _, pattern := range masked {
+		paths, err := filepath.Glob(pattern)
 		if err != nil {
 			return err
+		}
+		for _, path := range paths {
+			if err := mask(path); err != nil {
+				return err
+			}
 		}
 	}
 	for _, path := range readOnly {
@@ -61,4 +58,17 @@ func maskPaths() error {
 		}
 	}
 	return nil
+}
+
+// mask covers a directory with an empty one, and a file with /dev/null.
+func mask(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if info.IsDir() {
+		flags := uintptr(unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC)
+		return mount("tmpfs", path, "tmpfs", flags, "mode=555")
+	}
+	return mount("/dev/null", path, "", unix.MS_BIND, "")
 }

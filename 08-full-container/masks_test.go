@@ -7,8 +7,8 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -93,6 +93,12 @@ func TestOwnSys(t *testing.T) {
 		out := finish(t, program(u, "sh", "-c", "cat /sys/fs/cgroup/cgroup.procs || "+
 			"cat /sys/fs/cgroup/pids/cgroup.procs"))
 		contains(t, "\n"+out.stdout, "\n1\n") // PID 1 is in the cgroup at the root of the tree
+		// In a tree of version 1 that has none of its limits it would see others.
+		trees := expect(t, program(u, "ls", "/sys/fs/cgroup"))
+		version1 := !strings.Contains(trees, "cgroup.procs")
+		if version1 && len(strings.Fields(trees)) > len(controllers) {
+			t.Errorf("trees of cgroups inside: %q", strings.Fields(trees))
+		}
 	})
 }
 
@@ -113,12 +119,18 @@ func TestSysThroughLink(t *testing.T) {
 // init adds what looks at the paths.
 func init() {
 	experiments["test:masks"] = func([]string) error {
-		for _, path := range slices.Concat(masked, readOnly) {
-			state, err := maskState(path)
-			if err != nil {
-				return err
+		for _, pattern := range slices.Concat(masked, readOnly) {
+			paths, err := filepath.Glob(pattern)
+			if err != nil || len(paths) == 0 {
+				fmt.Println(pattern, "isn't there")
 			}
-			fmt.Println(path, state)
+			for _, path := range paths {
+				state, err := maskState(path)
+				if err != nil {
+					return err
+				}
+				fmt.Println(path, state)
+			}
 		}
 		return nil
 	}
@@ -150,11 +162,7 @@ func init() {
 func maskState(path string) (string, error) {
 	var file unix.Stat_t
 	var system unix.Statfs_t
-	err := unix.Stat(path, &file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return "isn't there", nil
-	}
-	if err := errors.Join(err, unix.Statfs(path, &system)); err != nil {
+	if err := errors.Join(unix.Stat(path, &file), unix.Statfs(path, &system)); err != nil {
 		return "", fmt.Errorf("%s: %w", path, err)
 	}
 	written := system.Flags&unix.ST_RDONLY == 0

@@ -107,6 +107,7 @@ var refused = []rule{
 	{unix.SYS_IOCTL, lookIntoIoctl, "TIOCSTI and TIOCLINUX type into the terminal (ioctl_tty(2))"},
 	{unix.SYS_SOCKET, lookIntoSocket, "five families are of use here. AF_VSOCK calls the " +
 		"hypervisor, AF_ALG the kernel's ciphers, and most others would load a module"},
+	{unix.SYS_SOCKETPAIR, lookIntoSocket, "as socket, of which it makes two"},
 
 	// Gone from the kernel, or a stub there.
 	{unix.SYS_LOOKUP_DCOOKIE, enosys, "until 6.7: paths of the profiler's"},

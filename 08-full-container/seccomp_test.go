@@ -189,6 +189,8 @@ var examined = []struct {
 	{unix.SYS_SOCKET, [6]uint64{1<<32 | unix.AF_VSOCK}, eafnosupport},
 	{unix.SYS_SOCKET, [6]uint64{unix.AF_BLUETOOTH}, eafnosupport},
 	{unix.SYS_SOCKET, [6]uint64{unix.AF_RDS}, eafnosupport},
+	{unix.SYS_SOCKETPAIR, [6]uint64{unix.AF_UNIX}, allow},
+	{unix.SYS_SOCKETPAIR, [6]uint64{unix.AF_VSOCK}, eafnosupport},
 	{unix.SYS_PERSONALITY, [6]uint64{0xffffffff}, allow},
 	{unix.SYS_PERSONALITY, [6]uint64{0}, allow},
 	{unix.SYS_PERSONALITY, [6]uint64{perLinux32}, allow},
@@ -334,7 +336,7 @@ func init() {
 				a[0] |= 1 << 63
 			case unix.SYS_IOCTL: // no such descriptor: EBADF
 				a[0] = uint64(nonsense)
-			case unix.SYS_SOCKET: // no such type: EINVAL
+			case unix.SYS_SOCKET, unix.SYS_SOCKETPAIR: // no such type: EINVAL
 				a[1] = uint64(nonsense)
 			}
 			_, _, errno := unix.RawSyscall6(uintptr(e.call),

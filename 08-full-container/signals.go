@@ -50,6 +50,16 @@ func catchSignals(last unix.Signal) (caught <-chan chan os.Signal) {
 	return done
 }
 
+// faults are the signals by which the kernel tells a program of its faults.
+var faults = []os.Signal{
+	unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGTRAP, unix.SIGSYS,
+}
+
+// surviveFaults keeps PID 1 alive when somebody inside sends it one of those. The kernel drops what
+// a PID 1 has no handler for (pid_namespaces(7)), but here Go's runtime has one, which would end
+// the program. Now it sends them to a channel that nobody reads. A fault of ours still ends it.
+func surviveFaults() { signal.Notify(make(chan os.Signal, 1), faults...) }
+
 // endable lets a signal that asks this process to end do so at once while the container is being
 // made. That may hang, say where an image has a FIFO in the place of a file, and nobody is there
 // yet to pass the signal on to. When started is called, this is over: it returns the signals, which

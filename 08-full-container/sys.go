@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -36,10 +37,11 @@ func mountSys(sys string) error {
 // inert is how /sys and what is in it are mounted.
 const inert = unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
 
-// mountCgroups mounts the hierarchies of cgroups that this process is in at dir: version 2 at dir
-// itself if there is no other, else each in a directory of its own. It takes a cgroup namespace of
-// the container's own, in which each begins at the container's cgroup (cgroup_namespaces(7)). Its
-// limits can be read here.
+// mountCgroups mounts the hierarchies of cgroups that hold the container's limits at dir: version 2
+// at dir itself if there is no other, else each in a directory of its own. It takes a cgroup
+// namespace of the container's own, in which each begins at the container's cgroup
+// (cgroup_namespaces(7)). Its limits can be read here. In the other hierarchies of version 1 the
+// container is in a cgroup of whoever started it, whose others it would see.
 func mountCgroups(dir string) error {
 	text, err := os.ReadFile("/proc/self/cgroup")
 	if errors.Is(err, fs.ErrNotExist) || !exists(dir) {
@@ -56,15 +58,17 @@ func mountCgroups(dir string) error {
 	}
 	for line := range strings.Lines(string(text)) {
 		fields := strings.SplitN(line, ":", 3) // number, controllers, path (cgroups(7))
-		name, fstype, options := fields[1], "cgroup", fields[1]
-		if name == "" {
-			name, fstype, options = "unified", "cgroup2", ""
+		name := fields[1]
+		if !slices.ContainsFunc(strings.Split(name, ","), func(controller string) bool {
+			return slices.Contains(controllers, controller)
+		}) {
+			continue
 		}
-		target := dir + "/" + strings.TrimPrefix(name, "name=")
+		target := dir + "/" + name
 		if err := os.Mkdir(target, 0o555); err != nil {
 			return err
 		}
-		if err := mount(fstype, target, fstype, inert, options); err != nil {
+		if err := mount("cgroup", target, "cgroup", inert, name); err != nil {
 			return err
 		}
 	}

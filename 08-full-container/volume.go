@@ -80,6 +80,19 @@ func shiftIDs(mount, pid int) error {
 	return os.NewSyscallError("mount_setattr(MOUNT_ATTR_IDMAP)", err)
 }
 
+// checkStreams refuses a directory as a standard stream. It would be a volume that nobody has asked
+// for: /proc/self/fd/0 leads into it, and from there to all of the host (CVE-2024-21626 in runc).
+func checkStreams() error {
+	for fd := range 3 {
+		var info unix.Stat_t
+		// One that isn't open is none.
+		if unix.Fstat(fd, &info) == nil && info.Mode&unix.S_IFMT == unix.S_IFDIR {
+			return fmt.Errorf("standard stream %d is a directory (-volume shows one inside)", fd)
+		}
+	}
+	return nil
+}
+
 // trees are the volumes, opened, on the container's side.
 var trees []int
 
