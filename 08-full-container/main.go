@@ -82,6 +82,9 @@ func host(o *options) error {
 	if err := checkStreams(); err != nil {
 		return err
 	}
+	if err := limitCores(); err != nil {
+		return err
+	}
 	s, err := newSpec(o)
 	if err != nil {
 		return err
@@ -90,6 +93,19 @@ func host(o *options) error {
 		defer warnOfOOM(group)
 		return contain(group, s, o)
 	})
+}
+
+// limitCores sees to it that no crash leaves a core, here and in what we start: where one would go,
+// or to which program of the host's, is a setting of the whole machine (core(5)). For a program no
+// limit is enforced but this one, of a byte (fs/coredump.c); for files, every limit is.
+func limitCores() error {
+	err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: 1, Max: 1})
+	// Who may have less, as sudo(8) sets it, and isn't root of the host, has to leave it at that:
+	// no files, then. (Inside nobody could raise it, so it is done out here.)
+	if err != nil && !errors.Is(err, unix.EPERM) {
+		return os.NewSyscallError("setrlimit(RLIMIT_CORE)", err)
+	}
+	return nil
 }
 
 // contain starts the container of a spec in a cgroup.
@@ -252,12 +268,6 @@ func container() error {
 		return err
 	}
 
-	// A crash leaves no core: where one would go, or to which program of the host's, is a setting
-	// of the whole machine (core(5)). For a program no limit is enforced but this one, of a byte
-	// (fs/coredump.c); for files, every limit is.
-	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: 1, Max: 1}); err != nil {
-		return os.NewSyscallError("setrlimit(RLIMIT_CORE)", err)
-	}
 	// What is new in 08: less to do harm with, also to the kernel.
 	if err := newKeyring(); err != nil {
 		return err

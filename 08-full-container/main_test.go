@@ -86,8 +86,40 @@ func TestNoCoreDump(t *testing.T) {
 	}
 }
 
-// init adds a crash, and what the kernel says of it (wait(2), WCOREDUMP).
+// TestCoreLimit starts with a limit of 0, as sudo(8) sets it for what it starts. Only the host's root
+// may raise that; the container runs in any case.
+func TestCoreLimit(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		want := "0 0\n"
+		if u.uid == 0 && holds(unix.CAP_SYS_RESOURCE) {
+			want = "1 1\n"
+		}
+		limits := []string{"sh", "-c", "sed -n 's/Max core file size *//p' /proc/self/limits | " +
+			"cut -d b -f 1 | xargs echo"}
+		cmd := program(u, limits...)
+		cmd.Args = append([]string{step, "test:no-cores"}, cmd.Args[1:]...)
+		if out := expect(t, cmd); out != want {
+			t.Errorf("with a limit of 0: %q, want %q", out, want)
+		}
+		var ours unix.Rlimit
+		if err := unix.Getrlimit(unix.RLIMIT_CORE, &ours); err != nil {
+			t.Fatal(err)
+		}
+		if ours.Max > 0 {
+			want = "1 1\n"
+		}
+		if out := expect(t, program(u, limits...)); out != want {
+			t.Errorf("with one of %d: %q, want %q", ours.Max, out, want)
+		}
+	})
+}
+
+// init adds a limit, a crash, and what the kernel says of it (wait(2), WCOREDUMP).
 func init() {
+	experiments["test:no-cores"] = func(args []string) error {
+		return errors.Join(unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}),
+			unix.Exec("/proc/self/exe", append([]string{step}, args...), os.Environ()))
+	}
 	experiments["test:crash"] = func([]string) error {
 		var limit unix.Rlimit
 		if err := unix.Getrlimit(unix.RLIMIT_CORE, &limit); err != nil {
