@@ -47,7 +47,8 @@ func TestLesson(t *testing.T) {
 			t.Errorf("answers to connect: %q", answers)
 		}
 		contains(t, out,
-			"host       ip link add jail0a", "type veth peer name eth0 netns ",
+			"host       ip link add jail0a", " address 02:00:0a:",
+			" type veth peer name eth0 netns ",
 			" ip link set lo up\n", " ip addr add 10.", " ip route add default via 10.",
 			"container  I call 10.", "host       I call 10.",
 			"a second container, at the same time: 10.",
@@ -142,6 +143,16 @@ func TestNameTaken(t *testing.T) {
 	asEveryUser(t, func(t *testing.T, u user) {
 		if out := expect(t, onPlayedHost(u, "test:taken")); out != "the next one\n" {
 			t.Errorf("with the first choice taken: %q", out)
+		}
+	})
+}
+
+// TestOwnMAC looks whether the host's end of the cable has the address that it was given: one that
+// the kernel has taken at random is another one as soon as systemd-udevd sees it.
+func TestOwnMAC(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		if out := expect(t, onPlayedHost(u, "test:mac")); out != "as given\n" {
+			t.Errorf("the MAC address of the host's end: %s", out)
 		}
 	})
 }
@@ -618,7 +629,7 @@ func init() {
 			return err
 		}
 		defer n.close()
-		if err := n.addVeth(first.link, "other", pid); err != nil {
+		if err := n.addVeth(first.link, hardware(first.host.Addr()), "other", pid); err != nil {
 			return err
 		}
 		second, err := plugIn(pid, nil)
@@ -626,6 +637,27 @@ func init() {
 			fmt.Println("the next one")
 		}
 		return err
+	}
+	experiments["test:mac"] = func([]string) error {
+		p, _, err := start(node("lesson:obey"))
+		if err != nil {
+			return err
+		}
+		defer p.end()
+		c, err := plugIn(p.cmd.Process.Pid, nil)
+		if err != nil {
+			return err
+		}
+		link, err := net.InterfaceByName(c.link)
+		if err != nil {
+			return err
+		}
+		if want := hardware(c.host.Addr()).String(); link.HardwareAddr.String() != want {
+			fmt.Printf("%s, and not %s\n", link.HardwareAddr, want)
+			return nil
+		}
+		fmt.Println("as given")
+		return nil
 	}
 	experiments["test:gullible"] = func([]string) error {
 		// As most systems have it. With 2, the kernel believes it even where it forwards.

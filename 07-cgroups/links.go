@@ -7,6 +7,7 @@ package main
 import (
 	"encoding/binary"
 	"fmt"
+	"net"
 	"net/netip"
 
 	"golang.org/x/sys/unix"
@@ -26,14 +27,17 @@ func (n *netlink) setUp(link string) error {
 }
 
 // addVeth makes a virtual cable, which is two links: what goes into one comes out of the other
-// (veth(4)). The far end is born in the network namespace of another process.
-func (n *netlink) addVeth(link, far string, pid int) error {
-	command := fmt.Sprintf("ip link add %s type veth peer name %s netns %d", link, far, pid)
+// (veth(4)). The near end gets a MAC address. The far end is born in the network namespace of
+// another process.
+func (n *netlink) addVeth(link string, mac net.HardwareAddr, far string, pid int) error {
+	command := fmt.Sprintf("ip link add %s address %s type veth peer name %s netns %d",
+		link, mac, far, pid)
 	peer := attribute(vethInfoPeer, linkHeader(0, 0),
 		attribute(unix.IFLA_IFNAME, text(far)),
 		attribute(unix.IFLA_NET_NS_PID, native32(uint32(pid))))
 	_, err := n.request(command, unix.RTM_NEWLINK, create,
 		linkHeader(0, 0), attribute(unix.IFLA_IFNAME, text(link)),
+		attribute(unix.IFLA_ADDRESS, mac),
 		attribute(unix.IFLA_LINKINFO,
 			attribute(unix.IFLA_INFO_KIND, text("veth")),
 			attribute(unix.IFLA_INFO_DATA, peer)))

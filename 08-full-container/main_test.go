@@ -86,8 +86,8 @@ func TestNoCoreDump(t *testing.T) {
 	}
 }
 
-// TestCoreLimit starts with a limit of 0, as sudo(8) sets it for what it starts. Only the host's root
-// may raise that; the container runs in any case.
+// TestCoreLimit starts with a limit of 0, as sudo(8) sets it for what it starts. Only the host's
+// root may raise that; the container runs in any case.
 func TestCoreLimit(t *testing.T) {
 	asEveryUser(t, func(t *testing.T, u user) {
 		want := "0 0\n"

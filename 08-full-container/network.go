@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"slices"
@@ -52,7 +53,7 @@ func plugIn(pid int, trace func(string)) (c cable, err error) {
 		}
 		// Another container may be choosing the same addresses at this moment. The link's name is
 		// made of them, and the kernel allows each name only once: so it says who was first.
-		err = outside.addVeth(c.link, "eth0", pid)
+		err = outside.addVeth(c.link, hardware(c.host.Addr()), "eth0", pid)
 		if !errors.Is(err, unix.EEXIST) {
 			break
 		}
@@ -76,6 +77,12 @@ func plugIn(pid int, trace func(string)) (c cable, err error) {
 	}
 	return c, nil
 }
+
+// hardware makes a MAC address of an IPv4 address; the 2 says that no maker has given it. If we
+// gave none, the kernel would take a random one, and systemd-udevd soon replace that by its own, be
+// it in the middle of a call (systemd.link(5), MACAddressPolicy). What the container sends is for
+// nobody then, until it asks for the address again, seconds later.
+func hardware(a netip.Addr) net.HardwareAddr { return append([]byte{2, 0}, a.AsSlice()...) }
 
 // disableIPv6 keeps this host from speaking IPv6 on a link. By default the kernel believes whoever
 // says there that he is a router (accept_ra in Linux, Documentation/networking/ip-sysctl.rst). So
