@@ -264,7 +264,8 @@ func TestPasta(t *testing.T) {
 	cmd := onPlayedHost(user{"root", 0}, "test:pasta")
 	cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWNS
 	cmd.Env = w.env()
-	want := "with pasta: the world was called by the host; 127.0.0.1 can be reached: false\n" +
+	want := "offline: \"ran\\n\"\n" +
+		"with pasta: the world was called by the host; 127.0.0.1 can be reached: false\n" +
 		"without: the world was called by nobody\n"
 	if out := expect(t, cmd); out != want {
 		t.Errorf("got:\n%swant:\n%s", out, want)
@@ -527,6 +528,12 @@ func init() {
 		); err != nil {
 			return err
 		}
+		// Where the host has no way to the world, nobody waits for one, or is told.
+		said, err := program(user{"user", ordinary}, "echo", "ran").CombinedOutput()
+		if err != nil {
+			return err
+		}
+		fmt.Printf("offline: %q\n", said)
 		world, c, err := plugWorldIn("lesson:obey")
 		if err != nil {
 			return err

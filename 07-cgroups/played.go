@@ -60,7 +60,8 @@ func playHost(args []string, reason string) error {
 		return abandon(cmd, err)
 	}
 	way := ""
-	if _, missing := exec.LookPath("pasta"); missing == nil && len(args) > 0 && tunnels() {
+	_, missing := exec.LookPath("pasta")
+	if missing == nil && len(args) > 0 && online() && tunnels() {
 		way = "pasta"
 		keeper := self("keep:pasta", strconv.Itoa(cmd.Process.Pid))
 		keeper.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // away from the terminal's signals
@@ -120,6 +121,12 @@ func beHost() error {
 	}
 	fmt.Fprintf(os.Stderr, "%s: no way to the world: pasta has opened none\n", step)
 	return nil
+}
+
+// online reports whether this host has a way to the world itself.
+func online() bool {
+	link, err := uplink()
+	return err == nil && link != ""
 }
 
 // tunnels reports whether this user may make the kind of link that pasta needs.

@@ -63,7 +63,8 @@ func playHost(args []string, isLesson bool, reason string) error {
 		return abandon(cmd, err)
 	}
 	way := ""
-	if _, missing := exec.LookPath("pasta"); missing == nil && !isLesson && tunnels() {
+	_, missing := exec.LookPath("pasta")
+	if missing == nil && !isLesson && online() && tunnels() {
 		way = "pasta"
 		keeper := self("keep:pasta", strconv.Itoa(cmd.Process.Pid))
 		keeper.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // away from the terminal's signals
@@ -145,6 +146,12 @@ func awaitHost() (text string, err error) {
 			text += string(letter)
 		}
 	}
+}
+
+// online reports whether this host has a way to the world itself.
+func online() bool {
+	link, err := uplink()
+	return err == nil && link != ""
 }
 
 // tunnels reports whether this user may make the kind of link that pasta needs.
