@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# What somebody does with the steps who has logged in at a laptop; systemd.sh puts it into one. Each
+# line says what was tried and how it went, and the last one whether all went well.
+set -uo pipefail
+export PATH=$PATH:/usr/sbin:/sbin NO_COLOR=1
+
+all=0
+
+# try STATUS COMMAND...: runs a command, which must exit with that status.
+try() {
+    local want=$1 status=0 output
+    shift
+    output=$("$@" 2>&1) || status=$?
+    if [ "$status" -eq "$want" ]; then
+        echo "laptop: ok: $*"
+    else
+        all=1
+        echo "laptop: FAILED, with $status and not $want: $*"
+        tail -n 40 <<<"$output" | sed 's/^/    /'
+    fi
+}
+
+# The three ways to start something: as it is, as root, and in cgroups of this user's own.
+plain() { "$@"; }
+root() { sudo "$@"; }
+lent() { systemd-run --quiet --user --scope --property Delegate=yes "$@"; }
+
+# state is all that a step might leave behind.
+state() {
+    findmnt --noheadings --output TARGET,FSTYPE,PROPAGATION
+    ip -o link | cut -d : -f 2
+    sudo nft list ruleset
+    sudo find /sys/fs/cgroup -type d -name '0[78]-*'
+    cat /proc/sys/net/ipv4/conf/*/forwarding
+    ls -A /tmp
+}
+
+sudo dmesg --console-off
+echo "laptop: $(uname -r), $(systemctl --version | head -n 1), $(sudo --version | head -n 1)"
+echo "laptop: / is $(findmnt --noheadings --output PROPAGATION /); the limit for cores is" \
+    "$(ulimit -Hc), with sudo $(sudo sh -c 'ulimit -Hc')"
+mkdir -p ~/volume/below ~/other ~/root/bin
+cp /bin/busybox ~/root/bin/
+# What sudo, systemd and the network do once, they have done then.
+lent true
+for _ in 1 2 3 4 5; do
+    ! timeout 5 busybox nc 10.0.2.100 80 </dev/null | grep -q hello || break
+    sleep 1
+done
+before=$(state)
+
+for step in /opt/steps/*; do
+    case $step in
+        */07-* | */08-*)
+            # An ordinary user has no cgroup to divide here.
+            try 0 plain "$step"
+            try 125 plain "$step" sh -c 'exit 7'
+            other=lent
+            ;;
+        *) other=plain ;;
+    esac
+    for way in "$other" root; do
+        try 0 "$way" "$step"
+        try 7 "$way" "$step" sh -c 'exit 7'
+    done
+done
+
+# The world: through NAT, and as an ordinary user through pasta.
+for way in root plain; do
+    try 0 "$way" /opt/steps/06-network sh -c 'timeout 20 busybox nc 10.0.2.100 80 | grep hello'
+done
+# More than once, as udev may come between.
+for _ in 1 2 3 4 5; do
+    try 0 root /opt/steps/06-network
+done
+# One volume mounted in another, on the root of the steps and on one of its own.
+for way in root lent; do
+    for flags in "" "-root=$HOME/root"; do
+        try 0 "$way" /opt/steps/08-full-container ${flags:+"$flags"} \
+            -volume "$HOME/volume:/v" -volume "$HOME/other:/v/below" \
+            busybox touch /v/file /v/below/file
+        try 0 ls "$HOME/volume/file" "$HOME/other/file"
+        sudo rm -f "$HOME/volume/file" "$HOME/other/file"
+    done
+done
+
+after=$(state)
+if [ "$before" != "$after" ]; then
+    all=1
+    echo "laptop: FAILED: something is left behind:"
+    diff <(echo "$before") <(echo "$after") | sed 's/^/    /'
+fi
+echo "laptop: exit $all"
+sudo poweroff
