@@ -27,7 +27,7 @@ lent() { systemd-run --quiet --user --scope --property Delegate=yes "$@"; }
 
 # state is all that a step might leave behind.
 state() {
-    findmnt --noheadings --output TARGET,FSTYPE,PROPAGATION
+    findmnt --list --noheadings --output TARGET,FSTYPE,PROPAGATION
     ip -o link | cut -d : -f 2
     sudo nft list ruleset
     sudo find /sys/fs/cgroup -type d -name '0[78]-*'
