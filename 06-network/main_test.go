@@ -402,9 +402,22 @@ func init() {
 		return playHost(append([]string{"test:played"}, args...), "played")
 	}
 	// test:played waits, as run does, until it is somebody: newuidmap(1) may write its maps later.
+	// And where pasta has opened a way to the world, it closes that: the tests play the world too.
 	experiments["test:played"] = func(args []string) error {
 		if err := beHost(); err != nil {
 			return err
+		}
+		n, err := dialNetlink(nil)
+		if err != nil {
+			return err
+		}
+		defer n.close()
+		if link, err := uplink(); err != nil {
+			return err
+		} else if link != "" {
+			if err := n.deleteLink(link); err != nil {
+				return err
+			}
 		}
 		return experiments[args[0]](args[1:])
 	}
@@ -1208,6 +1221,13 @@ func asBefore(before string) error {
 		time.Sleep(50 * time.Millisecond)
 	}
 	return fmt.Errorf("left behind: before %q, now %q, %v", before, now, err)
+}
+
+// deleteLink takes a link away.
+func (n *netlink) deleteLink(link string) error {
+	_, err := n.request("ip link delete "+link, unix.RTM_DELLINK, 0, linkHeader(0, 0),
+		attribute(unix.IFLA_IFNAME, text(link)))
+	return err
 }
 
 // deleteDefaultRoute takes the default route away.

@@ -283,15 +283,13 @@ func TestPID1IsHidden(t *testing.T) {
 	})
 }
 
-// TestPID1Stays has root inside send PID 1 every signal that isn't passed on to the command. It
-// lives on, as the command, which has no handlers, does not.
+// TestPID1Stays has root inside send PID 1 the signals of faults, and SIGKILL. It lives on, as the
+// command, which has no handlers, does not.
 func TestPID1Stays(t *testing.T) {
 	asEveryUser(t, func(t *testing.T, u user) {
 		script := ""
-		for _, s := range notRelayed {
-			if s != unix.SIGSTOP {
-				script += fmt.Sprintf("kill -%d 1; ", s)
-			}
+		for _, s := range append(slices.Clone(faults), unix.SIGKILL) {
+			script += fmt.Sprintf("kill -%d 1; ", s)
 		}
 		r := finish(t, program(u, "sh", "-c", script+"sleep 1; echo alive"))
 		if r.status != 0 || r.stdout != "alive\n" || r.stderr != "" {
