@@ -208,7 +208,7 @@ func TestForwardingTakenOver(t *testing.T) {
 // it. The control is a host that speaks IPv6 at its end of the cable.
 func TestNoRouter(t *testing.T) {
 	if _, err := os.Stat("/proc/sys/net/ipv6/conf/all/disable_ipv6"); err != nil {
-		t.Skipf("there is no IPv6 in this kernel: %v", err)
+		t.Skipf("there is no IPv6 in this kernel (%v): boot it without ipv6.disable=1", err)
 	}
 	asEveryUser(t, func(t *testing.T, u user) {
 		out := expect(t, onPlayedHost(u, "test:gullible"))

@@ -100,8 +100,8 @@ func host(o *options) error {
 // limit is enforced but this one, of a byte (fs/coredump.c); for files, every limit is.
 func limitCores() error {
 	err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: 1, Max: 1})
-	// Who may have less, as sudo(8) sets it, and isn't root of the host, has to leave it at that:
-	// no files, then. (Inside nobody could raise it, so it is done out here.)
+	// EPERM: the hard limit is 0 already, as sudo(8) sets it, and only the host's root may raise
+	// it. Then there are no files, at least. (Inside nobody may, so it is done out here.)
 	if err != nil && !errors.Is(err, unix.EPERM) {
 		return os.NewSyscallError("setrlimit(RLIMIT_CORE)", err)
 	}
