@@ -242,6 +242,19 @@ func TestUmask(t *testing.T) {
 	})
 }
 
+// TestLocalhost looks for the address of "localhost" inside: in the file, and as programs do, by the
+// C library, where there is a getent.
+func TestLocalhost(t *testing.T) {
+	script := "cat /etc/hosts; type getent > /dev/null || exit 0; getent ahostsv4 localhost"
+	asEveryUser(t, func(t *testing.T, u user) {
+		out := expect(t, program(u, "sh", "-c", script))
+		contains(t, out, "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n")
+		if _, err := exec.LookPath("getent"); err == nil {
+			contains(t, out, "127.0.0.1       STREAM localhost\n")
+		}
+	})
+}
+
 // TestProcCovered runs the step where part of /proc is covered, as in a Docker container, and
 // expects an error that says so, and no command.
 func TestProcCovered(t *testing.T) {

@@ -29,10 +29,14 @@ var programs = []string{
 	"/nix/store", "/run/current-system", "/gnu/store", // where NixOS and Guix keep theirs
 }
 
-// files are the container's own, with all that it needs to know of users.
+// files are the container's own: its users, and its name for itself. An older glibc would ask a
+// name server first if there were no nsswitch.conf.
 var files = map[string]string{
 	"/etc/passwd": "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
 	"/etc/group":  "root:x:0:\nnogroup:x:65534:\n",
+	"/etc/hosts":  "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n",
+
+	"/etc/nsswitch.conf": "hosts: files dns\n",
 }
 
 // buildRoot puts the root together below rootfs.

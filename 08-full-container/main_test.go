@@ -204,6 +204,19 @@ func TestDescriptorsAreClosed(t *testing.T) {
 	})
 }
 
+// TestLocalhost looks for the address of "localhost" inside: in the file, and as programs do, by the
+// C library, where there is a getent.
+func TestLocalhost(t *testing.T) {
+	script := "cat /etc/hosts; type getent > /dev/null || exit 0; getent ahostsv4 localhost"
+	asEveryUser(t, func(t *testing.T, u user) {
+		out := expect(t, program(u, "sh", "-c", script))
+		contains(t, out, "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n")
+		if _, err := exec.LookPath("getent"); err == nil {
+			contains(t, out, "127.0.0.1       STREAM localhost\n")
+		}
+	})
+}
+
 // TestManyKilled starts ten containers, each with a link, a table and cgroups on the host, and
 // kills them all from outside. Nothing of them may be left.
 func TestManyKilled(t *testing.T) {

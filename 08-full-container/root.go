@@ -24,8 +24,7 @@ func (s *spec) buildRoot() error {
 		files: map[string]string{
 			"etc/resolv.conf": s.ResolvConf,
 			"etc/hostname":    s.Hostname + "\n",
-			"etc/hosts": "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n" +
-				"127.0.1.1\t" + s.Hostname + "\n",
+			"etc/hosts":       files["/etc/hosts"] + "127.0.1.1\t" + s.Hostname + "\n",
 		},
 	}
 	var err error
@@ -92,7 +91,9 @@ func (s *spec) embeddedRoot(own contents) error {
 	}
 	own.dirs["root"], own.dirs["tmp"] = 0o700, 0o777|os.ModeSticky
 	for path, text := range files {
-		own.files[path[1:]] = text
+		if own.files[path[1:]] == "" {
+			own.files[path[1:]] = text
+		}
 	}
 	if err := own.put(rootfs); err != nil {
 		return err
