@@ -204,8 +204,8 @@ func TestDescriptorsAreClosed(t *testing.T) {
 	})
 }
 
-// TestLocalhost looks for the address of "localhost" inside: in the file, and as programs do, by the
-// C library, where there is a getent.
+// TestLocalhost looks up "localhost" inside: in the file, and by the C library where there is a
+// getent.
 func TestLocalhost(t *testing.T) {
 	script := "cat /etc/hosts; type getent > /dev/null || exit 0; getent ahostsv4 localhost"
 	asEveryUser(t, func(t *testing.T, u user) {
