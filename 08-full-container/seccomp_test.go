@@ -303,8 +303,12 @@ func init() {
 				Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW,
 			}}
 			fprog := unix.SockFprog{Len: 1, Filter: &program[0]}
-			loaded <- errors.Join(noNewPrivs(), unix.Prctl(unix.PR_SET_SECCOMP,
-				unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&fprog)), 0, 0))
+			err := noNewPrivs()
+			if _, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0,
+				uintptr(unsafe.Pointer(&fprog))); errno != 0 {
+				err = errno
+			}
+			loaded <- err
 			select {}
 		}()
 		return errors.Join(<-loaded, noNewPrivs(), loadSeccomp())

@@ -4,9 +4,11 @@ package ladder
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"go/ast"
+	"go/types"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -253,6 +255,49 @@ func tooWide(text string) []string {
 			found = append(found, fmt.Sprintf("%d: %d columns, not %d", i+1, width, maxWidth))
 		}
 	}
+	return found
+}
+
+// TestPointersAsNumbers: a pointer becomes a uintptr only in the argument list of a raw system call
+// or of a function with go:uintptrescapes. Anywhere else the compiler doesn't know that it is a
+// pointer: when the stack grows, the variable moves and the number doesn't (unsafe.Pointer).
+func TestPointersAsNumbers(t *testing.T) {
+	eachGoFile(t, func(name, text string) {
+		src, err := parse(name, text)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		for _, call := range loosePointers(src.ast) {
+			t.Errorf("%s: uintptr(unsafe.Pointer(...)) is no argument of a system call: in %s",
+				name, call)
+		}
+	})
+}
+
+// loosePointers finds every other uintptr(unsafe.Pointer(...)), and returns the name of the
+// function that gets it, or "no call".
+func loosePointers(file *ast.File) []string {
+	raw := []string{"Syscall", "Syscall6", "RawSyscall", "RawSyscall6", "call"}
+	var found []string
+	fits := map[ast.Node]bool{}
+	givenTo := map[ast.Node]string{}
+	ast.Inspect(file, func(node ast.Node) bool {
+		outer, ok := node.(*ast.CallExpr)
+		if !ok {
+			return true
+		}
+		function := types.ExprString(outer.Fun)
+		for _, argument := range outer.Args {
+			givenTo[argument] = function
+			fits[argument] = slices.Contains(raw, function[strings.LastIndex(function, ".")+1:])
+		}
+		if function == "uintptr" && !fits[outer] &&
+			strings.HasPrefix(types.ExprString(outer.Args[0]), "unsafe.Pointer(") {
+			found = append(found, cmp.Or(givenTo[outer], "no call"))
+		}
+		return true
+	})
 	return found
 }
 

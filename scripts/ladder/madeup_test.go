@@ -316,3 +316,23 @@ func TestUndocumented(t *testing.T) {
 		}
 	}
 }
+
+// TestLoosePointers checks four conversions: the first two are safe.
+func TestLoosePointers(t *testing.T) {
+	src, err := parse("main.go", `package main
+
+func main() {
+	unix.Syscall(1, uintptr(unsafe.Pointer(&x)), 0, 0)
+	call(1, uintptr(unsafe.Pointer(&x)))
+	unix.Prctl(1, uintptr(unsafe.Pointer(&x)))
+	address := uintptr(unsafe.Pointer(&x))
+}
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"unix.Prctl", "no call"}
+	if got := loosePointers(src.ast); !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"runtime"
 	"syscall"
 	"unsafe"
 
@@ -22,15 +21,11 @@ const null = 0
 
 var nowhere = []byte("/leaktest-does-not-exist\x00")
 
-// address is that of the first byte, for a raw system call.
-func address(text []byte) uintptr { return uintptr(unsafe.Pointer(&text[0])) }
-
 // bpf makes the smallest map that there is: 4 bytes to 4 bytes, one entry. It ends with us.
 func bpf(*facts) result {
 	attr := [32]uint32{unix.BPF_MAP_TYPE_ARRAY, 4, 4, 1}
 	err := call(unix.SYS_BPF, unix.BPF_MAP_CREATE, uintptr(unsafe.Pointer(&attr)),
 		unsafe.Sizeof(attr))
-	runtime.KeepAlive(&attr)
 	return gate("bpf(BPF_MAP_CREATE)", err)
 }
 
@@ -78,7 +73,8 @@ func kexec(*facts) result {
 
 // module would load a kernel module, from a file that isn't open.
 func module(*facts) result {
-	return gate("finit_module", call(unix.SYS_FINIT_MODULE, ^uintptr(0), address(nowhere), 0))
+	return gate("finit_module",
+		call(unix.SYS_FINIT_MODULE, ^uintptr(0), uintptr(unsafe.Pointer(&nowhere[0])), 0))
 }
 
 // userfaultfd makes a descriptor that could hold up page faults. That of user mode alone is for
@@ -102,8 +98,7 @@ func userfaultfd(*facts) result {
 // ioUring makes the smallest ring.
 func ioUring(*facts) result {
 	var params [120]byte // struct io_uring_params
-	err := call(unix.SYS_IO_URING_SETUP, 1, address(params[:]))
-	runtime.KeepAlive(&params)
+	err := call(unix.SYS_IO_URING_SETUP, 1, uintptr(unsafe.Pointer(&params)))
 	return gate("io_uring_setup", err)
 }
 
@@ -147,8 +142,7 @@ func ownMounts() { _ = unix.Unshare(unix.CLONE_NEWNS) }
 func mount(*facts) result {
 	ownMounts()
 	root := []byte("/\x00")
-	err := call(unix.SYS_MOUNT, null, address(root), null, unix.MS_MOVE, null)
-	runtime.KeepAlive(&root)
+	err := call(unix.SYS_MOUNT, null, uintptr(unsafe.Pointer(&root[0])), null, unix.MS_MOVE, null)
 	return gate("mount(MS_MOVE)", err)
 }
 
@@ -190,7 +184,9 @@ func reboot(f *facts) result {
 
 // swaponNowhere would swap to a file that isn't there. Only for the host's CAP_SYS_ADMIN does the
 // kernel look for it: else it is EPERM.
-func swaponNowhere() error { return call(unix.SYS_SWAPON, address(nowhere), 0) }
+func swaponNowhere() error {
+	return call(unix.SYS_SWAPON, uintptr(unsafe.Pointer(&nowhere[0])), 0)
+}
 
 // swapon tells what came of that.
 func swapon(*facts) result { return gate("swapon", swaponNowhere()) }
@@ -198,11 +194,14 @@ func swapon(*facts) result { return gate("swapon", swaponNowhere()) }
 // quotactl asks about quotas on a device that isn't there.
 func quotactl(*facts) result {
 	const getFormat = 0x800004 << 8 // QCMD(Q_GETFMT, USRQUOTA)
-	return gate("quotactl", call(unix.SYS_QUOTACTL, getFormat, address(nowhere), 0, null))
+	return gate("quotactl",
+		call(unix.SYS_QUOTACTL, getFormat, uintptr(unsafe.Pointer(&nowhere[0])), 0, null))
 }
 
 // acct would have the kernel note each process that ends, in a file that isn't there.
-func acct(*facts) result { return gate("acct", call(unix.SYS_ACCT, address(nowhere))) }
+func acct(*facts) result {
+	return gate("acct", call(unix.SYS_ACCT, uintptr(unsafe.Pointer(&nowhere[0]))))
+}
 
 // personality switches address space randomisation off, for this process and what it starts.
 func personality(*facts) result {
@@ -227,7 +226,8 @@ func tiocsti(f *facts) result {
 				continue
 			}
 			letter := []byte("x")
-			err := call(unix.SYS_IOCTL, uintptr(fd), unix.TIOCSTI, address(letter))
+			err := call(unix.SYS_IOCTL, uintptr(fd), unix.TIOCSTI,
+				uintptr(unsafe.Pointer(&letter[0])))
 			if err == nil {
 				return isLeak("ioctl(%d, TIOCSTI) has typed into the terminal", fd)
 			}

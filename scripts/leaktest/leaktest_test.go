@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -272,4 +273,34 @@ func TestDied(t *testing.T) {
 	if got := died(at, end("exit 2")); got.Verdict != na {
 		t.Errorf("exit 2: %v, want n/a", got)
 	}
+}
+
+// TestKernelWritesArrive lets the kernel write to a variable, at each of many stack depths: at some
+// of them the stack has to grow, and so move, just as call is entered.
+func TestKernelWritesArrive(t *testing.T) {
+	lost := 0
+	for depth := range 2000 {
+		seconds := make(chan int64)
+		go func() { seconds <- timeFrom(depth) }() // on a new stack, which is small
+		if <-seconds == 0 {
+			lost++
+		}
+	}
+	if lost > 0 {
+		t.Errorf("%d of 2000 times are lost", lost)
+	}
+}
+
+// timeFrom asks for the time, depth frames down.
+//
+//go:noinline
+func timeFrom(depth int) int64 {
+	if depth > 0 {
+		return timeFrom(depth - 1)
+	}
+	var now unix.Timespec
+	if call(unix.SYS_CLOCK_GETTIME, unix.CLOCK_REALTIME, uintptr(unsafe.Pointer(&now))) != nil {
+		return -1
+	}
+	return now.Sec
 }

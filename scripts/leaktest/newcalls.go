@@ -79,7 +79,7 @@ func listen() (int, error) {
 func answer(fd int) {
 	var question [80]byte // struct seccomp_notif
 	const receive, send = 0xc0502100, 0xc0182101
-	if call(unix.SYS_IOCTL, uintptr(fd), receive, address(question[:])) != nil {
+	if call(unix.SYS_IOCTL, uintptr(fd), receive, uintptr(unsafe.Pointer(&question))) != nil {
 		return
 	}
 	reply := struct { // struct seccomp_notif_resp

@@ -82,7 +82,11 @@ func errno(err error) string {
 	return fmt.Sprint(err)
 }
 
-// call makes a raw system call whose result is of no interest.
+// call makes a raw system call and drops its result. Convert a pointer in the argument list, as
+// uintptr(unsafe.Pointer(&x)): uintptrescapes then puts x on the heap. On the stack, x could move
+// when call makes the stack grow, and the kernel would write to its old place.
+//
+//go:uintptrescapes
 func call(number uintptr, a ...uintptr) error {
 	var args [6]uintptr
 	copy(args[:], a)
