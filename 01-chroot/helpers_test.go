@@ -51,14 +51,26 @@ func shake() {
 	}
 }
 
-// ordinary is the uid that stands for an ordinary user where the tests run as root. It needs no
-// entry in /etc/passwd.
-const ordinary = 65534
+// ordinary and ordinaryGroup are the uid and gid of the ordinary user that the tests use when they
+// run as root. Neither needs an entry in /etc/passwd. They differ, so code that takes one for the
+// other fails, and neither is 65534, which the kernel also shows for an ID without a mapping.
+const ordinary, ordinaryGroup = 12345, 23456
 
 // user is whom a test runs the program as.
 type user struct {
 	name string
 	uid  int
+}
+
+// gid is the user's group.
+func (u user) gid() int {
+	switch u.uid {
+	case os.Getuid():
+		return os.Getgid()
+	case ordinary:
+		return ordinaryGroup
+	}
+	return u.uid
 }
 
 // asEveryUser runs a test as root and as an ordinary user; where the tests themselves are run by
@@ -104,7 +116,9 @@ func program(u user, args ...string) *exec.Cmd {
 	cmd.Args[0] = step
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if u.uid != os.Getuid() {
-		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(u.uid), Gid: uint32(u.uid)}
+		cmd.SysProcAttr.Credential = &syscall.Credential{
+			Uid: uint32(u.uid), Gid: uint32(u.gid()),
+		}
 	}
 	lend(u, cmd)
 	return cmd

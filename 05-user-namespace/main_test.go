@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"syscall"
@@ -115,7 +114,7 @@ func TestGroups(t *testing.T) {
 		cmd := program(u, "id", "-G")
 		if os.Getuid() == 0 {
 			cmd.SysProcAttr.Credential = &syscall.Credential{
-				Uid: uint32(u.uid), Gid: uint32(u.uid), Groups: []uint32{4},
+				Uid: uint32(u.uid), Gid: uint32(u.gid()), Groups: []uint32{4},
 			}
 		}
 		if out := expect(t, cmd); out != "0\n" && (u.uid == 0 || out != "0 65534\n") {
@@ -143,8 +142,9 @@ func TestProgramsStayTheHosts(t *testing.T) {
 	}
 }
 
-// TestHelpers gives an ordinary user a range of ids and newuidmap(1), and looks for all of them
-// inside.
+// TestHelpers gives an ordinary user ranges of IDs and newuidmap(1), and looks for all of them
+// inside. The ranges of users and groups differ, one may be missing, and under no_new_privs the
+// helpers, which are set-user-ID programs, fail.
 func TestHelpers(t *testing.T) {
 	if _, err := exec.LookPath("newuidmap"); err != nil {
 		t.Skip("there is no newuidmap here; it comes in the package uidmap (or shadow)")
@@ -152,14 +152,24 @@ func TestHelpers(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can set ids aside for somebody; run it as root")
 	}
-	cmd := self("test:helpers")
-	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNS
-	want := "0 65534 1\n1 200000 65535\n0 65534 1\n1 200000 65535\n0\n" +
-		"CapInh:\t0000000000000000\nowner 1000\n"
-	out := regexp.MustCompile(`(?m)^ +| +`).ReplaceAllStringFunc(expect(t, cmd),
-		func(blanks string) string { return blanks[:1] })
-	if out = strings.ReplaceAll("\n"+out, "\n ", "\n")[1:]; out != want {
-		t.Errorf("maps, groups and a file's owner with newuidmap:\n%swant:\n%s", out, want)
+	const ownUID, ownGID = "0 12345 1 ", "0 23456 1 "
+	for _, c := range []struct{ name, uids, gids, privileges, want string }{
+		{"both", subuids, subgids, "", ownUID + "1 200000 65535 " + ownGID + "1 300000 49999 " +
+			"allow groups 0 CapInh: 0000000000000000 owner 1000"},
+		{"users alone", subuids, "", "", ownUID + "1 200000 65535 " + ownGID +
+			"deny groups 0 65534 CapInh: 0000000000000000 owner 1000"},
+		{"groups alone", "", subgids, "", ownUID + ownGID +
+			"deny groups 0 65534 CapInh: 0000000000000000 owner 0"},
+		{"neither", "", "", "", ownUID + ownGID +
+			"deny groups 0 65534 CapInh: 0000000000000000 owner 0"},
+		{"helpers that fail", subuids, subgids, "no new", ownUID + ownGID +
+			"deny groups 0 65534 CapInh: 0000000000000000 owner 0"},
+	} {
+		cmd := self("test:helpers", c.uids, c.gids, c.privileges)
+		cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNS
+		if out := strings.Join(strings.Fields(expect(t, cmd)), " "); out != c.want {
+			t.Errorf("%s: maps, groups and a file's owner:\n%s\nwant:\n%s", c.name, out, c.want)
+		}
 	}
 }
 
@@ -232,24 +242,6 @@ func TestRanges(t *testing.T) {
 
 // init adds what these tests run in the program's place.
 func init() {
-	// replace shows another text in a file's place, to this mount namespace alone.
-	replace := func(path, text string) error {
-		dir, err := os.MkdirTemp("", "replace-")
-		if err != nil {
-			return err
-		}
-		if _, err := os.Stat(path); err != nil {
-			return fmt.Errorf("%w (it comes in the package passwd or uidmap)", err)
-		}
-		file := filepath.Join(dir, "file")
-		return errors.Join(
-			os.WriteFile(file, []byte(text), 0o644),
-			unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
-			unix.Mount(file, path, "", unix.MS_BIND, ""),
-			os.Remove(file), // a mount holds it
-			os.Remove(dir),
-		)
-	}
 	// test:write-usr needs no command for it: some shells' test(1) takes uid 0 for almighty.
 	experiments["test:write-usr"] = func(args []string) error {
 		if len(args) > 0 {
@@ -268,15 +260,17 @@ func init() {
 		fmt.Println(errno(unix.Access("/usr", unix.W_OK)))
 		return nil
 	}
-	experiments["test:helpers"] = func([]string) error {
-		const text = "65534:200000:65536\n"
-		err := errors.Join(replace("/etc/subuid", text), replace("/etc/subgid", text))
+	experiments["test:helpers"] = func(args []string) error {
+		err := giveIDs(args[0], args[1])
+		if args[2] == "no new" {
+			err = errors.Join(err, unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		}
 		if err != nil {
 			return err
 		}
 		cmd := program(user{"user", ordinary}, "sh", "-c", `cd /proc/self
-			cat uid_map gid_map; id -G; grep CapInh status; touch /tmp/file; chown 1000 /tmp/file
-			stat -c 'owner %u' /tmp/file`)
+			cat uid_map gid_map setgroups; echo "groups $(id -G)"; grep CapInh status
+			touch /tmp/file; chown 1000 /tmp/file 2>&-; stat -c 'owner %u' /tmp/file`)
 		cmd.SysProcAttr.Credential.Groups = []uint32{4} // which it has to leave
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 		return cmd.Run()

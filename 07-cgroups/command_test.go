@@ -87,13 +87,12 @@ func TestUserNamespacesForbidden(t *testing.T) {
 		cmd := program(u, "test:forbid", "echo", "the command ran")
 		cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWUSER
 		uid := syscall.SysProcIDMap{ContainerID: ordinary, HostID: u.uid, Size: 1}
-		gid := uid
-		if u.uid == os.Getuid() {
-			gid.HostID = os.Getgid()
-		}
+		gid := syscall.SysProcIDMap{ContainerID: ordinaryGroup, HostID: u.gid(), Size: 1}
 		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{uid}
 		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{gid}
-		cmd.SysProcAttr.Credential = nil // root may map the ordinary user, and that one himself
+		cmd.SysProcAttr.Credential = &syscall.Credential{ // in there
+			Uid: ordinary, Gid: ordinaryGroup, NoSetGroups: true,
+		}
 		cmd.SysProcAttr.AmbientCaps = []uintptr{unix.CAP_SYS_RESOURCE}
 		r := finish(t, cmd)
 		if r.status != 125 || r.stdout != "" {

@@ -26,18 +26,18 @@ var delegated = map[int][]string{}
 var delegating sync.Mutex
 
 // delegatedDirs makes the cgroups that are a user's, once, and returns their directories.
-func delegatedDirs(uid int) (dirs []string, err error) {
+func delegatedDirs(u user) (dirs []string, err error) {
 	delegating.Lock()
 	defer delegating.Unlock()
-	if delegated[uid] != nil {
-		return delegated[uid], nil
+	if delegated[u.uid] != nil {
+		return delegated[u.uid], nil
 	}
-	defer func() { delegated[uid] = dirs }()
+	defer func() { delegated[u.uid] = dirs }()
 	trees, err := cgroupTrees()
 	if err != nil {
 		return nil, err
 	}
-	group, err := choosePlace(trees, fmt.Sprint(step, "-delegated-", uid))
+	group, err := choosePlace(trees, fmt.Sprint(step, "-delegated-", u.uid))
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +51,7 @@ func delegatedDirs(uid int) (dirs []string, err error) {
 		// about, if there are any. The limits aren't.
 		for _, file := range []string{"", "cgroup.procs", "cgroup.threads", "tasks",
 			"cgroup.subtree_control"} {
-			err := os.Chown(filepath.Join(dir, file), uid, uid)
+			err := os.Chown(filepath.Join(dir, file), u.uid, u.gid())
 			if err != nil && !errors.Is(err, os.ErrNotExist) {
 				return dirs, err
 			}
@@ -71,11 +71,12 @@ func init() {
 		if u.uid == os.Getuid() {
 			return // this one has them, or has not
 		}
-		dirs, err := delegatedDirs(u.uid)
+		dirs, err := delegatedDirs(u)
 		if err != nil {
 			return // the program will miss them, and say so
 		}
-		join := []string{step, "test:join", strings.Join(dirs, "\t"), strconv.Itoa(u.uid)}
+		join := []string{step, "test:join", strings.Join(dirs, "\t"), strconv.Itoa(u.uid),
+			strconv.Itoa(u.gid())}
 		cmd.Args = append(join, cmd.Args[1:]...)
 		cmd.SysProcAttr.Credential = nil
 	}
@@ -102,17 +103,16 @@ func init() {
 		for dir := range strings.SplitSeq(args[0], "\t") {
 			join(dir)
 		}
-		uid, err := strconv.Atoi(args[1])
+		uid, err1 := strconv.Atoi(args[1])
+		gid, err2 := strconv.Atoi(args[2])
+		err := errors.Join(err1, err2)
+		if err == nil && uid != os.Getuid() {
+			err = errors.Join(unix.Setgroups(nil), unix.Setgid(gid), unix.Setuid(uid))
+		}
 		if err != nil {
 			return err
 		}
-		if uid != os.Getuid() {
-			err = errors.Join(unix.Setgroups(nil), unix.Setgid(uid), unix.Setuid(uid))
-		}
-		if err != nil {
-			return err
-		}
-		return unix.Exec("/proc/self/exe", append([]string{step}, args[2:]...), os.Environ())
+		return unix.Exec("/proc/self/exe", append([]string{step}, args[3:]...), os.Environ())
 	}
 }
 

@@ -122,7 +122,7 @@ func TestUnlimitedIsRefused(t *testing.T) {
 	cmd := program(user{uid: os.Getuid()}, "echo", "the command ran")
 	if os.Getuid() == 0 {
 		// Somebody who has been lent nothing.
-		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: ordinary, Gid: ordinary}
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: ordinary, Gid: ordinaryGroup}
 	} else if finish(t, program(user{uid: os.Getuid()}, "test:cgroup")).status == 0 {
 		t.Skip("a part of the tree of cgroups is yours; run this outside of it, or as root")
 	}

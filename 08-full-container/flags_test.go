@@ -117,7 +117,7 @@ func TestVolume(t *testing.T) {
 	asEveryUser(t, func(t *testing.T, u user) {
 		b := newBench(t, u)
 		file := b.write(t, "file", []byte("hello\n"))
-		if err := errors.Join(os.Chown(file, u.uid, u.uid), os.Chmod(b.dir, 0o700)); err != nil {
+		if err := errors.Join(os.Chown(file, u.uid, u.gid()), os.Chmod(b.dir, 0o700)); err != nil {
 			t.Fatal(err)
 		}
 		run := program(u, "-volume", b.dir+":/v", "-volume", file+":/one:ro", "sh", "-c",
@@ -382,7 +382,7 @@ func TestRootDirectory(t *testing.T) {
 	asEveryUser(t, func(t *testing.T, u user) {
 		root := newBench(t, u).busyboxRoot(t)
 		err := errors.Join(os.WriteFile(root+"/mark", []byte("here\n"), 0o644),
-			os.Chown(root+"/mark", u.uid, u.uid))
+			os.Chown(root+"/mark", u.uid, u.gid()))
 		if err != nil {
 			t.Fatal(err)
 		}

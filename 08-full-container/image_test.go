@@ -297,7 +297,7 @@ func newBench(t *testing.T, u user) *bench {
 			t.Error(err)
 		}
 	})
-	if err := errors.Join(os.Chmod(dir, 0o755), os.Chown(dir, u.uid, u.uid)); err != nil {
+	if err := errors.Join(os.Chmod(dir, 0o755), os.Chown(dir, u.uid, u.gid())); err != nil {
 		t.Fatal(err)
 	}
 	return &bench{u, dir, filepath.Join(dir, "cache")}

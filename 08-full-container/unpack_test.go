@@ -636,17 +636,17 @@ func (b *bench) halfway(t *testing.T, w *watch) int {
 
 // TestPlayedHost unpacks where root is an ordinary user, and the cache is the usual one.
 func TestPlayedHost(t *testing.T) {
-	uid := os.Getuid()
-	if uid == 0 {
-		uid = ordinary
+	u := user{"user", os.Getuid()}
+	if u.uid == 0 {
+		u.uid = ordinary
 	}
-	b := newBench(t, user{"user", uid})
+	b := newBench(t, u)
 	archive := b.write(t, "archive", small().oci().pack())
 	cmd := program(user{"root", os.Getuid()}, "test:unpack", archive, "")
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNET,
-		UidMappings: []syscall.SysProcIDMap{{HostID: uid, Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{HostID: uid, Size: 1}},
+		UidMappings: []syscall.SysProcIDMap{{HostID: u.uid, Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{HostID: u.gid(), Size: 1}},
 		Credential:  &syscall.Credential{NoSetGroups: true},
 	}
 	cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+b.dir+"/home")
@@ -658,7 +658,7 @@ func TestPlayedHost(t *testing.T) {
 		t.Errorf("unpacked to %v", i.Layers)
 	}
 	info, err := os.Stat(i.Layers[0])
-	if err != nil || int(info.Sys().(*syscall.Stat_t).Uid) != uid {
+	if err != nil || int(info.Sys().(*syscall.Stat_t).Uid) != u.uid {
 		t.Errorf("the layer: %v, %v", info, err)
 	}
 }
@@ -705,8 +705,8 @@ func TestHelpersUnpack(t *testing.T) {
 		t.Fatal(err)
 	}
 	stat := info.Sys().(*syscall.Stat_t)
-	if stat.Uid != 200_999 || stat.Gid != 200_099 || info.Mode() != os.ModeSetuid|0o755 {
-		t.Errorf("owner %d:%d, mode %v, want 200999:200099 and set-uid",
+	if stat.Uid != 200_999 || stat.Gid != 300_099 || info.Mode() != os.ModeSetuid|0o755 {
+		t.Errorf("owner %d:%d, mode %v, want 200999:300099 and set-uid",
 			stat.Uid, stat.Gid, info.Mode())
 	}
 	info, err = os.Stat(filepath.Dir(i.Layers[0]))
@@ -726,14 +726,7 @@ func init() {
 		return experiments["test:unpack"]([]string{args[1], ""})
 	}
 	experiments["test:subids"] = func(args []string) error {
-		ids := fmt.Sprintf("%d:200000:65536\n", ordinary)
-		err := mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
-		for _, path := range []string{"/etc/subuid", "/etc/subgid"} {
-			made := filepath.Join(filepath.Dir(args[0]), filepath.Base(path))
-			err = errors.Join(err, os.WriteFile(made, []byte(ids), 0o644),
-				mount(made, path, "", unix.MS_BIND, ""))
-		}
-		if err != nil {
+		if err := giveIDs(subuids, subgids); err != nil {
 			return err
 		}
 		cmd := program(user{"user", ordinary}, append([]string{"test:unpack"}, args...)...)
