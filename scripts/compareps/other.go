@@ -1,16 +1,10 @@
 //go:build !linux
 
-// Elsewhere there are no namespaces, and no container whose ps could be compared.
+// What this program says where there are no namespaces.
 
 package main
 
-import (
-	"fmt"
-	"os"
-)
+import "log"
 
-// main refuses.
-func main() {
-	fmt.Fprintln(os.Stderr, "compareps: this needs Linux: Lima, WSL 2 or the devcontainer")
-	os.Exit(1)
-}
+// main names what helps.
+func main() { log.Fatal("compare-ps.sh: this needs Linux: Lima, WSL 2 or the devcontainer") }
