@@ -87,6 +87,9 @@ func container(command []string) error {
 	if err := ownMounts(); err != nil {
 		return err
 	}
+	if err := closeDescriptors(); err != nil {
+		return err
+	}
 	// The copied mounts are still peers of the host's wherever those are "shared", as systemd
 	// makes them: what is mounted here would appear there. So private first, all of them. Go
 	// does this by itself for Unshareflags, and doesn't for Cloneflags.
@@ -97,9 +100,6 @@ func container(command []string) error {
 		return err
 	}
 	if err := pivotRoot(rootfs); err != nil {
-		return err
-	}
-	if err := closeDescriptors(); err != nil {
 		return err
 	}
 	return become(command)

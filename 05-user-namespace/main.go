@@ -118,6 +118,9 @@ func container(command []string) error {
 	if err := awaitHost(); err != nil {
 		return err
 	}
+	if err := closeDescriptors(); err != nil {
+		return err
+	}
 	if err := settle(); err != nil {
 		return err
 	}
@@ -134,9 +137,6 @@ func container(command []string) error {
 		return err
 	}
 	if err := setNames("container", "jail.example"); err != nil {
-		return err
-	}
-	if err := closeDescriptors(); err != nil {
 		return err
 	}
 	return become(command)

@@ -133,6 +133,9 @@ func container(command []string) error {
 	if err != nil {
 		return err
 	}
+	if err := closeDescriptors(); err != nil {
+		return err
+	}
 	if err := settle(); err != nil {
 		return err
 	}
@@ -152,9 +155,6 @@ func container(command []string) error {
 		return err
 	}
 	if err := os.WriteFile("/etc/resolv.conf", []byte(resolvConf), 0o644); err != nil {
-		return err
-	}
-	if err := closeDescriptors(); err != nil {
 		return err
 	}
 	return become(command)

@@ -138,6 +138,9 @@ func container(command []string) error {
 	if err != nil {
 		return err
 	}
+	if err := closeDescriptors(); err != nil {
+		return err
+	}
 	if err := settle(); err != nil {
 		return err
 	}
@@ -162,9 +165,6 @@ func container(command []string) error {
 		return err
 	}
 	if err := os.WriteFile("/etc/resolv.conf", []byte(resolvConf), 0o644); err != nil {
-		return err
-	}
-	if err := closeDescriptors(); err != nil {
 		return err
 	}
 	return become(command)

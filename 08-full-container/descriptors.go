@@ -19,8 +19,9 @@ import (
 // CVE-2024-21626. Go's runtime has brought some files of the host along, too, from which it has
 // read the CPU limit.
 //
-// To mark them for execve(2) to close, as CLOSE_RANGE_CLOEXEC does (close_range(2)), comes too
-// late: execve looks its path up first, and /proc/self/fd/5/bin/sh would be the host's.
+// It comes first: while one is open, every path that is looked up may lead to it. Marking them for
+// execve(2) to close, as CLOSE_RANGE_CLOEXEC does (close_range(2)), would be too late even for that
+// call, which looks its path up before it closes: /proc/self/fd/5/bin/sh would be the host's.
 func closeDescriptors(keep ...int) error {
 	open, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
