@@ -154,7 +154,8 @@ func container(command []string) error {
 	if err := setNames("container", "jail.example"); err != nil {
 		return err
 	}
-	if err := os.WriteFile("/etc/resolv.conf", []byte(resolvConf), 0o644); err != nil {
+	err = os.WriteFile("/etc/resolv.conf", []byte(resolvConf), 0o644)
+	if err := errors.Join(err, os.Chmod("/etc/resolv.conf", 0o644)); err != nil {
 		return err
 	}
 	return become(command)

@@ -120,6 +120,12 @@ func choosePlace(trees map[string]cgroupTree, name string) (cgroup, error) {
 	return cgroup1{dirs[0], dirs[1], dirs[2]}, nil
 }
 
+// mkdirCgroup makes a cgroup that every user can look into, whatever the caller's umask. The
+// container's root is another user of the host, and reads its own limits there.
+func mkdirCgroup(dir string) error {
+	return errors.Join(os.Mkdir(dir, 0o755), os.Chmod(dir, 0o755))
+}
+
 // apply writes settings to their files.
 func apply(settings []setting) error {
 	for _, s := range settings {

@@ -117,6 +117,19 @@ func TestTree(t *testing.T) {
 	})
 }
 
+// TestUmask starts under the strictest umask. The container's root still reads its own limits.
+func TestUmask(t *testing.T) {
+	defer unix.Umask(unix.Umask(0o077))
+	asEveryUser(t, func(t *testing.T, u user) {
+		script := "umask; ls -l /etc/resolv.conf | cut -c1-10; mount -t cgroup2 none /root && " +
+			"cat /root/pids.max || { mount -t cgroup -o pids none /root && cat /root/pids.max; }"
+		r := finish(t, program(u, "sh", "-c", script))
+		if r.status != 0 || r.stdout != "0077\n-rw-r--r--\n50\n" {
+			t.Errorf("exit status %d, umask, modes, limit: %q %q", r.status, r.stdout, r.stderr)
+		}
+	})
+}
+
 // TestUnlimitedIsRefused asks for a command where no cgroup can be made: nothing may run.
 func TestUnlimitedIsRefused(t *testing.T) {
 	cmd := program(user{uid: os.Getuid()}, "echo", "the command ran")

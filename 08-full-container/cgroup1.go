@@ -7,7 +7,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -26,7 +25,7 @@ func (c cgroup1) String() string { return strings.Join(c.dirs(), "\t") }
 // create makes them below the cgroups that we are in, so that what limits us limits them.
 func (c cgroup1) create() error {
 	for _, dir := range c.dirs() {
-		if err := os.Mkdir(dir, 0o755); err != nil {
+		if err := mkdirCgroup(dir); err != nil {
 			return err
 		}
 	}
@@ -34,7 +33,7 @@ func (c cgroup1) create() error {
 		return err
 	}
 	for _, dir := range c.dirs() {
-		if err := os.Mkdir(dir+"/inner", 0o755); err != nil {
+		if err := mkdirCgroup(dir + "/inner"); err != nil {
 			return err
 		}
 	}

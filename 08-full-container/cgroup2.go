@@ -34,13 +34,13 @@ func (c cgroup2) create() error {
 		if err := divide(parent); err != nil {
 			return err
 		}
-		if err := os.Mkdir(c.limits, 0o755); err != nil {
+		if err := mkdirCgroup(c.limits); err != nil {
 			return err
 		}
 		if err := errors.Join(apply(c.settings()), enable(c.limits)); err != nil {
 			return err
 		}
-		if err := os.Mkdir(c.inner(), 0o755); err != nil {
+		if err := mkdirCgroup(c.inner()); err != nil {
 			return err
 		}
 		return apply(c.shown(c.inner()))
@@ -156,7 +156,7 @@ func divide(dir string) error {
 	}
 	// A cgroup that hands controllers on has no processes itself ("no internal processes",
 	// cgroups(7)). Those in there, us among them, step aside, into another one below it.
-	if err := os.Mkdir(dir+"/"+aside, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := mkdirCgroup(dir + "/" + aside); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	return errors.Join(moveAll(dir, dir+"/"+aside), enable(dir))

@@ -110,6 +110,19 @@ func TestLimits(t *testing.T) {
 	})
 }
 
+// TestLimitsUnderUmask starts under the strictest umask. The container's root still reads its own
+// limits.
+func TestLimitsUnderUmask(t *testing.T) {
+	defer unix.Umask(unix.Umask(0o077))
+	asEveryUser(t, func(t *testing.T, u user) {
+		script := "umask; cd /sys/fs/cgroup; cat pids.max || cat pids/pids.max"
+		r := finish(t, program(u, "-pids", "77", "sh", "-c", script))
+		if r.status != 0 || r.stdout != "0022\n77\n" {
+			t.Errorf("exit status %d, umask and limit: %q %q", r.status, r.stdout, r.stderr)
+		}
+	})
+}
+
 // TestVolume shows a directory and a file of the host's inside. The user's own files are root's in
 // there, and can be written unless it is read-only. Where the kernel can't show that file system's
 // ids as others, root's files are nobody's in there, and are for nobody to write.
