@@ -243,7 +243,7 @@ func TestSharedCodeIsTheSame(t *testing.T) {
 	}
 	for i, e := range exceptions {
 		if !used[i] || e.reason == "" {
-			t.Errorf("exception {%s %s %s}: not needed, or without a reason", e.pair, e.file, e.name)
+			t.Errorf("exception {%s %s %s}: not needed, or no reason", e.pair, e.file, e.name)
 		}
 	}
 }
