@@ -29,11 +29,10 @@ func readDocker(a *archive) (imageConfig, []layerBlob, error) {
 	}
 	if len(images) != 1 {
 		var names []string
-		for _, i := range images {
+		for _, i := range images[:min(len(images), maxNamed+1)] {
 			names = append(names, fmt.Sprintf("%q", i.RepoTags))
 		}
-		return fail(fmt.Errorf("%d images in one archive, where one is needed: %s",
-			len(images), strings.Join(names, ", ")))
+		return fail(tooMany(names))
 	}
 	// Docker calls it DIGEST.json, its newer archives blobs/sha256/DIGEST, others sha256:DIGEST.
 	name := images[0].Config

@@ -708,6 +708,51 @@ func TestManyIndexes(t *testing.T) {
 	}
 }
 
+// TestManyImages has archives of more images than an error can name, in an order that isn't that
+// of the names, and a name that is longer than an error may be.
+func TestManyImages(t *testing.T) {
+	b, indexes := blobs{}, []object{}
+	for i := range 20 {
+		var manifests []object
+		for n := range 1000 {
+			name := object{"org.opencontainers.image.ref.name": fmt.Sprint("v", i, ".", n)}
+			manifests = append(manifests, object{"mediaType": manifestTypes[0], "size": 1,
+				"digest": sum(fmt.Append(nil, i, n)), "annotations": name})
+		}
+		indexes = append(indexes, b.put(indexTypes[0], object{"manifests": manifests}.json()))
+	}
+	b.index(indexes...)
+	names := func(err error) int { return strings.Count(fmt.Sprint(err), `"v0.`) }
+	archive := b.pack()
+	a, err := openArchive(bytes.NewReader(archive), int64(len(archive)), t.TempDir(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.source = &limited{a.source, 2} // index.json and the first index
+	_, _, err = readImage(a)
+	if names(err) != 10 || !strings.Contains(err.Error(), "more than 10 images in one archive") {
+		t.Errorf("%d names in: %v", names(err), err)
+	}
+	old, long := []object{}, object{"RepoTags": []string{strings.Repeat("n", 1<<20)}}
+	for n := range 12 {
+		old = append(old, object{"RepoTags": []string{fmt.Sprint("v0.", n)}})
+	}
+	for _, images := range [][]object{old, {long, long}} {
+		text, err := json.Marshal(images)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bench := newBench(t, user{"", os.Getuid()})
+		archive := bench.write(t, "archive", pack(file("manifest.json", string(text))))
+		r := finish(t, bench.unpack(archive))
+		if r.status != 125 || len(r.stderr) > 4200 || len(images) > 2 &&
+			strings.Count(r.stderr, `"v0.`) != 10 {
+			t.Errorf("%d images: exit status %d, %d bytes: %.2000s", len(images), r.status,
+				len(r.stderr), r.stderr)
+		}
+	}
+}
+
 // FuzzArchive reads archives that are like the right ones.
 func FuzzArchive(f *testing.F) {
 	m := small()

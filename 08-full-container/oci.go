@@ -80,7 +80,7 @@ func readOCI(a *archive) (imageConfig, []layerBlob, error) {
 // chooseManifest returns the one manifest for this machine that index.json leads to. An image for
 // several architectures is an index as well, one floor down.
 func chooseManifest(a *archive) (descriptor, error) {
-	fit, others := map[string]descriptor{}, map[string]bool{}
+	fit, others := map[digest]descriptor{}, map[string]bool{}
 	text, err := a.read("index.json", "")
 	if err == nil {
 		err = searchIndex(a, text, maxIndexes, map[digest]bool{}, fit, others)
@@ -91,27 +91,41 @@ func chooseManifest(a *archive) (descriptor, error) {
 	case len(fit) == 0 && len(others) == 0:
 		return descriptor{}, errors.New("index.json names no image")
 	case len(fit) == 0:
+		names := slices.Sorted(maps.Keys(others))
 		return descriptor{}, fmt.Errorf("it is for %s, and this machine is %s",
-			strings.Join(slices.Sorted(maps.Keys(others)), ", "), ours)
+			strings.Join(names[:min(len(names), maxNamed)], ", "), ours)
 	case len(fit) > 1:
 		var names []string
 		for sum, d := range fit {
 			ref := d.Annotations["org.opencontainers.image.ref.name"]
-			names = append(names, fmt.Sprintf("%q %q", ref, sum))
+			names = append(names, fmt.Sprintf("%q %q", ref, "sha256:"+sum))
 		}
-		slices.Sort(names)
-		return descriptor{}, fmt.Errorf("%d images in one archive, where one is needed: %s",
-			len(fit), strings.Join(names, ", "))
+		return descriptor{}, tooMany(names)
 	}
 	return slices.Collect(maps.Values(fit))[0], nil
 }
 
+// maxNamed is how many images an error names.
+const maxNamed = 10
+
+// tooMany is the error for an archive of several images.
+func tooMany(names []string) error {
+	slices.Sort(names)
+	if len(names) > maxNamed {
+		return fmt.Errorf("more than %d images in one archive, where one is needed: %s, ...",
+			maxNamed, strings.Join(names[:maxNamed], ", "))
+	}
+	return fmt.Errorf("%d images in one archive, where one is needed: %s",
+		len(names), strings.Join(names, ", "))
+}
+
 // searchIndex sorts the manifests of an index, and of those in it, by digest into the ones that fit
 // this machine, and by platform into the others. It reads each index once: if one names the next a
-// thousand times, and so on, that would have no end.
+// thousand times, and so on, that would have no end. An archive can name millions, and each takes
+// memory: it collects no more of either than an error names, and one.
 func searchIndex(
 	a *archive, text []byte, depth int,
-	read map[digest]bool, fit map[string]descriptor, others map[string]bool,
+	read map[digest]bool, fit map[digest]descriptor, others map[string]bool,
 ) error {
 	var index struct{ Manifests []descriptor }
 	if err := json.Unmarshal(text, &index); err != nil {
@@ -119,6 +133,8 @@ func searchIndex(
 	}
 	for _, d := range index.Manifests {
 		switch {
+		case len(fit) > maxNamed:
+			return nil
 		case slices.Contains(indexTypes, d.MediaType):
 			name, sum, err := locate(a, d, indexTypes)
 			if err != nil {
@@ -139,8 +155,13 @@ func searchIndex(
 				return err
 			}
 		case d.Platform == nil, *d.Platform == ours: // without one, the config will tell
-			fit[d.Digest] = d
-		case d.Platform.OS != "unknown": // which is how build tools mark what is no image
+			sum, err := parseDigest(d.Digest)
+			if err != nil {
+				return err
+			}
+			fit[sum] = d
+		case d.Platform.OS == "unknown": // which is how build tools mark what is no image
+		case len(others) <= maxNamed:
 			others[strconv.Quote(d.Platform.String())] = true
 		}
 	}

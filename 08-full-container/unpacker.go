@@ -192,8 +192,17 @@ func beUnpacker(args []string) error {
 // failed on. They are somebody else's, and might be commands for the terminal (console_codes(4)).
 type shown struct{ error }
 
+// maxShown is how many bytes of such a text are shown. An image can have a name of megabytes.
+const maxShown = 4096
+
 // Error returns a text that can be shown.
-func (e shown) Error() string { return legible(e.error.Error()) }
+func (e shown) Error() string {
+	text := e.error.Error()
+	if len(text) > maxShown {
+		text = text[:maxShown] + " ..."
+	}
+	return legible(text)
+}
 
 // Unwrap lets errors.Is see the reason.
 func (e shown) Unwrap() error { return e.error }
