@@ -17,6 +17,42 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// What Docker masks and makes read-only by default, written down here a second time (moby,
+// daemon/pkg/oci/defaults.go). A directory ends in a slash.
+var (
+	dockerMasks = []string{
+		"/proc/acpi/", "/proc/asound/", "/proc/interrupts", "/proc/kcore", "/proc/keys",
+		"/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug",
+		"/proc/scsi/", "/sys/firmware/", "/sys/devices/virtual/powercap/",
+		"/sys/devices/system/cpu/cpu0/thermal_throttle/",
+		"/sys/devices/system/cpu/cpu17/thermal_throttle/",
+	}
+	dockerReadOnly = []string{
+		"/proc/bus/", "/proc/fs/", "/proc/irq/", "/proc/sys/", "/proc/sysrq-trigger",
+	}
+)
+
+// TestAllMasks makes all of Docker's paths, of which no kernel has every one, and masks them.
+func TestAllMasks(t *testing.T) {
+	if err := unix.MountSetattr(-1, "", 0, &unix.MountAttr{}); errors.Is(err, unix.ENOSYS) {
+		t.Skip("before Linux 5.12 the step needs the /proc that this test replaces")
+	}
+	cmd := self("test:all-masks")
+	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWUSER | unix.CLONE_NEWNS
+	cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
+	cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
+	want := "/proc/other is open\n"
+	for _, path := range slices.Backward(dockerReadOnly) {
+		want = path + " is read-only\n" + want
+	}
+	for _, path := range slices.Backward(dockerMasks) {
+		want = path + " is masked\n" + want
+	}
+	if out := expect(t, cmd); out != want {
+		t.Errorf("got:\n%swant:\n%s", out, want)
+	}
+}
+
 // TestMasks looks at each path from inside, and from outside, where nothing may be masked or else
 // the test shows nothing.
 func TestMasks(t *testing.T) {
@@ -27,7 +63,7 @@ func TestMasks(t *testing.T) {
 		for line := range strings.Lines(outside) {
 			path, state, _ := strings.Cut(strings.TrimSpace(line), " ")
 			want := path + " is masked\n"
-			if slices.Contains(readOnly, path) {
+			if slices.Contains(dockerReadOnly, path) || slices.Contains(dockerReadOnly, path+"/") {
 				want = path + " is read-only\n"
 			}
 			switch state {
@@ -119,17 +155,50 @@ func TestSysThroughLink(t *testing.T) {
 // init adds what looks at the paths.
 func init() {
 	experiments["test:masks"] = func([]string) error {
-		for _, pattern := range slices.Concat(masked, readOnly) {
-			paths, err := filepath.Glob(pattern)
-			if err != nil || len(paths) == 0 {
-				fmt.Println(pattern, "isn't there")
+		for _, path := range slices.Concat(dockerMasks, dockerReadOnly) {
+			path = strings.TrimSuffix(path, "/")
+			if !exists(path) {
+				fmt.Println(path, "isn't there")
+				continue
 			}
-			for _, path := range paths {
-				state, err := maskState(path)
-				if err != nil {
-					return err
-				}
-				fmt.Println(path, state)
+			state, err := maskState(path)
+			if err != nil {
+				return err
+			}
+			fmt.Println(path, state)
+		}
+		return nil
+	}
+	// test:all-masks has a mount namespace of its own, with another /proc and /sys to mask.
+	experiments["test:all-masks"] = func([]string) error {
+		err := errors.Join(mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
+			mount("tmpfs", "/proc", "tmpfs", 0, ""), mount("tmpfs", "/sys", "tmpfs", 0, ""))
+		all := append(slices.Concat(dockerMasks, dockerReadOnly), "/proc/other")
+		for _, path := range all {
+			dir, file := filepath.Split(path)
+			if file == "" {
+				file = "file"
+			}
+			err = errors.Join(err, os.MkdirAll(dir, 0o755),
+				os.WriteFile(filepath.Join(dir, file), []byte("secret"), 0o644))
+		}
+		if err := errors.Join(err, maskPaths()); err != nil {
+			return err
+		}
+		for _, path := range all {
+			entries, _ := os.ReadDir(path)
+			text, _ := os.ReadFile(path)
+			var system unix.Statfs_t
+			if err := unix.Statfs(path, &system); err != nil {
+				return err
+			}
+			switch {
+			case len(entries)+len(text) == 0:
+				fmt.Println(path, "is masked")
+			case system.Flags&unix.ST_RDONLY != 0:
+				fmt.Println(path, "is read-only")
+			default:
+				fmt.Println(path, "is open")
 			}
 		}
 		return nil

@@ -1,0 +1,134 @@
+//go:build linux
+
+// The limits, written down a second time, and what the kernel shows for them. The same file in 07
+// and 08.
+
+package main
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// limits are a container's: those of 07, those of 08, and those of 08 with flags.
+type limits struct{ memory, pids, cpu int }
+
+// limitsOf are the limits of a step's container, and with which arguments it has them.
+var limitsOf = map[string]map[string]limits{
+	"07-cgroups": {"": {67108864, 50, 20000}},
+	"08-full-container": {
+		"": {268435456, 128, 100000}, "-memory 48M -pids 40 -cpus 0.25": {50331648, 40, 25000},
+	},
+}
+
+// files are the control files for limits by the version of cgroups. Those with a "?" are only there
+// where memory can be swapped out, or where the kernel counts swap.
+func (l limits) files() map[string]map[string]string {
+	memory, pids := fmt.Sprint(l.memory), fmt.Sprint(l.pids)
+	return map[string]map[string]string{
+		"v1": {
+			"memory.limit_in_bytes": memory, "inner/memory.limit_in_bytes": memory,
+			"memory.memsw.limit_in_bytes?": memory, "inner/memory.memsw.limit_in_bytes?": memory,
+			"memory.use_hierarchy": "1", "inner/memory.use_hierarchy": "1",
+			"pids.max": pids, "inner/pids.max": pids,
+			"cpu.cfs_quota_us": fmt.Sprint(l.cpu), "cpu.cfs_period_us": "100000",
+		},
+		"v2": {
+			"memory.max": memory, "inner/memory.max": memory,
+			"memory.swap.max?": "0", "inner/memory.swap.max?": "0",
+			"memory.oom.group": "1", "inner/memory.oom.group": "1",
+			"pids.max": pids, "inner/pids.max": pids,
+			"cpu.max": fmt.Sprint(l.cpu, " 100000"),
+		},
+	}
+}
+
+// TestSettings compares what the step would write, with both versions, with that.
+func TestSettings(t *testing.T) {
+	one, two := cgroup1{"/c", "/c", "/c"}, cgroup2{"/c"}
+	for version, settings := range map[string][]setting{
+		"v1": slices.Concat(one.settings(), one.shown("/c/inner", "/c/inner")),
+		"v2": slices.Concat(two.settings(), two.shown("/c/inner")),
+	} {
+		got := map[string]string{}
+		for _, s := range settings {
+			name := strings.TrimPrefix(s.file, "/c/")
+			if s.swap {
+				name += "?"
+			}
+			got[name] = s.value
+		}
+		want := limitsOf[step][""].files()[version]
+		if fmt.Sprint(got) != fmt.Sprint(want) { // maps are printed in order
+			t.Errorf("%s:\n%v\nwant:\n%v", version, got, want)
+		}
+	}
+}
+
+// TestKernelsLimits reads the control files of a container that runs.
+func TestKernelsLimits(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		for args, limits := range limitsOf[step] {
+			w := newWatch(t)
+			cmd := program(u, append(strings.Fields(args), "sh", "-c", "echo on; cat")...)
+			cmd.Env = w.env()
+			p, _, err := start(cmd)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer p.end()
+			dirs := w.cgroups(t)
+			if len(dirs) == 0 {
+				t.Fatal("the container is in no cgroup of the step's")
+			}
+			read := func(name string) (string, bool) {
+				for _, dir := range dirs {
+					text, err := os.ReadFile(filepath.Join(dir, name))
+					if err == nil {
+						return strings.TrimSpace(string(text)), true
+					}
+				}
+				return "", false
+			}
+			version := "v1"
+			if _, found := read("memory.max"); found {
+				version = "v2"
+			}
+			for name, want := range limits.files()[version] {
+				name, optional := strings.CutSuffix(name, "?")
+				got, found := read(name)
+				if got != want && (found || !optional) {
+					t.Errorf("%q: %s is %q, want %q", args, name, got, want)
+				}
+			}
+		}
+	})
+}
+
+// cgroups returns the directories of the cgroup that a watched container is in.
+func (w *watch) cgroups(t *testing.T) (dirs []string) {
+	t.Helper()
+	for _, process := range w.processes() {
+		dir, _, _ := strings.Cut(process, " ")
+		paths, _ := os.ReadFile(dir + "/cgroup") // gone, if it has ended
+		for line := range strings.Lines(string(paths)) {
+			path := strings.TrimSpace(line[strings.LastIndex(line, ":")+1:])
+			if filepath.Base(path) != "inner" {
+				continue
+			}
+			name := filepath.Base(filepath.Dir(path))
+			_ = filepath.WalkDir("/sys/fs/cgroup", func(path string, d fs.DirEntry, err error) error {
+				if err == nil && d.Name() == name && !slices.Contains(dirs, path) {
+					dirs = append(dirs, path)
+				}
+				return nil // a cgroup may go while we walk
+			})
+		}
+	}
+	return dirs
+}
