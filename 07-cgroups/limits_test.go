@@ -122,9 +122,9 @@ func (w *watch) cgroups(t *testing.T) (dirs []string) {
 				continue
 			}
 			name := filepath.Base(filepath.Dir(path))
-			_ = filepath.WalkDir("/sys/fs/cgroup", func(path string, d fs.DirEntry, err error) error {
-				if err == nil && d.Name() == name && !slices.Contains(dirs, path) {
-					dirs = append(dirs, path)
+			_ = filepath.WalkDir("/sys/fs/cgroup", func(at string, d fs.DirEntry, err error) error {
+				if err == nil && d.Name() == name && !slices.Contains(dirs, at) {
+					dirs = append(dirs, at)
 				}
 				return nil // a cgroup may go while we walk
 			})
