@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -114,8 +115,55 @@ func TestCoreLimit(t *testing.T) {
 	})
 }
 
+// TestCoreLimitStays lowers it inside, by each call that there is for it. The control does the same
+// outside, where it is lowered.
+func TestCoreLimitStays(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		var ours unix.Rlimit
+		if err := unix.Getrlimit(unix.RLIMIT_CORE, &ours); err != nil {
+			t.Fatal(err)
+		}
+		if ours.Max == 0 && !(u.uid == 0 && holds(unix.CAP_SYS_RESOURCE)) {
+			t.Skip("the limit is 0 already, and can't be raised to 1; raise it: ulimit -Hc 1")
+		}
+		for call, want := range map[string]string{
+			"setrlimit": "ok, 1 1\n", "prlimit64": "ok, 1 1\n", "prlimit64-old": "EPERM, 1 1\n",
+		} {
+			inside := program(u, "/proc/self/exe", "test:lower-cores", call)
+			if out := expect(t, inside); out != want {
+				t.Errorf("%s inside: %q, want %q", call, out, want)
+			}
+			if out := expect(t, program(u, "test:lower-cores", call)); out != "ok, 0 0\n" {
+				t.Errorf("%s outside: %q", call, out)
+			}
+		}
+	})
+}
+
 // init adds a limit, a crash, and what the kernel says of it (wait(2), WCOREDUMP).
 func init() {
+	experiments["test:lower-cores"] = func(args []string) error {
+		var none, old, limit unix.Rlimit
+		var errno unix.Errno
+		switch args[0] {
+		case "setrlimit":
+			_, _, errno = unix.Syscall(unix.SYS_SETRLIMIT, unix.RLIMIT_CORE,
+				uintptr(unsafe.Pointer(&none)), 0)
+		case "prlimit64":
+			_, _, errno = unix.Syscall6(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_CORE,
+				uintptr(unsafe.Pointer(&none)), 0, 0, 0)
+		default:
+			_, _, errno = unix.Syscall6(unix.SYS_PRLIMIT64, 0, unix.RLIMIT_CORE,
+				uintptr(unsafe.Pointer(&none)), uintptr(unsafe.Pointer(&old)), 0, 0)
+		}
+		answer := "ok"
+		if errno != 0 {
+			answer = unix.ErrnoName(errno)
+		}
+		err := unix.Getrlimit(unix.RLIMIT_CORE, &limit)
+		fmt.Printf("%s, %d %d\n", answer, limit.Cur, limit.Max)
+		return err
+	}
 	experiments["test:no-cores"] = func(args []string) error {
 		return errors.Join(unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}),
 			unix.Exec("/proc/self/exe", append([]string{step}, args...), os.Environ()))

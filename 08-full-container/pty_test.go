@@ -400,3 +400,54 @@ func TestPipesStayPipes(t *testing.T) {
 		}
 	})
 }
+
+// TestCallersTerminalStaysUsable runs a command that has the caller's terminal, as in a pipeline,
+// and tries to make that useless. Each control does the same without a container.
+func TestCallersTerminalStaysUsable(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		for _, harm := range []string{"TIOCSETD", "TCXONC", "TIOCEXCL"} {
+			try := func(args ...string) (answer string, usable bool) {
+				_, terminal := terminalPair(t)
+				defer terminal.Close()
+				cmd := program(u, args...)
+				cmd.Stdin, cmd.Stderr = strings.NewReader(""), terminal
+				var stdout bytes.Buffer
+				cmd.Stdout = &stdout
+				if err := cmd.Run(); err != nil {
+					t.Fatalf("%v: %v", args, err)
+				}
+				fd := int(terminal.Fd())
+				if err := unix.SetNonblock(fd, true); err != nil {
+					t.Fatal(err)
+				}
+				_, err := unix.Write(fd, []byte("output"))
+				exclusive, _ := unix.IoctlGetInt(fd, unix.TIOCGEXCL)
+				return stdout.String(), err == nil && exclusive == 0
+			}
+			answer, usable := try("/proc/self/exe", "test:harm", harm)
+			if answer != "EPERM" || !usable {
+				t.Errorf("%s inside: %s, and the terminal is usable: %t", harm, answer, usable)
+			}
+			if answer, usable = try("test:harm", harm); answer != "ok" || usable {
+				t.Errorf("%s outside: %s, and the terminal is usable: %t", harm, answer, usable)
+			}
+		}
+	})
+}
+
+// init adds what makes the terminal at standard error useless.
+func init() {
+	experiments["test:harm"] = func(args []string) error {
+		var err error
+		switch args[0] {
+		case "TIOCSETD": // to N_NULL, which takes no output
+			err = unix.IoctlSetPointerInt(2, unix.TIOCSETD, 27)
+		case "TCXONC": // TCOOFF
+			err = unix.IoctlSetInt(2, unix.TCXONC, 0)
+		case "TIOCEXCL":
+			err = unix.IoctlSetInt(2, unix.TIOCEXCL, 0)
+		}
+		fmt.Print(firstWord(errno(err)))
+		return nil
+	}
+}

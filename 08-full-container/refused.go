@@ -16,12 +16,15 @@ const (
 	eperm               = "EPERM"
 	enosys              = "ENOSYS"
 	eafnosupport        = "EAFNOSUPPORT"
+	pretend             = "ok" // answers 0 and does nothing
 	kill                = "kill"
 	lookIntoClone       = "clone"
 	lookIntoUnshare     = "unshare"
 	lookIntoIoctl       = "ioctl"
 	lookIntoSocket      = "socket"
 	lookIntoPersonality = "personality"
+	lookIntoPrlimit     = "prlimit64"
+	lookIntoSetrlimit   = "setrlimit"
 )
 
 // rule is what happens to one system call.
@@ -104,7 +107,10 @@ var refused = []rule{
 	{unix.SYS_PERF_EVENT_OPEN, eperm, "measures the kernel and its neighbours"},
 	{unix.SYS_KCMP, enosys, "compares objects by their place in the kernel's memory"},
 	{unix.SYS_PERSONALITY, lookIntoPersonality, "can switch off what makes addresses random"},
-	{unix.SYS_IOCTL, lookIntoIoctl, "TIOCSTI and TIOCLINUX type into the terminal (ioctl_tty(2))"},
+	{unix.SYS_IOCTL, lookIntoIoctl, "the terminal may be the caller's: see refusedRequests"},
+	{unix.SYS_PRLIMIT64, lookIntoPrlimit, "RLIMIT_CORE lowered from 1 to 0 would open the way " +
+		"to the program in the host's core_pattern (core(5))"},
+	{unix.SYS_SETRLIMIT, lookIntoSetrlimit, "as prlimit64"},
 	{unix.SYS_SOCKET, lookIntoSocket, "five families are of use here. AF_VSOCK calls the " +
 		"hypervisor, AF_ALG the kernel's ciphers, and most others would load a module"},
 	{unix.SYS_SOCKETPAIR, lookIntoSocket, "as socket, of which it makes two"},
@@ -112,4 +118,24 @@ var refused = []rule{
 	// Gone from the kernel, or a stub there.
 	{unix.SYS_LOOKUP_DCOOKIE, enosys, "until 6.7: paths of the profiler's"},
 	{unix.SYS_NFSSERVCTL, enosys, "until 3.1: the NFS server"},
+}
+
+// refusedRequests are the requests of ioctl(2) that the filter refuses, in the order of their
+// numbers. In a pipeline such as "… | less" the command has a descriptor of the caller's terminal,
+// and each of these types into it or makes it unusable (ioctl_tty(2), ioctl_console(2)). The
+// command can still change settings such as echo; "stty sane" undoes that.
+var refusedRequests = []struct {
+	first, last uint32
+	why         string
+}{
+	{0x4b00, 0x4bff, "a Linux console's keyboard, fonts and graphics mode (KDSKBMODE)"},
+	{unix.TCXONC, unix.TCXONC, "stops output for good: Ctrl-Q doesn't undo TCOOFF"},
+	{unix.TIOCEXCL, unix.TIOCEXCL, "makes every other open of the terminal fail"},
+	{unix.TIOCSTI, unix.TIOCSTI, "types into the terminal (CVE-2017-5226)"},
+	{unix.TIOCLINUX, unix.TIOCLINUX, "pastes into a console (CVE-2023-1523)"},
+	{unix.TIOCCONS, unix.TIOCCONS, "takes over the output to /dev/console"},
+	{unix.TIOCSETD, unix.TIOCSETD, "sets a line discipline; N_NULL takes no output"},
+	{unix.TIOCVHANGUP, unix.TIOCVHANGUP, "as vhangup"},
+	{unix.TIOCSLCKTRMIOS, unix.TIOCSLCKTRMIOS, "locks the settings, against stty(1) too"},
+	{0x5600, 0x56ff, "switches between Linux consoles, and locks them (VT_ACTIVATE)"},
 }

@@ -17,7 +17,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strconv"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -66,7 +65,7 @@ func filter() []line {
 			compare(unix.BPF_JEQ, auditArch, "", kill),
 			load(offsetNumber),
 		},
-		decide(nil, spans()),
+		decide(nil, "call", spans()),
 		named(lookIntoClone,
 			argument(0),
 			compare(unix.BPF_JSET, newNamespaces, eperm, allow),
@@ -77,11 +76,7 @@ func filter() []line {
 			upperHalf(0),
 			compare(unix.BPF_JEQ, 0, allow, eperm),
 		),
-		named(lookIntoIoctl,
-			argument(1),
-			compare(unix.BPF_JEQ, unix.TIOCSTI, eperm, ""),
-			compare(unix.BPF_JEQ, unix.TIOCLINUX, eperm, allow),
-		),
+		named(lookIntoIoctl, decide([]line{argument(1)}, "request", requests())...),
 		named(lookIntoSocket,
 			argument(0),
 			compare(unix.BPF_JEQ, unix.AF_UNIX, allow, ""),
@@ -95,11 +90,33 @@ func filter() []line {
 			compare(unix.BPF_JEQ, 0xffffffff, allow, ""), // only asks
 			compare(unix.BPF_JSET, ^uint32(perLinux32|uname26), eperm, allow),
 		),
+		// A filter sees the address of the new limit, not the limit. Daemons set 0, and give up if
+		// that fails: so the answer is 0, and nothing happens. A caller that also asks for the old
+		// limit would notice, and gets EPERM.
+		named(lookIntoPrlimit,
+			argument(1),
+			compare(unix.BPF_JEQ, unix.RLIMIT_CORE, "", allow),
+			argument(2), // the new limit: NULL only asks
+			compare(unix.BPF_JEQ, 0, "", "sets"),
+			upperHalf(2),
+			compare(unix.BPF_JEQ, 0, allow, "sets"),
+		),
+		named("sets",
+			argument(3), // where the old one goes
+			compare(unix.BPF_JEQ, 0, "", eperm),
+			upperHalf(3),
+			compare(unix.BPF_JEQ, 0, pretend, eperm),
+		),
+		named(lookIntoSetrlimit,
+			argument(0),
+			compare(unix.BPF_JEQ, unix.RLIMIT_CORE, pretend, allow),
+		),
 		[]line{
 			answer(allow, unix.SECCOMP_RET_ALLOW),
 			answer(eperm, unix.SECCOMP_RET_ERRNO|uint32(unix.EPERM)),
 			answer(enosys, unix.SECCOMP_RET_ERRNO|uint32(unix.ENOSYS)),
 			answer(eafnosupport, unix.SECCOMP_RET_ERRNO|uint32(unix.EAFNOSUPPORT)),
+			answer(pretend, unix.SECCOMP_RET_ERRNO), // errno 0: success
 			answer(kill, unix.SECCOMP_RET_KILL_PROCESS),
 		},
 	)
@@ -135,26 +152,36 @@ func spans() []span {
 	return all
 }
 
-// decide adds a binary search among spans for the number that was loaded. Some seven comparisons do
+// requests puts the refused requests of ioctl(2) in the same form.
+func requests() []span {
+	all := []span{{0, allow}}
+	for _, r := range refusedRequests {
+		all = append(all, span{r.first, eperm}, span{r.last + 1, allow})
+	}
+	return all
+}
+
+// decide adds a binary search among spans for the number that was loaded, of a "call" or a
+// "request". It finds the last one that begins at or below that number. Some seven comparisons do
 // for every call, where a list needs a hundred. Since Linux 5.11 the kernel runs the filter once
 // for each number when it is loaded, and no more for those that are always allowed; so it is the
 // start of the container that gets faster.
-func decide(lines []line, s []span) []line {
+func decide(lines []line, what string, s []span) []line {
 	if len(s) == 1 {
 		return lines
 	}
 	low, high := s[:len(s)/2], s[len(s)/2:]
-	top := compare(unix.BPF_JGE, high[0].first, name(high), name(low))
-	top.label = name(s)
-	return decide(decide(append(lines, top), low), high)
+	top := compare(unix.BPF_JGE, high[0].first, name(what, high), name(what, low))
+	top.label = name(what, s)
+	return decide(decide(append(lines, top), what, low), what, high)
 }
 
 // name is the label of the search among some spans, or of what it has found.
-func name(s []span) string {
+func name(what string, s []span) string {
 	if len(s) == 1 {
 		return s[0].then
 	}
-	return strconv.Itoa(len(s)) + " from " + strconv.Itoa(int(s[0].first))
+	return fmt.Sprintf("%s: %d from %d", what, len(s), s[0].first)
 }
 
 // loadSeccomp puts this process under the filter, and all that it starts; nothing takes it off
