@@ -24,15 +24,17 @@ func firstOf(t *testing.T, u user) int {
 		return u.uid
 	}
 	own, ownErr := setAside("uid")
-	all, allErr := entries("uid")
 	ours, mapErr := os.ReadFile("/proc/self/uid_map")
-	if err := errors.Join(ownErr, allErr, mapErr); err != nil {
+	if err := errors.Join(ownErr, mapErr); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(string(ours), fmt.Sprint(1<<32-1)) { // all ids there are
 		t.Skip("root may have no 65536 ids to give away here; run it outside of a user namespace")
 	}
-	return choose(own, all).first
+	if own.count >= 65536 {
+		return own.first
+	}
+	return 2_100_000_000
 }
 
 // TestLesson reads the lesson's facts and compares them with each other.
@@ -154,9 +156,9 @@ func TestHelpers(t *testing.T) {
 	}
 	const ownUID, ownGID = "0 12345 1 ", "0 23456 1 "
 	for _, c := range []struct{ name, uids, gids, privileges, want string }{
-		{"both", subuids, subgids, "", ownUID + "1 200000 65535 " + ownGID + "1 300000 49999 " +
+		{"both", subuids, subgids, "", ownUID + "1 200000 65536 " + ownGID + "1 300000 49999 " +
 			"allow groups 0 CapInh: 0000000000000000 owner 1000"},
-		{"users alone", subuids, "", "", ownUID + "1 200000 65535 " + ownGID +
+		{"users alone", subuids, "", "", ownUID + "1 200000 65536 " + ownGID +
 			"deny groups 0 65534 CapInh: 0000000000000000 owner 1000"},
 		{"groups alone", "", subgids, "", ownUID + ownGID +
 			"deny groups 0 65534 CapInh: 0000000000000000 owner 0"},
@@ -218,30 +220,91 @@ func TestNoUserNamespace(t *testing.T) {
 	}
 }
 
-// TestRanges chooses ids where others are set aside for root and for somebody else.
+// TestRanges chooses IDs for root's containers where some are others'. What comes or goes below two
+// billion, where useradd hands out ranges, must not move them.
 func TestRanges(t *testing.T) {
-	somebodys := func(first, count int) entry { return entry{"somebody", idRange{first, count}} }
-	for _, c := range []struct {
-		own   idRange
-		all   []entry
-		first int
+	host := []idRange{{0, 1<<32 - 1}}
+	for name, c := range map[string]struct {
+		own, taken []idRange
+		known      int
+		first      int // 0: none
+		failed     bool
 	}{
-		{idRange{}, nil, 100_000},
-		{idRange{}, []entry{somebodys(100_000, 65536)}, 165_536},
-		{idRange{}, []entry{somebodys(165_536, 65536), somebodys(100_000, 65536)}, 231_072},
-		{idRange{}, []entry{somebodys(150_000, 10)}, 150_010},
-		{idRange{}, []entry{somebodys(10, 10)}, 100_000},
-		{idRange{500_000, 70_000}, []entry{somebodys(100_000, 65536)}, 500_000},
-		{idRange{500_000, 10}, nil, 100_000}, // too few
+		"nothing taken":         {host, nil, 0, 2_100_000_000, false},
+		"useradd's taken":       {host, []idRange{{100_000, 600_000_000}}, 0, 2_100_000_000, false},
+		"one ID taken":          {host, []idRange{{2_100_065_535, 1}}, 0, 2_100_100_000, false},
+		"the next ID taken":     {host, []idRange{{2_100_065_536, 1}}, 0, 2_100_000_000, false},
+		"first ID known":        {host, nil, 2_100_000_000, 2_100_100_000, false},
+		"last ID known":         {host, nil, 2_100_065_535, 2_100_100_000, false},
+		"from 2 billion on":     {host, []idRange{{2_000_000_000, 1 << 30}}, 0, 700_000_000, false},
+		"all taken":             {host, []idRange{{1, 1 << 31}}, 0, 0, true},
+		"few in this namespace": {[]idRange{{0, 165_536}}, nil, 0, 100_000, false},
+		"fewer":                 {[]idRange{{0, 165_535}}, nil, 0, 0, false},
 	} {
-		if got := choose(c.own, c.all); got != (idRange{c.first, 65536}) {
-			t.Errorf("choose(%v, %v) = %v, want the first to be %d", c.own, c.all, got, c.first)
+		got, err := choose(c.own, c.taken, func(r idRange) bool {
+			return c.known == r.first || c.known == r.first+r.count-1
+		})
+		want := idRange{c.first, 65536}
+		if c.first == 0 {
+			want = idRange{}
+		}
+		if got != want || (err != nil) != c.failed {
+			t.Errorf("%s: %v, %v, want %v", name, got, err, want)
+		}
+	}
+}
+
+// TestTakenIDs adds accounts and ranges to this host, each in a mount namespace of its own, and
+// looks which IDs root's container has then.
+func TestTakenIDs(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root gives containers IDs that aren't its own; run it as root")
+	}
+	ldap := t.TempDir() // what its getent(1) knows
+	script := "#!/bin/sh\n[ $1 = group ] && [ $3 = 2100065535 ] && echo ldap:*:2100065535:\n"
+	if err := os.WriteFile(ldap+"/getent", []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	const first = "2100000000 65536 0 2100000000 65536"
+	const second = "2100100000 65536 0 2100100000 65536"
+	for name, c := range map[string]struct{ path, line, ids string }{
+		"the control":          {"/etc/passwd", "", first},
+		"useradd's next range": {"/etc/subuid", "new:165536:65536\n", first},
+		"a range of groups":    {"/etc/subgid", "new:2100010000:65536\n", second},
+		"a user":               {"/etc/passwd", "new:x:2100001000:1000::/:/bin/sh\n", second},
+		"a group":              {"/etc/group", "new:x:2100065535:\n", second},
+		"a group of LDAP's":    {"/etc/nsswitch.conf", "group: files ldap\n", second},
+		"root's own, two lines": {"/etc/subuid", "root:7:9\nroot:1000000:1000000000\n",
+			"1000000 1000000000 0 2100000000 65536"},
+	} {
+		cmd := self("test:taken", c.path, c.line)
+		cmd.Env = append(os.Environ(), "PATH="+ldap+":"+os.Getenv("PATH"))
+		cmd.SysProcAttr.Unshareflags = unix.CLONE_NEWNS
+		if got := strings.Join(strings.Fields(expect(t, cmd)), " "); got != "0 "+c.ids {
+			t.Errorf("%s: root's container has %q, want %q", name, got, "0 "+c.ids)
 		}
 	}
 }
 
 // init adds what these tests run in the program's place.
 func init() {
+	// test:taken adds a line to a file, in this mount namespace, and prints a container's maps.
+	experiments["test:taken"] = func(args []string) error {
+		text, err := os.ReadFile(args[0])
+		if err != nil {
+			return err
+		}
+		file, err := os.CreateTemp("", "taken-")
+		if err != nil {
+			return err
+		}
+		_, err = file.WriteString(string(text) + args[1])
+		if err := errors.Join(err, mount(file.Name(), args[0], "", unix.MS_BIND, ""),
+			os.Remove(file.Name())); err != nil {
+			return err
+		}
+		return host([]string{"cat", "/proc/self/uid_map", "/proc/self/gid_map"})
+	}
 	// test:write-usr needs no command for it: some shells' test(1) takes uid 0 for almighty.
 	experiments["test:write-usr"] = func(args []string) error {
 		if len(args) > 0 {

@@ -244,7 +244,7 @@ func TestManyIDs(t *testing.T) {
 	cmd := self("test:ids")
 	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNS
 	out := strings.Join(strings.Fields(expect(t, cmd)), " ")
-	if want := "0 0 1 1 1 65535 0 0 1 1 1 49999 allow"; out != want {
+	if want := "0 0 1 1 1 65536 0 0 1 1 1 49999 allow"; out != want {
 		t.Errorf("maps of users and groups, and setgroups: %q, want %q", out, want)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -63,7 +64,7 @@ func mapByHelpers(pid int) error {
 		}
 		if more.count > 0 {
 			helper := exec.Command("new"+kind+"map", strconv.Itoa(pid), "0", strconv.Itoa(own), "1",
-				"1", strconv.Itoa(more.first), strconv.Itoa(min(more.count, enough-1)))
+				"1", strconv.Itoa(more.first), strconv.Itoa(more.count))
 			if helper.Run() == nil {
 				continue
 			}
@@ -108,33 +109,28 @@ func setgroupsAllowed() (bool, error) {
 	return string(text) == "allow\n", err
 }
 
-// toGive returns the map, of "uid" or "gid", that root can give to a container: ids that belong to
-// nobody on the host. Where this process is in a user namespace itself, and has no such ids there,
-// it shares all those that it has.
+// toGive returns the map, of "uid" or "gid", that root can give to a container: the IDs set aside
+// for root, if they are enough, or else IDs that belong to no user of the host. Where this process
+// is in a user namespace itself, and has no such IDs there, it shares all those that it has.
 func toGive(kind string) ([]syscall.SysProcIDMap, error) {
-	own, err := setAside(kind)
+	found, err := setAside(kind)
+	if err == nil && found.count < enough {
+		found, err = freeIDs()
+	}
 	if err != nil {
 		return nil, err
 	}
-	all, err := entries(kind)
+	own, err := ownIDs(kind)
 	if err != nil {
 		return nil, err
 	}
-	text, err := os.ReadFile("/proc/self/" + kind + "_map")
-	if err != nil {
-		return nil, err
+	if found.count > 0 && slices.ContainsFunc(own, found.isWithin) {
+		return []syscall.SysProcIDMap{{HostID: found.first, Size: found.count}}, nil
 	}
-	found := choose(own, all)
 	var shared []syscall.SysProcIDMap
-	for line := range strings.Lines(string(text)) {
-		var first, outside, size int
-		if _, err := fmt.Sscan(line, &first, &outside, &size); err != nil {
-			return nil, fmt.Errorf("read %q in /proc/self/%s_map: %w", line, kind, err)
-		}
-		if first <= found.first && found.first+found.count <= first+size {
-			return []syscall.SysProcIDMap{{HostID: found.first, Size: found.count}}, nil
-		}
-		shared = append(shared, syscall.SysProcIDMap{ContainerID: first, HostID: first, Size: size})
+	for _, r := range own {
+		shared = append(shared,
+			syscall.SysProcIDMap{ContainerID: r.first, HostID: r.first, Size: r.count})
 	}
 	return shared, nil
 }

@@ -245,6 +245,19 @@ var table = []row{
 		why:     "without a user namespace an ordinary user may make no other",
 	},
 	{
+		step: "05-user-namespace", file: "subid.go",
+		find: "!slices.ContainsFunc(taken, r.overlaps) &&",
+		test: "^(TestRanges|TestTakenIDs)$",
+		why:  "root's containers would have the IDs of a user, who can kill them",
+	},
+	{
+		step: "05-user-namespace", file: "subid.go",
+		find:    "&& !known(r) {",
+		replace: "{",
+		test:    "^(TestRanges|TestTakenIDs)$",
+		why:     "a user that only LDAP knows could kill root's containers",
+	},
+	{
 		step: "05-user-namespace", file: "idmap.go",
 		find:    "HostID: found.first,",
 		replace: "HostID: 0,",
