@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
+	"testing"
 
 	"golang.org/x/sys/unix"
 )
@@ -42,4 +44,33 @@ func giveIDs(uids, gids string) error {
 			unix.Mount(file, path, "", unix.MS_BIND, ""), os.Remove(file)) // the mount holds it
 	}
 	return errors.Join(err, os.Remove(dir))
+}
+
+// TestRootsRanges gives root ranges of its own, other groups than users, and looks for them inside.
+func TestRootsRanges(t *testing.T) {
+	text, err := os.ReadFile("/proc/self/uid_map")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if os.Getuid() != 0 || !strings.Contains(string(text), "4294967295") {
+		t.Skip("only the host's root can give ranges away; run it as root, in no user namespace")
+	}
+	cmd := self("test:roots-ranges")
+	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNS
+	out := strings.Join(strings.Fields(expect(t, cmd)), " ")
+	if want := "0 500000 65536 0 700000 65536"; out != want {
+		t.Errorf("maps of users and groups: %q, want %q", out, want)
+	}
+}
+
+// init adds root's ranges.
+func init() {
+	experiments["test:roots-ranges"] = func([]string) error {
+		if err := giveIDs("root:500000:65536\n", "root:700000:65536\n"); err != nil {
+			return err
+		}
+		cmd := program(user{"root", 0}, "cat", "/proc/self/uid_map", "/proc/self/gid_map")
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+		return cmd.Run()
+	}
 }
