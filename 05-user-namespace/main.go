@@ -72,6 +72,7 @@ func host(command []string) error {
 	defer ready.Close()
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Args = append([]string{inside}, command...)
+	sharePipes()
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.ExtraFiles = []*os.File{wait} // descriptor 3 there
 	cmd.SysProcAttr = &syscall.SysProcAttr{

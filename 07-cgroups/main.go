@@ -87,6 +87,7 @@ func host(group cgroup, command []string, stdout io.Writer) error {
 	defer ready.Close()
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Args = append([]string{inside}, command...)
+	sharePipes()
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, stdout, os.Stderr
 	cmd.ExtraFiles = []*os.File{wait} // descriptor 3 there
 	cmd.SysProcAttr = &syscall.SysProcAttr{

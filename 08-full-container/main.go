@@ -82,6 +82,7 @@ func host(o *options) error {
 	if err := checkStreams(); err != nil {
 		return err
 	}
+	sharePipes()
 	if err := limitCores(); err != nil {
 		return err
 	}

@@ -5,8 +5,12 @@
 package main
 
 import (
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestNumbers has users and groups whose names are numbers, but not their own.
@@ -59,4 +63,48 @@ func TestUserIsQuoted(t *testing.T) {
 			contains(t, r.stderr, quoted)
 		}
 	})
+}
+
+// TestUserOpensPipes opens the standard streams by name as another user than the container's root:
+// in root's container, and in that of an ordinary user with subordinate IDs.
+func TestUserOpensPipes(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can give an ordinary user IDs; run it as root")
+	}
+	for _, id := range []string{"1000", "1000:1000"} {
+		for fd, name := range []string{"stdin", "stdout", "stderr"} {
+			got := streamByName(t, user{"root", 0}, "pipe", fd, func(args ...string) *exec.Cmd {
+				return program(user{"root", 0},
+					append([]string{"-net=false", "-user", id}, args...)...)
+			})
+			if got != "ok" {
+				t.Errorf("root's -user %s, /dev/%s: %s", id, name, got)
+			}
+			if _, err := exec.LookPath("newuidmap"); err != nil {
+				continue // it comes in the package uidmap (or shadow)
+			}
+			u := user{"user", ordinary}
+			got = streamByName(t, u, "pipe", fd, func(args ...string) *exec.Cmd {
+				cmd := program(user{"root", 0},
+					append([]string{"test:as-user", "-net=false", "-user", id}, args...)...)
+				cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNS
+				return cmd
+			})
+			if got != "ok" {
+				t.Errorf("a user's -user %s, /dev/%s: %s", id, name, got)
+			}
+		}
+	}
+}
+
+// init adds an ordinary user with subordinate IDs who runs the program.
+func init() {
+	experiments["test:as-user"] = func(args []string) error {
+		if err := giveIDs(subuids, subgids); err != nil {
+			return err
+		}
+		cmd := program(user{"user", ordinary}, args...)
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+		return cmd.Run()
+	}
 }

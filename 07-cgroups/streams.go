@@ -1,0 +1,60 @@
+//go:build linux
+
+// The standard streams, opened by name. The same file in every step from 05 on.
+
+package main
+
+import (
+	"errors"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// sharePipes lets the command open a pipe by name that it gets as a standard stream, as in
+// `echo hi > /dev/stdout`; many images log that way. The name leads to /proc/self/fd/1 and so to
+// the pipe. Opening that takes the permissions of a file, which a pipe has as well: mode 0600, and
+// the owner is the user who made it. In the container that user has no ID, or isn't the command's.
+//
+// So everyone may write to a pipe that is an output, and read from one that is the input. A pipe is
+// in no directory: "everyone" is only the processes that hold one of its ends already. The owner
+// stays, so the pipe works as before for the caller's other programs, and for a second container.
+// (runc and crun change the owner, which lets the command read from its output.)
+//
+// Nothing else changes. Files, FIFOs and terminals have names, by which every user would get in. A
+// file as a mount with shifted IDs (mount_setattr(2)) would make root in the container its owner,
+// who may read it, and may turn it into a set-user-ID root program of the host. A socket can't be
+// opened by name on any Linux.
+func sharePipes() {
+	for fd := range 3 {
+		var system unix.Statfs_t
+		if unix.Fstatfs(fd, &system) != nil || system.Type != unix.PIPEFS_MAGIC {
+			continue
+		}
+		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+		if err != nil {
+			continue
+		}
+		const read, write = 0o044, 0o022 // for group and others
+		addPermission(fd, map[int]uint32{
+			unix.O_RDONLY: read, unix.O_WRONLY: write, unix.O_RDWR: read | write,
+		}[flags&unix.O_ACCMODE])
+	}
+}
+
+// addPermission adds a permission to a pipe. In `08 a | 08 b` two processes do that at the same
+// time, and neither may undo the other's change: hence the lock.
+func addPermission(pipe int, permission uint32) {
+	for range 100 { // at most 100 ms, in case another program never lets go of the lock
+		if !errors.Is(unix.Flock(pipe, unix.LOCK_EX|unix.LOCK_NB), unix.EWOULDBLOCK) {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	defer unix.Flock(pipe, unix.LOCK_UN)
+	var info unix.Stat_t
+	if unix.Fstat(pipe, &info) == nil {
+		// EPERM: another user made the pipe. Then the caller couldn't open it by name either.
+		_ = unix.Fchmod(pipe, info.Mode&0o777|permission)
+	}
+}
