@@ -17,6 +17,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// role is the name, argv[0], under which this program starts itself again to play a part. It is one
+// that nobody else uses: "go build -o container" makes a program that is called "container".
+func role(part string) string { return part + " of " + step }
+
 // become turns this process into the command: same PID, same namespaces, another program
 // (execve(2)). It returns only if that fails.
 func become(command []string) error {

@@ -23,7 +23,7 @@ import (
 // step is the name of this directory, and of this program where it speaks of itself.
 const step = "01-chroot"
 
-// inside is the name under which this program starts itself again, to go to jail.
+// inside is the part that this program plays when it starts itself again, to go to jail.
 const inside = "jail"
 
 // init keeps main on the process's first thread, where Go would move it about. Pdeathsig, below,
@@ -37,7 +37,7 @@ func main() { os.Exit(report(run(os.Args[1:]))) }
 // run tells apart the ways in which this program is started.
 func run(args []string) error {
 	switch {
-	case os.Args[0] == inside && len(args) > 1: // the directory, and the command
+	case os.Args[0] == role(inside) && len(args) > 1: // the directory, and the command
 		return jail(args[0], args[1:])
 	case len(args) == 0:
 		return lesson()
@@ -65,7 +65,7 @@ func run(args []string) error {
 // itself into dir; /proc/self/exe finds it, wherever `go run` has put it.
 func host(dir string, command ...string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe")
-	cmd.Args = append([]string{inside, dir}, command...)
+	cmd.Args = append([]string{role(inside), dir}, command...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL} // it dies if we do
 	borrowRoot(cmd.SysProcAttr, unix.CAP_SYS_CHROOT)

@@ -227,7 +227,7 @@ func TestChrootForbidden(t *testing.T) {
 // capability away and looks for it after an execve.
 func init() {
 	experiments["test:to-jail"] = func(args []string) error {
-		return unix.Exec("/proc/self/exe", append([]string{inside}, args...), os.Environ())
+		return unix.Exec("/proc/self/exe", append([]string{role(inside)}, args...), os.Environ())
 	}
 	experiments["test:drop"] = func(args []string) error {
 		if args[0] == "chroot" {

@@ -23,7 +23,7 @@ import (
 // step is the name of this directory, and of this program where it speaks of itself.
 const step = "02-pid-namespace"
 
-// inside is the name under which this program starts itself again, on the container's side.
+// inside is the part that this program plays when it starts itself again, in the container.
 const inside = "container"
 
 // namespaces is what the container doesn't share with the host. One flag is this step's whole
@@ -42,8 +42,8 @@ func main() { os.Exit(report(run(os.Args[1:]))) }
 // run tells apart the ways in which this program is started.
 func run(args []string) error {
 	switch {
-	case os.Args[0] == inside:
-		return container(args)
+	case os.Args[0] == role(inside) && len(args) > 1: // the PID of the parent, and the command
+		return container(args[0], args[1:])
 	case len(args) == 0:
 		return lesson()
 	case experiments[args[0]] != nil:
@@ -63,7 +63,8 @@ func run(args []string) error {
 // process of new namespaces; /proc/self/exe finds it, wherever `go run` has put it.
 func host(command ...string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe")
-	cmd.Args = append([]string{inside}, command...)
+	pid, _ := os.Readlink("/proc/self") // without it, the container refuses to start
+	cmd.Args = append([]string{role(inside), pid}, command...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: namespaces,
@@ -76,11 +77,34 @@ func host(command ...string) *exec.Cmd {
 
 // container is the inner half, already in the new namespaces: all that is left to do is to
 // become the command. It returns only if something failed, and then nothing was run.
-func container(command []string) error {
-	// Anybody can start us by that name, but what follows is for new namespaces alone.
+func container(outer string, command []string) error {
+	// argv[0] proves nothing: go on only as PID 1 of a new PID namespace.
 	if pid := os.Getpid(); pid != 1 {
 		return fmt.Errorf("started as %q, and not as PID 1 of a container: I am process %d",
-			inside, pid)
+			os.Args[0], pid)
+	}
+	if err := checkParent(outer); err != nil {
+		return err
 	}
 	return become(command)
+}
+
+// checkParent refuses to go on if the outer process has died. The kernel kills us when it dies, but
+// only since Pdeathsig was set, just before exec: a parent that died sooner is no longer ours.
+func checkParent(outer string) error {
+	parent, err := parentPID()
+	if err == nil && parent != outer {
+		err = fmt.Errorf("the outer process, %q, isn't my parent: that is %s", outer, parent)
+	}
+	return err
+}
+
+// parentPID returns our parent's PID as /proc has it, which still is the host's: the second field
+// behind the name (proc_pid_stat(5)). getppid(2) says 0, as the parent is in another PID namespace.
+func parentPID() (string, error) {
+	stat, err := os.ReadFile("/proc/self/stat")
+	if err != nil {
+		return "", err
+	}
+	return strings.Fields(string(stat[strings.LastIndex(string(stat), ")")+1:]))[1], nil
 }

@@ -24,7 +24,7 @@ import (
 // step is the name of this directory, and of this program where it speaks of itself.
 const step = "03-mount-namespace"
 
-// inside is the name under which this program starts itself again, on the container's side.
+// inside is the part that this program plays when it starts itself again, in the container.
 const inside = "container"
 
 // namespaces is what the container doesn't share with the host. New is CLONE_NEWNS, from 2002 and
@@ -43,8 +43,8 @@ func main() { os.Exit(report(run(os.Args[1:]))) }
 // run tells apart the ways in which this program is started.
 func run(args []string) error {
 	switch {
-	case os.Args[0] == inside:
-		return container(args)
+	case os.Args[0] == role(inside) && len(args) > 1: // the PID of the parent, and the command
+		return container(args[0], args[1:])
 	case len(args) == 0:
 		return lesson()
 	case experiments[args[0]] != nil:
@@ -64,7 +64,8 @@ func run(args []string) error {
 // process of new namespaces; /proc/self/exe finds it, wherever `go run` has put it.
 func host(command ...string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe")
-	cmd.Args = append([]string{inside}, command...)
+	pid, _ := os.Readlink("/proc/self") // without it, the container refuses to start
+	cmd.Args = append([]string{role(inside), pid}, command...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: namespaces,
@@ -78,11 +79,14 @@ func host(command ...string) *exec.Cmd {
 // container is the inner half, already in the new namespaces. It builds a root out of nothing,
 // moves into it, forgets the host's, and becomes the command. It returns only if one of these
 // failed, and then nothing was run.
-func container(command []string) error {
-	// Anybody can start us by that name, but what follows is for new namespaces alone.
+func container(outer string, command []string) error {
+	// argv[0] proves nothing: go on only as PID 1 of a new PID namespace.
 	if pid := os.Getpid(); pid != 1 {
 		return fmt.Errorf("started as %q, and not as PID 1 of a container: I am process %d",
-			inside, pid)
+			os.Args[0], pid)
+	}
+	if err := checkParent(outer); err != nil {
+		return err
 	}
 	if err := ownMounts(); err != nil {
 		return err
@@ -105,25 +109,44 @@ func container(command []string) error {
 	return become(command)
 }
 
-// ownMounts refuses to go on in a mount namespace that we share with whoever has started us: all
-// that comes now would be done to them, and they may be the host. It is so without CLONE_NEWNS, or
-// if somebody else than host starts this program under the name of the inner half.
+// checkParent refuses to go on if the outer process has died. The kernel kills us when it dies, but
+// only since Pdeathsig was set, just before exec: a parent that died sooner is no longer ours.
+func checkParent(outer string) error {
+	parent, err := parentPID()
+	if err == nil && parent != outer {
+		err = fmt.Errorf("the outer process, %q, isn't my parent: that is %s", outer, parent)
+	}
+	return err
+}
+
+// parentPID returns our parent's PID as /proc has it, which still is the host's: the second field
+// behind the name (proc_pid_stat(5)). getppid(2) says 0, as the parent is in another PID namespace.
+func parentPID() (string, error) {
+	stat, err := os.ReadFile("/proc/self/stat")
+	if err != nil {
+		return "", err
+	}
+	return strings.Fields(string(stat[strings.LastIndex(string(stat), ")")+1:]))[1], nil
+}
+
+// ownMounts refuses to go on in our parent's mount namespace: all that follows would be done to its
+// mounts, which may be the host's. We would be there without CLONE_NEWNS, or if anything but host
+// had started this program in this role.
 func ownMounts() error {
 	mine, err := os.Readlink("/proc/self/ns/mnt")
 	if err != nil {
 		return err
 	}
-	// getppid(2) says 0, as the parent is in another PID namespace. This /proc is the host's still,
-	// and has it: the second field behind the name (proc_pid_stat(5)).
-	stat, err := os.ReadFile("/proc/self/stat")
+	parent, err := parentPID()
 	if err != nil {
 		return err
 	}
-	parent := strings.Fields(string(stat[strings.LastIndex(string(stat), ")")+1:]))[1]
 	theirs, err := os.Readlink("/proc/" + parent + "/ns/mnt")
-	hidden := errors.Is(err, unix.EACCES) || errors.Is(err, unix.ENOENT) // ENOENT: proc's hidepid
+	// EPERM and ENOENT come from proc's mount option hidepid (proc(5)).
+	hidden := errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) ||
+		errors.Is(err, unix.ENOENT)
 	if hidden && parent != "0" {
-		return nil // we are in a user namespace of our own, which may change nobody else's mounts
+		return nil // we are in a user namespace of our own: the kernel protects all other mounts
 	}
 	if err == nil && mine == theirs {
 		err = errors.New("it is also that of the process which has started me")

@@ -5,6 +5,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"regexp"
@@ -12,8 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-
-	"golang.org/x/sys/unix"
 )
 
 // TestLesson reads the lesson's facts and compares them with each other.
@@ -160,38 +159,15 @@ func TestObjectsByName(t *testing.T) {
 
 // init adds what these tests run in the program's place.
 func init() {
-	// As PID 1, under the name of the inner half.
-	experiments["test:name"] = func([]string) error {
-		cmd := self("echo", "ran")
-		cmd.Args[0], cmd.Stdout = inside, os.Stdout
-		cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWPID
-		return cmd.Run()
+	// In the role of the container, with the right parent's PID or another.
+	noProof = map[string]string{
+		"outside": "not as PID 1 of a container", "another": "isn't my parent",
+		"right": "it is also that of the process which has started me"}
+	experiments["test:role"] = func(args []string) error {
+		pid, err := os.Readlink("/proc/self")
+		if args[0] == "another" {
+			pid = "1"
+		}
+		return errors.Join(err, asFirst(nil, role(inside), pid, "echo", "ran"))
 	}
-}
-
-// TestNameIsNoProof starts the program from outside under the name of the inner half, as a link by
-// that name would. It must not take the caller's mounts for its own, and the caller's root away.
-func TestNameIsNoProof(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
-		cmd := program(u, "echo", "ran")
-		cmd.Args[0] = inside
-		if u.uid == 0 { // who could: so for the day on which it does, these aren't the host's
-			cmd.SysProcAttr.Unshareflags = unix.CLONE_NEWNS
-		}
-		r := finish(t, cmd)
-		if r.status != 125 || r.stdout != "" {
-			t.Errorf("outside: %+v", r)
-		}
-		contains(t, r.stderr, "not as PID 1 of a container")
-		if u.uid != 0 {
-			return // the rest takes a PID namespace without a user namespace
-		}
-		cmd = program(u, "test:name")
-		cmd.SysProcAttr.Unshareflags = unix.CLONE_NEWNS // as above
-		r = finish(t, cmd)
-		if r.status != 125 || r.stdout != "" {
-			t.Errorf("as PID 1, among the caller's mounts: %+v", r)
-		}
-		contains(t, r.stderr, "it is also that of the process which has started me")
-	})
 }

@@ -179,7 +179,7 @@ func TestHelpers(t *testing.T) {
 func TestNothingBeforeTheHost(t *testing.T) {
 	for _, text := range []string{"", "!"} {
 		inner := self("echo", "the command ran")
-		inner.Args = append([]string{inside}, inner.Args[1:]...)
+		inner.Args = append([]string{role(inside)}, inner.Args[1:]...)
 		inner.Stderr = nil
 		reader, writer, err := os.Pipe()
 		if err != nil {
@@ -200,7 +200,7 @@ func TestNothingBeforeTheHost(t *testing.T) {
 		case text == "" && (r.status != 125 || r.stdout != ""):
 			t.Errorf("exit status %d, standard output %q, want 125 and none", r.status, r.stdout)
 		case text == "":
-			contains(t, r.stderr, "wait for the host's half: EOF")
+			contains(t, r.stderr, "wait for the outer process: EOF")
 		case r.stdout != "the command ran\n":
 			t.Errorf("the control: %q, %q", r.stdout, r.stderr)
 		}
@@ -304,6 +304,24 @@ func init() {
 			return err
 		}
 		return host([]string{"cat", "/proc/self/uid_map", "/proc/self/gid_map"})
+	}
+	noProof = map[string]string{
+		"outside": "not as PID 1 of a container",
+		"nothing": "descriptor 3 isn't the pipe from the outer process",
+		"wrong":   `it says "?"`,
+		"right":   "it is also that of the process which has started me",
+	}
+	experiments["test:role"] = func(args []string) error {
+		reader, writer, err := os.Pipe()
+		if err != nil {
+			return err
+		}
+		files := []*os.File{reader}
+		if args[0] == "nothing" {
+			files = nil
+		}
+		_, err = writer.WriteString(map[string]string{"right": "!", "wrong": "?"}[args[0]])
+		return errors.Join(err, writer.Close(), asFirst(files, role(inside), "echo", "ran"))
 	}
 	// test:write-usr needs no command for it: some shells' test(1) takes uid 0 for almighty.
 	experiments["test:write-usr"] = func(args []string) error {

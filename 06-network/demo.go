@@ -56,7 +56,7 @@ const filtered = " (a packet filter of this host may drop it, see `nft list rule
 
 // lesson shows a network namespace without a cable and with one, and NAT.
 func lesson() error {
-	if os.Args[0] != played {
+	if os.Args[0] != role(played) {
 		say("host", "I am process %d, uid %d", os.Getpid(), os.Getuid())
 	}
 	for _, part := range []func() error{alone, connected, behindNAT, whatLeaks} {

@@ -288,7 +288,7 @@ func TestWithoutNft(t *testing.T) {
 func TestNothingBeforeTheHost(t *testing.T) {
 	for _, text := range []string{"", "nameserver 1.", "\x00"} {
 		inner := self("echo", "the command ran")
-		inner.Args = append([]string{inside}, inner.Args[1:]...)
+		inner.Args = append([]string{role(inside)}, inner.Args[1:]...)
 		inner.Stderr = nil
 		reader, writer, err := os.Pipe()
 		if err != nil {
@@ -309,7 +309,7 @@ func TestNothingBeforeTheHost(t *testing.T) {
 		case text != "\x00" && (r.status != 125 || r.stdout != ""):
 			t.Errorf("exit status %d, standard output %q, want 125 and none", r.status, r.stdout)
 		case text != "\x00":
-			contains(t, r.stderr, "wait for the host's half: EOF")
+			contains(t, r.stderr, "wait for the outer process: EOF")
 		case r.stdout != "the command ran\n":
 			t.Errorf("the control: %q, %q", r.stdout, r.stderr)
 		}
@@ -392,6 +392,24 @@ func setUpLoopback() error {
 
 // init adds what these tests run in the program's place.
 func init() {
+	noProof = map[string]string{
+		"outside": "not as PID 1 of a container",
+		"nothing": "descriptor 3 isn't the pipe from the outer process",
+		"wrong":   "wait for the outer process: EOF",
+		"right":   "it is also that of the process which has started me",
+	}
+	experiments["test:role"] = func(args []string) error {
+		reader, writer, err := os.Pipe()
+		if err != nil {
+			return err
+		}
+		files := []*os.File{reader}
+		if args[0] == "nothing" {
+			files = nil
+		}
+		_, err = writer.WriteString(map[string]string{"right": "\x00", "wrong": "?"}[args[0]])
+		return errors.Join(err, writer.Close(), asFirst(files, role(inside), "echo", "ran"))
+	}
 	// test:no-network plugs itself in, as if it were a container.
 	experiments["test:no-network"] = func([]string) error {
 		_, err := plugIn(os.Getpid(), nil)

@@ -8,7 +8,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -80,6 +82,89 @@ func TestStandardStreams(t *testing.T) {
 	})
 }
 
+// TestOtherNames starts the program under names that its own parts might have, as a link does, or
+// "go build -o container": from a shell, and as the first process of a PID namespace, as in a
+// container. It is the same program, and leaves its caller's name and mounts alone.
+func TestOtherNames(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		for _, name := range []string{"jail", "container", "host", "unpack"} {
+			cmd := program(u, "echo", "ran")
+			cmd.Args[0] = name
+			if r := finish(t, cmd); r != (result{"ran\n", "", 0}) {
+				t.Errorf("as %s: %+v", name, r)
+			}
+			if u.uid != 0 {
+				continue // the rest takes a PID namespace without a user namespace
+			}
+			cmd = program(u, "test:name", name, "echo", "ran")
+			cmd.SysProcAttr.Unshareflags = throwawayHost
+			if r := finish(t, cmd); r != (result{"ran\n", "", 0}) {
+				t.Errorf("as %s and PID 1: %+v", name, r)
+			}
+		}
+	})
+}
+
+// noProof is what an inner process may be given by anything but the outer process, and what it must
+// say. Each step's own tests fill it, and have an experiment, test:role, for all but "outside".
+var noProof map[string]string
+
+// TestNameIsNoProof starts the program in the role of the inner process: on the host, and as PID 1
+// of a PID namespace with a part of what the outer process gives it, or with all of that, but among
+// its caller's mounts. No command may run, and the caller's name and mounts must stay.
+func TestNameIsNoProof(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		for given, says := range noProof {
+			cmd := program(u, "test:role", given)
+			if given == "outside" {
+				cmd = program(u, "1", "echo", "ran")
+				cmd.Args[0] = role(inside)
+			}
+			switch {
+			case u.uid == 0: // in namespaces of its own, for the day on which it succeeds
+				cmd.SysProcAttr.Unshareflags = throwawayHost
+			case given != "outside":
+				continue // it takes a PID namespace without a user namespace
+			}
+			r := finish(t, cmd)
+			if r.status != 125 || r.stdout != "" {
+				t.Errorf("%s: %+v", given, r)
+			}
+			contains(t, r.stderr, says)
+		}
+	})
+}
+
+// throwawayHost are namespaces for what may lose its host's name, queues and mounts.
+const throwawayHost = unix.CLONE_NEWNS | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC
+
+// asFirst runs this program as PID 1 of a new PID namespace under a name, in our other namespaces,
+// with descriptors from 3 on. It fails if that changes our hostname or our mounts.
+func asFirst(files []*os.File, name string, args ...string) error {
+	cmd := self(args...)
+	cmd.Args[0], cmd.Stdout, cmd.ExtraFiles = name, os.Stdout, files
+	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWPID
+	table, err := os.Open("/proc/self/mountinfo") // now: afterwards this /proc may be gone
+	if err != nil {
+		return err
+	}
+	defer table.Close()
+	world := func() []string {
+		name, err1 := os.Hostname()
+		_, err2 := table.Seek(0, io.SeekStart)
+		mounts, err3 := io.ReadAll(table)
+		lines := strings.Split(string(mounts), "\n")
+		return append(slices.DeleteFunc(lines, func(line string) bool {
+			return strings.Contains(line, " / /proc ") // see test:first
+		}), name, fmt.Sprint(errors.Join(err1, err2, err3)))
+	}
+	before, ended := world(), cmd.Run()
+	if after := world(); !slices.Equal(before, after) {
+		return fmt.Errorf("our mounts and name were:\n%q\nand are:\n%q", before, after)
+	}
+	return ended
+}
+
 // TestUserNamespacesForbidden takes the permission away, as some systems do, and expects one line
 // that names the setting.
 func TestUserNamespacesForbidden(t *testing.T) {
@@ -109,6 +194,14 @@ func TestUserNamespacesForbidden(t *testing.T) {
 func init() {
 	become := func(args []string) error {
 		return unix.Exec("/proc/self/exe", append([]string{step}, args...), os.Environ())
+	}
+	experiments["test:name"] = func(args []string) error {
+		return asFirst(nil, step, append([]string{"test:first"}, args...)...)
+	}
+	// test:first gets a /proc of its own, without which no first process can do much.
+	experiments["test:first"] = func(args []string) error {
+		return errors.Join(unix.Mount("proc", "/proc", "proc", 0, ""),
+			unix.Exec("/proc/self/exe", args, os.Environ()))
 	}
 	experiments["test:close-stdin"] = func(args []string) error {
 		return errors.Join(unix.Close(0), become(args))

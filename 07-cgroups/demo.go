@@ -38,7 +38,7 @@ var undoings = map[string]func(which string) error{"cgroup": undoCgroup, "nat": 
 
 // lesson runs into each limit, with the kernel as the witness.
 func lesson() error {
-	if os.Args[0] != played { // which has said so itself
+	if os.Args[0] != role(played) { // which has said so itself
 		say("host", "I am process %d, uid %d", os.Getpid(), os.Getuid())
 	}
 	trees, err := cgroupTrees()

@@ -26,10 +26,10 @@ import (
 // step is the name of this directory, and of this program where it speaks of itself.
 const step = "07-cgroups"
 
-// inside is the name under which this program starts itself again, on the container's side.
+// inside is the part that this program plays when it starts itself again, in the container.
 const inside = "container"
 
-// played is the name under which it runs where a network namespace plays the host's part.
+// played is its part where a network namespace plays the host.
 const played = "host"
 
 // namespaces is what the container doesn't share with the host, from its first moment on. The
@@ -48,13 +48,13 @@ func main() { os.Exit(report(run(os.Args[1:]))) }
 // run tells apart the ways in which this program is started.
 func run(args []string) error {
 	switch {
-	case os.Args[0] == inside:
+	case os.Args[0] == role(inside):
 		return container(args)
 	case len(args) > 0 && experiments[args[0]] != nil:
 		return experiments[args[0]](args[1:])
 	case len(args) > 0 && strings.HasPrefix(args[0], "-"):
 		return usage(args[0])
-	case os.Args[0] == played:
+	case os.Args[0] == role(played):
 		if err := beHost(); err != nil {
 			return err
 		}
@@ -86,7 +86,7 @@ func host(group cgroup, command []string, stdout io.Writer) error {
 	}
 	defer ready.Close()
 	cmd := exec.Command("/proc/self/exe")
-	cmd.Args = append([]string{inside}, command...)
+	cmd.Args = append([]string{role(inside)}, command...)
 	sharePipes()
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, stdout, os.Stderr
 	cmd.ExtraFiles = []*os.File{wait} // descriptor 3 there
@@ -130,16 +130,19 @@ func abandon(cmd *exec.Cmd, reason error) error {
 // builds a root out of nothing, moves into it, forgets the host's, takes a name, and becomes the
 // command. It returns only if one of these failed, and then nothing was run.
 func container(command []string) error {
-	// Anybody can start us by that name, but what follows is for new namespaces alone.
+	// argv[0] proves nothing: go on only as PID 1 of a new PID namespace.
 	if pid := os.Getpid(); pid != 1 {
 		return fmt.Errorf("started as %q, and not as PID 1 of a container: I am process %d",
-			inside, pid)
+			os.Args[0], pid)
 	}
 	resolvConf, err := awaitHost()
 	if err != nil {
 		return err
 	}
 	if err := closeDescriptors(); err != nil {
+		return err
+	}
+	if err := ownMounts(); err != nil {
 		return err
 	}
 	if err := settle(); err != nil {
@@ -172,16 +175,67 @@ func container(command []string) error {
 	return become(command)
 }
 
-// awaitHost waits until the outer half has done its part, and sends the text of /etc/resolv.conf
+// awaitHost waits until the outer process has done its part and sends the text of /etc/resolv.conf
 // with a zero byte after it. If that byte is missing, it died first.
 func awaitHost() (resolvConf string, err error) {
-	pipe := os.NewFile(3, "pipe from the host's half")
+	pipe, err := outerPipe()
+	if err != nil {
+		return "", err
+	}
 	defer pipe.Close()
 	text, err := bufio.NewReader(pipe).ReadString(0)
 	if err != nil {
-		return "", fmt.Errorf("wait for the host's half: %w", err)
+		return "", fmt.Errorf("wait for the outer process: %w", err)
 	}
 	return strings.TrimSuffix(text, "\x00"), nil
+}
+
+// outerPipe returns descriptor 3, the pipe from the outer process. Without one, 3 would be whatever
+// Go's runtime has opened, such as a file of our cgroup.
+func outerPipe() (*os.File, error) {
+	var info unix.Stat_t
+	if unix.Fstat(3, &info) != nil || info.Mode&unix.S_IFMT != unix.S_IFIFO {
+		return nil, errors.New("descriptor 3 isn't the pipe from the outer process")
+	}
+	return os.NewFile(3, "pipe from the outer process"), nil
+}
+
+// parentPID returns our parent's PID as /proc has it, which still is the host's: the second field
+// behind the name (proc_pid_stat(5)). getppid(2) says 0, as the parent is in another PID namespace.
+func parentPID() (string, error) {
+	stat, err := os.ReadFile("/proc/self/stat")
+	if err != nil {
+		return "", err
+	}
+	return strings.Fields(string(stat[strings.LastIndex(string(stat), ")")+1:]))[1], nil
+}
+
+// ownMounts refuses to go on in our parent's mount namespace: all that follows would be done to its
+// mounts, which may be the host's. We would be there without CLONE_NEWNS, or if anything but host
+// had started this program in this role.
+func ownMounts() error {
+	mine, err := os.Readlink("/proc/self/ns/mnt")
+	if err != nil {
+		return err
+	}
+	parent, err := parentPID()
+	if err != nil {
+		return err
+	}
+	theirs, err := os.Readlink("/proc/" + parent + "/ns/mnt")
+	// EPERM and ENOENT come from proc's mount option hidepid (proc(5)).
+	hidden := errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) ||
+		errors.Is(err, unix.ENOENT)
+	if hidden && parent != "0" {
+		return nil // we are in a user namespace of our own: the kernel protects all other mounts
+	}
+	if err == nil && mine == theirs {
+		err = errors.New("it is also that of the process which has started me")
+	}
+	if err != nil {
+		return fmt.Errorf("change the mounts of this namespace, %s: %w", mine, err)
+	}
+	return nil
 }
 
 // setNames gives the machine another name in this UTS namespace, which is where uname(2) reads it

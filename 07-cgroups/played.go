@@ -40,7 +40,7 @@ func playHost(args []string, reason string) error {
 	}
 	defer ready.Close()
 	cmd := exec.Command("/proc/self/exe", args...)
-	cmd.Args[0] = played
+	cmd.Args[0] = role(played)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.ExtraFiles = []*os.File{wait}
 	cmd.SysProcAttr = &syscall.SysProcAttr{

@@ -37,7 +37,7 @@ var undoings = map[string]func(which string) error{"cgroup": undoCgroup, "nat": 
 
 // lesson compares the host with a container, part by part.
 func lesson() error {
-	if os.Args[0] != played { // which has said so itself
+	if os.Args[0] != role(played) { // which has said so itself
 		say("host", "I am process %d, uid %d", os.Getpid(), os.Getuid())
 	}
 	refusal, err := tryCgroup()
@@ -129,7 +129,7 @@ func firstProcess(outer int) (int, error) {
 		text, _ := os.ReadFile(file) // a thread that has ended has none
 		for _, child := range strings.Fields(string(text)) {
 			cmdline, _ := os.ReadFile("/proc/" + child + "/cmdline")
-			if strings.HasPrefix(string(cmdline), inside+"\x00") {
+			if strings.HasPrefix(string(cmdline), role(inside)+"\x00") {
 				return strconv.Atoi(child)
 			}
 		}

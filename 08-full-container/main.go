@@ -17,6 +17,7 @@ import (
 	"os/exec"
 	"runtime"
 	"slices"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -25,10 +26,10 @@ import (
 // step is the name of this directory, and of this program where it speaks of itself.
 const step = "08-full-container"
 
-// inside is the name under which this program starts itself again, on the container's side.
+// inside is the part that this program plays when it starts itself again, in the container.
 const inside = "container"
 
-// played is the name under which it runs where a network namespace plays the host's part.
+// played is its part where a network namespace plays the host.
 const played = "host"
 
 // namespaces is what the container doesn't share with the host, from its first moment on. Two come
@@ -47,9 +48,9 @@ func main() { os.Exit(report(run(os.Args[1:]))) }
 // run tells apart the ways in which this program is started.
 func run(args []string) error {
 	switch {
-	case os.Args[0] == inside:
+	case os.Args[0] == role(inside):
 		return container()
-	case os.Args[0] == unpacker:
+	case os.Args[0] == role(unpacker):
 		return beUnpacker(args)
 	case len(args) > 0 && experiments[args[0]] != nil:
 		return experiments[args[0]](args[1:])
@@ -58,7 +59,7 @@ func run(args []string) error {
 	if err != nil || o == nil {
 		return err
 	}
-	if os.Args[0] == played {
+	if os.Args[0] == role(played) {
 		if err := beHost(); err != nil {
 			return err
 		}
@@ -121,7 +122,7 @@ func contain(group cgroup, s *spec, o *options) error {
 		return err
 	}
 	cmd := exec.Command("/proc/self/fd/4")
-	cmd.Args = append([]string{inside}, s.Args...) // for ps; the spec is what counts
+	cmd.Args = append([]string{role(inside)}, s.Args...) // for ps; the spec is what counts
 	// Nothing of the caller's; and PID 1, which waits as well, does with one CPU, too.
 	cmd.Env = append(slices.Clone(defaultEnv), "GOMAXPROCS=1")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
@@ -173,7 +174,7 @@ func contain(group cgroup, s *spec, o *options) error {
 
 // halfBefore returns the line to the process that has started this one to play the host, or nil.
 func halfBefore() *os.File {
-	if os.Args[0] != played {
+	if os.Args[0] != role(played) {
 		return nil
 	}
 	unix.CloseOnExec(3)
@@ -191,10 +192,10 @@ func abandon(cmd *exec.Cmd, reason error) error {
 // container is the inner half, already in the new namespaces. It is the tutorial, step by step, and
 // at its end PID 1 of the container. It returns only if a step failed, and then nothing was run.
 func container() error {
-	// Anybody can start us by that name, but what follows is for new namespaces alone.
+	// argv[0] proves nothing: go on only as PID 1 of a new PID namespace.
 	if pid := os.Getpid(); pid != 1 {
 		return fmt.Errorf("started as %q, and not as PID 1 of a container: I am process %d",
-			inside, pid)
+			os.Args[0], pid)
 	}
 	// What is sent to PID 1 itself. What is sent to the halves outside comes over the line,
 	// whatever number it has.
@@ -204,6 +205,9 @@ func container() error {
 	unix.CloseOnExec(3)
 	s, err := receive(line)
 	if err != nil {
+		return err
+	}
+	if err := ownMounts(); err != nil {
 		return err
 	}
 
@@ -294,6 +298,44 @@ func setUpLoopback() error {
 	}
 	defer n.close()
 	return n.setUp("lo")
+}
+
+// parentPID returns our parent's PID as /proc has it, which still is the host's: the second field
+// behind the name (proc_pid_stat(5)). getppid(2) says 0, as the parent is in another PID namespace.
+func parentPID() (string, error) {
+	stat, err := os.ReadFile("/proc/self/stat")
+	if err != nil {
+		return "", err
+	}
+	return strings.Fields(string(stat[strings.LastIndex(string(stat), ")")+1:]))[1], nil
+}
+
+// ownMounts refuses to go on in our parent's mount namespace: all that follows would be done to its
+// mounts, which may be the host's. We would be there without CLONE_NEWNS, or if anything but host
+// had started this program in this role.
+func ownMounts() error {
+	mine, err := os.Readlink("/proc/self/ns/mnt")
+	if err != nil {
+		return err
+	}
+	parent, err := parentPID()
+	if err != nil {
+		return err
+	}
+	theirs, err := os.Readlink("/proc/" + parent + "/ns/mnt")
+	// EPERM and ENOENT come from proc's mount option hidepid (proc(5)).
+	hidden := errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) ||
+		errors.Is(err, unix.ENOENT)
+	if hidden && parent != "0" {
+		return nil // we are in a user namespace of our own: the kernel protects all other mounts
+	}
+	if err == nil && mine == theirs {
+		err = errors.New("it is also that of the process which has started me")
+	}
+	if err != nil {
+		return fmt.Errorf("change the mounts of this namespace, %s: %w", mine, err)
+	}
+	return nil
 }
 
 // setNames gives the machine another name in this UTS namespace, which is where uname(2) reads it

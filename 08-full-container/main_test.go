@@ -164,6 +164,33 @@ func init() {
 		fmt.Printf("%s, %d %d\n", answer, limit.Cur, limit.Max)
 		return err
 	}
+	// In the role of the container, with no line, with another file in its place, or with all that
+	// the outer process gives it.
+	noProof = map[string]string{
+		"outside": "not as PID 1 of a container",
+		"nothing": "wait for the outer process: ",
+		"pipe":    "wait for the outer process: socket operation on non-socket",
+		"wrong":   "read what the host's half says",
+		"right":   "it is also that of the process which has started me",
+	}
+	experiments["test:role"] = func(args []string) error {
+		line, theirs, err := newLine()
+		if err != nil {
+			return err
+		}
+		files := []*os.File{theirs}
+		text := (&spec{Args: []string{"echo", "ran"}}).encode()
+		switch args[0] {
+		case "nothing":
+			files = nil
+		case "wrong":
+			text = []byte("?")
+		case "pipe":
+			files[0], _, err = os.Pipe()
+		}
+		_, err2 := line.Write(append(text, 0))
+		return errors.Join(err, err2, asFirst(files, role(inside), "echo", "ran"))
+	}
 	experiments["test:no-cores"] = func(args []string) error {
 		return errors.Join(unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}),
 			unix.Exec("/proc/self/exe", append([]string{step}, args...), os.Environ()))

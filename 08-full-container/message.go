@@ -116,7 +116,7 @@ func receive(line *os.File) (*spec, error) {
 		received = append(received, more[:n]...)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("wait for the host's half: %w", err)
+		return nil, fmt.Errorf("wait for the outer process: %w", err)
 	}
 	s, err := decode(string(received[:len(received)-1]))
 	if err != nil {

@@ -42,7 +42,7 @@ func playHost(args []string, isLesson bool, reason string) error {
 	}
 	defer line.Close()
 	cmd := exec.Command("/proc/self/exe", args...)
-	cmd.Args[0] = played
+	cmd.Args[0] = role(played)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.ExtraFiles = []*os.File{theirs} // descriptor 3 there
 	cmd.SysProcAttr = &syscall.SysProcAttr{
@@ -135,11 +135,11 @@ func awaitHost() (text string, err error) {
 	unix.CloseOnExec(3)
 	letter := make([]byte, 1)
 	for {
-		n, err := unix.Read(3, letter)
+		n, _, err := unix.Recvfrom(3, letter, 0) // which fails if that is no socket
 		switch {
 		case errors.Is(err, unix.EINTR):
 		case err != nil || n == 0:
-			return "", fmt.Errorf("wait for the host's half: %w", cmp.Or(err, io.EOF))
+			return "", fmt.Errorf("wait for the outer process: %w", cmp.Or(err, io.EOF))
 		case letter[0] == 0:
 			return text, nil
 		default:

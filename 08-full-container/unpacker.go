@@ -27,7 +27,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unpacker is the name under which this program starts itself again to unpack an image.
+// unpacker is the part that this program plays when it starts itself again to unpack an image.
 const unpacker = "unpack"
 
 // unpacked is what the unpacker says: by diff_id, which layers the image has, the lowest first.
@@ -75,7 +75,7 @@ func unpackImage(archive *os.File, cache string) (*image, error) {
 		}
 		defer archive.Close()
 	}
-	cmd.Args = []string{unpacker, dir}
+	cmd.Args = []string{role(unpacker), dir}
 	cmd.ExtraFiles = []*os.File{archive, wait} // descriptors 3 and 4 there
 	cmd.Env = slices.Clone(defaultEnv)
 	cmd.Stderr = os.Stderr
@@ -163,9 +163,13 @@ func beUnpacker(args []string) error {
 	}
 	// What ends our parent reaches us as the end of the pipe, and then there is time to tidy up.
 	signal.Ignore(unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGPIPE)
-	pipe := os.NewFile(4, "pipe from the host's half")
-	if _, err := pipe.Read(make([]byte, 1)); err != nil {
-		return fmt.Errorf("wait for the host's half: %w", err)
+	pipe := os.NewFile(4, "pipe from the outer process")
+	word := make([]byte, 1)
+	if _, err := io.ReadFull(pipe, word); err != nil {
+		return fmt.Errorf("wait for the outer process: %w", err)
+	}
+	if word[0] != 0 {
+		return fmt.Errorf("wait for the outer process: it says %q, not 0", word)
 	}
 	var alone atomic.Bool
 	go func() {
