@@ -10,7 +10,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -203,6 +206,28 @@ func init() {
 		return errors.Join(unix.Mount("proc", "/proc", "proc", 0, ""),
 			unix.Exec("/proc/self/exe", args, os.Environ()))
 	}
+	experiments["test:kill-early"] = func(args []string) error {
+		// Without ip(8) there is no default route, and so no uplink for 06 to 08 to make forward.
+		_ = exec.Command("sh", "-c", `for file in /proc/sys/net/ipv4/conf/*/forwarding; do
+			echo 0 >$file; done; ip link set lo up && ip route add default dev lo`).Run()
+		kills, err := strconv.Atoi(args[0])
+		if err != nil {
+			return err
+		}
+		before := networkOf()
+		if err := killEarly(kills, func(command ...string) *exec.Cmd {
+			return exec.Command("/proc/self/exe", append(command, args[1])...)
+		}); err != nil {
+			return err
+		}
+		for range 200 { // keepers take their time, and so does the kernel
+			if networkOf() == before {
+				return nil
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		return fmt.Errorf("after 10 seconds the network is:\n%s\nand was:\n%s", networkOf(), before)
+	}
 	experiments["test:close-stdin"] = func(args []string) error {
 		return errors.Join(unix.Close(0), become(args))
 	}
@@ -284,6 +309,82 @@ func TestKilledCommand(t *testing.T) {
 			input.Close()
 		}
 	})
+}
+
+// TestKilledEarly kills the outer process 40 times between its start and half as long again as it
+// takes to start a command: links, tables and cgroups come late. Nothing may be left. KILLS=1500 in
+// the environment makes it 1,500 times. Root's links are those of a network namespace that has a
+// default route and doesn't forward.
+func TestKilledEarly(t *testing.T) {
+	kills := 40
+	if testing.Short() {
+		kills = 10
+	}
+	if n, err := strconv.Atoi(os.Getenv("KILLS")); err == nil {
+		kills = n
+	}
+	asEveryUser(t, func(t *testing.T, u user) {
+		w := newWatch(t)
+		t.Cleanup(w.kill)
+		if u.uid == 0 {
+			cmd := program(u, "test:kill-early", strconv.Itoa(kills), w.mark)
+			cmd.Env, cmd.SysProcAttr.Cloneflags = w.env(), unix.CLONE_NEWNET
+			expect(t, cmd)
+		} else if err := killEarly(kills, func(args ...string) *exec.Cmd {
+			cmd := program(u, append(args, w.mark)...)
+			cmd.Env = w.env()
+			return cmd
+		}); err != nil {
+			t.Fatal(err)
+		}
+		w.nothingLeft(t)
+	})
+}
+
+// killEarly measures how long the program takes to start a command, and then kills it that many
+// times, each a little later.
+func killEarly(kills int, program func(args ...string) *exec.Cmd) error {
+	var starts []time.Duration
+	for range 5 {
+		cmd, begun := program("sh", "-c", "echo ready"), time.Now()
+		said, err := cmd.StdoutPipe()
+		if err == nil {
+			err = cmd.Start()
+		}
+		if err != nil {
+			return err
+		}
+		late := time.AfterFunc(time.Minute, func() { cmd.Process.Kill() })
+		_, err = said.Read([]byte{0})
+		late.Stop()
+		starts = append(starts, time.Since(begun))
+		if err := errors.Join(err, cmd.Wait()); err != nil {
+			return fmt.Errorf("measure a start (for a minute at most): %w", err)
+		}
+	}
+	slices.Sort(starts)
+	for i := range kills {
+		cmd := program("sh", "-c", "sleep 3600; :")
+		if err := cmd.Start(); err != nil {
+			return err
+		}
+		time.Sleep(starts[2] * 3 / 2 * time.Duration(i) / time.Duration(kills))
+		cmd.Process.Kill() // it may have failed by itself, but then there is no sleep
+		cmd.Wait()         // how it ended is not the question
+	}
+	return nil
+}
+
+// networkOf lists the links of this network namespace, whether they forward, and nft's tables.
+func networkOf() string {
+	settings, _ := filepath.Glob("/proc/sys/net/ipv4/conf/*/forwarding")
+	var state strings.Builder
+	for _, file := range settings {
+		text, _ := os.ReadFile(file) // one that has just gone says nothing
+		fmt.Fprintf(&state, "%s %s", file, text)
+	}
+	tables, _ := exec.Command("nft", "list", "tables").Output() // without nft there are none
+	return state.String() + string(tables)
 }
 
 // TestFiftyAtOnce runs many at the same time; each must be right, and none may be left. With

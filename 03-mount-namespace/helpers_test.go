@@ -138,15 +138,22 @@ type result struct {
 	status         int // as a shell has it in $?: 128+n for signal n
 }
 
-// finish runs a command to its end.
+// finish runs a command to its end, which it must reach within five minutes.
 func finish(t *testing.T, cmd *exec.Cmd) result {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	err := cmd.Run()
+	cmd.WaitDelay = time.Minute // for what it may leave behind with its output open
+	err := cmd.Start()
+	if err == nil {
+		late := time.AfterFunc(5*time.Minute, func() { cmd.Process.Kill() })
+		if err = cmd.Wait(); !late.Stop() {
+			err = errors.New("killed, after five minutes")
+		}
+	}
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
-		t.Fatalf("%v: %v", cmd.Args, err)
+		t.Fatalf("%v: %v; standard error %q", cmd.Args, err, stderr.String())
 	}
 	status := cmd.ProcessState.Sys().(syscall.WaitStatus)
 	code := status.ExitStatus()
@@ -242,19 +249,30 @@ func globalState(t *testing.T) []string {
 	return state
 }
 
-// processes returns the processes that carry the mark: whose environment is ours to read, which
-// holds for those that the program has started.
+// processes returns the processes that carry the mark: in their environment, where that is ours to
+// read, or as an argument.
 func (w *watch) processes() []string {
 	var found []string
-	all, _ := filepath.Glob("/proc/[0-9]*/environ") // the pattern is well formed: no error
-	for _, file := range all {
-		environ, err := os.ReadFile(file)
-		if err == nil && slices.Contains(strings.Split(string(environ), "\x00"), w.mark) {
-			cmdline, _ := os.ReadFile(filepath.Join(filepath.Dir(file), "cmdline"))
-			found = append(found, fmt.Sprintf("%s %q", filepath.Dir(file), cmdline))
+	all, _ := filepath.Glob("/proc/[0-9]*") // the pattern is well formed: no error
+	for _, dir := range all {
+		environ, _ := os.ReadFile(dir + "/environ")
+		cmdline, _ := os.ReadFile(dir + "/cmdline")
+		words := strings.Split(string(environ)+"\x00"+string(cmdline), "\x00")
+		if slices.Contains(words, w.mark) {
+			found = append(found, fmt.Sprintf("%s %q", dir, cmdline))
 		}
 	}
 	return found
+}
+
+// kill ends the processes that carry the mark.
+func (w *watch) kill() {
+	for _, process := range w.processes() {
+		var pid int
+		if _, err := fmt.Sscanf(process, "/proc/%d", &pid); err == nil && pid != os.Getpid() {
+			_ = unix.Kill(pid, unix.SIGKILL) // it may have ended
+		}
+	}
 }
 
 // nothingLeft ends the test if something is left behind: it would only be found again. What the

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -27,11 +28,16 @@ func contain(cmd *exec.Cmd) error {
 	if cmd.Err != nil {
 		return cmd.Err
 	}
-	cmd.Args = append([]string{initName, cmd.Path}, cmd.Args...)
+	outer, err := os.Readlink("/proc/self")
+	if err != nil {
+		return err
+	}
+	cmd.Args = append([]string{initName, outer, cmd.Path}, cmd.Args...)
 	cmd.Path = "/proc/self/exe"
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWNS | unix.CLONE_NEWPID,
-		// With PID 1 its whole namespace dies, so nothing goes on if we are killed.
+		// With PID 1 its whole namespace dies, so nothing goes on if we are killed. But it is set
+		// after clone: see checkParent for what is killed sooner.
 		Pdeathsig: unix.SIGKILL,
 	}
 	if uid, gid := os.Geteuid(), os.Getegid(); uid != 0 {
@@ -50,20 +56,24 @@ func contain(cmd *exec.Cmd) error {
 // returns its exit status. The command isn't started if something failed, since then it might
 // reach the host.
 func beInit(args []string) int {
-	if len(args) < 2 {
+	if len(args) < 3 {
 		fmt.Fprintln(os.Stderr, "sabotage: no command for the namespaces")
 		return 2
 	}
-	if err := prepare(); err != nil {
+	err := checkParent(args[0])
+	if err == nil {
+		err = prepare()
+	}
+	if err != nil {
 		fmt.Fprintf(os.Stderr, "sabotage: prepare namespaces for the tests: %v\n", err)
 		return 1
 	}
-	child, err := syscall.ForkExec(args[0], args[1:], &syscall.ProcAttr{
+	child, err := syscall.ForkExec(args[1], args[2:], &syscall.ProcAttr{
 		Env:   os.Environ(),
 		Files: []uintptr{0, 1, 2},
 	})
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "sabotage: run %s: %v\n", args[0], err)
+		fmt.Fprintf(os.Stderr, "sabotage: run %s: %v\n", args[1], err)
 		return 1
 	}
 	// Orphans come to PID 1, and stay zombies until it asks for them. Tests wait for processes to
@@ -74,7 +84,7 @@ func beInit(args []string) int {
 		switch {
 		case err == unix.EINTR:
 		case err != nil:
-			fmt.Fprintf(os.Stderr, "sabotage: wait for %s: %v\n", args[0], err)
+			fmt.Fprintf(os.Stderr, "sabotage: wait for %s: %v\n", args[1], err)
 			return 1
 		case pid != child:
 		case status.Signaled():
@@ -83,6 +93,21 @@ func beInit(args []string) int {
 			return status.ExitStatus()
 		}
 	}
+}
+
+// checkParent refuses to go on if the process that started this one, by its PID, has died. /proc is
+// the host's still, and names the parent in the second field behind the name (proc_pid_stat(5)).
+func checkParent(outer string) error {
+	stat, err := os.ReadFile("/proc/self/stat")
+	if err != nil {
+		return err
+	}
+	_, fields, _ := bytes.Cut(stat, []byte(") "))
+	if parent := string(bytes.Fields(fields)[1]); parent != outer {
+		return fmt.Errorf("process %s, which has started this one, has died: the parent is %s",
+			outer, parent)
+	}
+	return nil
 }
 
 // prepare makes of a copy of the host's mounts a world of its own.

@@ -120,3 +120,16 @@ func TestPowers(t *testing.T) {
 		}
 	})
 }
+
+// TestParentIsGone starts the first process of the namespaces as if what started it had died since.
+func TestParentIsGone(t *testing.T) {
+	cmd := exec.Command("/bin/sh", "-c", "echo ran")
+	if err := contain(cmd); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Args[1] = "1"
+	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out),
+		"process 1, which has started this one, has died") {
+		t.Errorf("%q, %v", out, err)
+	}
+}
