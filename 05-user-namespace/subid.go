@@ -16,8 +16,9 @@ import (
 	"sync"
 )
 
-// idRange is some ids in a row: users or groups, by their numbers on the host.
-type idRange struct{ first, count int }
+// idRange is some ids in a row: users or groups, by their numbers on the host. They go up to 2^32,
+// for which int is too small on a 32-bit machine.
+type idRange struct{ first, count int64 }
 
 // enough is how many IDs root gives a container where /etc/subuid doesn't give it more: all those
 // that a Linux distribution uses.
@@ -29,8 +30,8 @@ const enough = 65536
 // some programs take an ID for a negative number. So the first is free nearly everywhere, and stays
 // so. The others down to 100,000 are for user namespaces that have no more than that.
 func candidates() (all []idRange) {
-	for _, first := range []int{2_100_000_000, 700_000_000, 100_000} {
-		for n := range 10 {
+	for _, first := range []int64{2_100_000_000, 700_000_000, 100_000} {
+		for n := range int64(10) {
 			all = append(all, idRange{first + n*100_000, enough})
 		}
 	}
@@ -79,7 +80,7 @@ func ownIDs(kind string) (own []idRange, err error) {
 	text, err := os.ReadFile("/proc/self/" + kind + "_map")
 	for line := range strings.Lines(string(text)) {
 		var r idRange
-		var outside int
+		var outside int64
 		if _, err := fmt.Sscan(line, &r.first, &outside, &r.count); err != nil {
 			return nil, fmt.Errorf("read %q in /proc/self/%s_map: %w", line, kind, err)
 		}
@@ -109,7 +110,7 @@ func takenIDs() (taken []idRange, err error) {
 			if len(fields) < 3 {
 				continue
 			}
-			if id, err := strconv.Atoi(fields[2]); err == nil {
+			if id, err := strconv.ParseInt(fields[2], 10, 64); err == nil {
 				taken = append(taken, idRange{id, 1})
 			}
 		}
@@ -123,7 +124,7 @@ func isKnown(r idRange) bool {
 	if !asksOthers() {
 		return false // and no millisecond is lost
 	}
-	first, last := strconv.Itoa(r.first), strconv.Itoa(r.first+r.count-1)
+	first, last := fmt.Sprint(r.first), fmt.Sprint(r.first+r.count-1)
 	// It fails if one of them isn't known. Without getent, the files are all there is.
 	users, _ := exec.Command("getent", "passwd", first, last).Output()
 	groups, _ := exec.Command("getent", "group", first, last).Output()
@@ -182,8 +183,8 @@ func entries(kind string) ([]entry, error) {
 		}
 		var err1, err2 error
 		e.owner = fields[0]
-		e.first, err1 = strconv.Atoi(fields[1])
-		e.count, err2 = strconv.Atoi(fields[2])
+		e.first, err1 = strconv.ParseInt(fields[1], 10, 64)
+		e.count, err2 = strconv.ParseInt(fields[2], 10, 64)
 		if err := errors.Join(err1, err2); err != nil {
 			return nil, fmt.Errorf("read %q in /etc/sub%s: %w", line, kind, err)
 		}

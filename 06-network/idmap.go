@@ -64,7 +64,7 @@ func mapByHelpers(pid int) error {
 		}
 		if more.count > 0 {
 			helper := exec.Command("new"+kind+"map", strconv.Itoa(pid), "0", strconv.Itoa(own), "1",
-				"1", strconv.Itoa(more.first), strconv.Itoa(more.count))
+				"1", fmt.Sprint(more.first), fmt.Sprint(more.count))
 			if helper.Run() == nil {
 				continue
 			}
@@ -125,12 +125,13 @@ func toGive(kind string) ([]syscall.SysProcIDMap, error) {
 		return nil, err
 	}
 	if found.count > 0 && slices.ContainsFunc(own, found.isWithin) {
-		return []syscall.SysProcIDMap{{HostID: found.first, Size: found.count}}, nil
+		return []syscall.SysProcIDMap{{HostID: int(found.first), Size: int(found.count)}}, nil
 	}
 	var shared []syscall.SysProcIDMap
 	for _, r := range own {
+		first := int(r.first)
 		shared = append(shared,
-			syscall.SysProcIDMap{ContainerID: r.first, HostID: r.first, Size: r.count})
+			syscall.SysProcIDMap{ContainerID: first, HostID: first, Size: int(r.count)})
 	}
 	return shared, nil
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -126,7 +127,7 @@ func parseSize(text string) (int, error) {
 		}
 	}
 	n, err := strconv.Atoi(number)
-	if err != nil || n <= 0 || n > 1<<62>>shift {
+	if err != nil || n <= 0 || n > math.MaxInt>>shift {
 		return 0, errors.New("a number of bytes, such as 64M, was expected")
 	}
 	return n << shift, nil

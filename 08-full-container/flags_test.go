@@ -74,7 +74,7 @@ func TestBadFlags(t *testing.T) {
 // TestParseSize reads sizes.
 func TestParseSize(t *testing.T) {
 	for text, want := range map[string]int{
-		"1": 1, "64K": 64 << 10, "256m": 256 << 20, "2G": 2 << 30,
+		"1": 1, "64K": 64 << 10, "256m": 256 << 20, "1G": 1 << 30,
 		"": 0, "M": 0, "0": 0, "-1": 0, "1.5G": 0, "1T": 0, "8589934592G": 0,
 	} {
 		if got, err := parseSize(text); got != want || (err == nil) != (want > 0) {

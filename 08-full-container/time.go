@@ -58,7 +58,7 @@ func startClocks() error {
 		if err := unix.ClockGettime(clock, &now); err != nil {
 			return os.NewSyscallError("clock_gettime", err)
 		}
-		set += fmt.Sprintln(name, seconds-now.Sec, nanoseconds)
+		set += fmt.Sprintln(name, seconds-int64(now.Sec), nanoseconds)
 	}
 	return writeFile(offsets, set)
 }

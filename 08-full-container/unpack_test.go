@@ -328,8 +328,11 @@ func naive(layer []byte, root string) {
 func TestOwners(t *testing.T) {
 	asEveryUser(t, func(t *testing.T, u user) {
 		many := hasManyIDs(t, u)
-		for _, uid := range []int{65536, 1 << 21, -1, math.MaxUint32, 1 << 32} {
-			i := file("f", "").owned(uid, 0, 0o4755)
+		for _, uid := range []int64{65536, 1 << 21, -1, math.MaxUint32, 1 << 32} {
+			if int64(int(uid)) != uid {
+				continue // on a 32-bit machine no archive/tar reads that
+			}
+			i := file("f", "").owned(int(uid), 0, 0o4755)
 			i.Format = tar.FormatGNU
 			archive, b := layered([]item{i}).oci().pack(), newBench(t, u)
 			if many {

@@ -42,7 +42,7 @@ shfmt=mvdan.cc/sh/v3/cmd/shfmt@v3.14.1
 actionlint=github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 
 # The systems on which the steps run, and, after them, those on which they say what is needed.
-systems='linux/amd64 linux/arm64 linux/riscv64 darwin/arm64 windows/amd64'
+systems='linux/amd64 linux/arm64 linux/riscv64 linux/arm linux/386 darwin/arm64 windows/amd64'
 
 scratch=$(mktemp -d)
 # Nothing is ever mounted in there: the tests that mount do so in namespaces of their own.

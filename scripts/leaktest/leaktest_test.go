@@ -302,5 +302,5 @@ func timeFrom(depth int) int64 {
 	if call(unix.SYS_CLOCK_GETTIME, unix.CLOCK_REALTIME, uintptr(unsafe.Pointer(&now))) != nil {
 		return -1
 	}
-	return now.Sec
+	return int64(now.Sec)
 }

@@ -42,7 +42,7 @@ func bounding(*facts) result {
 			continue
 		}
 		all++
-		if usual&(1<<capability) == 0 {
+		if uint64(usual)&(1<<capability) == 0 {
 			beyond++
 		}
 	}
@@ -143,7 +143,7 @@ func bootTime(f *facts) result {
 func uptime() int64 {
 	var now unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &now) // fails for a bad argument only
-	return now.Sec
+	return int64(now.Sec)
 }
 
 // trim makes one line of what a program has said.
