@@ -39,10 +39,12 @@ func run(args []string) error {
 	switch {
 	case os.Args[0] == role(inside) && len(args) > 1: // the directory, and the command
 		return jail(args[0], args[1:])
-	case len(args) == 0:
+	case len(args) == 0, len(args) == 1 && args[0] == "--":
 		return lesson()
 	case experiments[args[0]] != nil:
 		return experiments[args[0]](args[1:])
+	case args[0] == "--": // here the flags end, and what follows is the command
+		args = args[1:]
 	case strings.HasPrefix(args[0], "-"):
 		return usage(args[0])
 	}

@@ -49,9 +49,11 @@ func run(args []string) error {
 	switch {
 	case os.Args[0] == role(inside):
 		return container(args)
+	case len(args) == 1 && args[0] == "--":
+		return run(nil)
 	case len(args) > 0 && experiments[args[0]] != nil:
 		return experiments[args[0]](args[1:])
-	case len(args) > 0 && strings.HasPrefix(args[0], "-"):
+	case len(args) > 0 && args[0] != "--" && strings.HasPrefix(args[0], "-"):
 		return usage(args[0])
 	case os.Args[0] == role(played):
 		if err := beHost(); err != nil {
@@ -64,6 +66,9 @@ func run(args []string) error {
 	}
 	if len(args) == 0 {
 		return lesson()
+	}
+	if args[0] == "--" { // here the flags end, and what follows is the command
+		args = args[1:]
 	}
 	if err := host(args); err != nil {
 		return fmt.Errorf("run a container: %w", err)

@@ -40,6 +40,10 @@ func TestExitStatus(t *testing.T) {
 			{"no such path", []string{"/no/such/file"}, 127, "/no/such/file: no such file"},
 			{"a directory", []string{"/usr"}, 126, "/usr"},
 			{"empty name", []string{""}, 127, "executable file not found"},
+			{"end of flags", []string{"--", "sh", "-c", "exit 7"}, 7, ""},
+			{"a command like a flag", []string{"--", "-h"}, 127, `"-h": executable`},
+			{"a command like their end", []string{"--", "--"}, 127, `"--": executable`},
+			{"an experiment's name", []string{"--", "test:first"}, 127, `"test:first": executable`},
 			{"flag", []string{"--no-such-flag"}, 125, "unknown flag --no-such-flag"},
 		} {
 			t.Run(c.name, func(t *testing.T) {
