@@ -63,6 +63,9 @@ func (p *picture) furnish(command []string) ([]string, error) {
 // install copies a program to a place in the jail, and all that it needs to start: the libraries of
 // an ELF file, the interpreter of a script.
 func (p *picture) install(path, target string) error {
+	if exists(filepath.Join(p.jail(), target)) {
+		return nil // or a script that is its own interpreter would be installed for ever
+	}
 	if err := p.copy(path, target); err != nil {
 		return err
 	}

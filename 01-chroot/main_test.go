@@ -133,6 +133,38 @@ func TestCommands(t *testing.T) {
 	})
 }
 
+// TestOwnInterpreter runs a script that is its own interpreter, and two that are each other's: the
+// kernel has a limit for that (execve(2), ELOOP). The control is the host.
+func TestOwnInterpreter(t *testing.T) {
+	dir, err := os.MkdirTemp("", "scripts-") // t.TempDir's parent isn't open to other users
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	err = os.Chmod(dir, 0o755)
+	for script, other := range map[string]string{"own": "own", "one": "two", "two": "one"} {
+		text := "#!" + filepath.Join(dir, other) + "\n"
+		err = errors.Join(err, os.WriteFile(filepath.Join(dir, script), []byte(text), 0o755))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, script := range []string{"own", "one"} {
+		script = filepath.Join(dir, script)
+		if err := exec.Command(script).Run(); !errors.Is(err, unix.ELOOP) {
+			t.Errorf("the control, %s: %v", script, err)
+		}
+		asEveryUser(t, func(t *testing.T, u user) {
+			r := finish(t, program(u, script))
+			want := step + ": exec " + script + ": too many levels of symbolic links (it is a " +
+				"script, its interpreter is one, too, and so on)\n"
+			if r != (result{"", want, 126}) {
+				t.Errorf("%+v", r)
+			}
+		})
+	}
+}
+
 // TestNotExecutable asks for a file that is no program: in the jail, execve(2) says so.
 func TestNotExecutable(t *testing.T) {
 	asEveryUser(t, func(t *testing.T, u user) {

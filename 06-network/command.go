@@ -77,6 +77,9 @@ func explain(err error) string {
 		if errors.Is(err, fs.ErrNotExist) && errors.As(err, &path) && exists(path.Path) {
 			return " (the file is there; the loader or interpreter that it names is not)"
 		}
+		if errors.Is(err, unix.ELOOP) && errors.As(err, &path) && exists(path.Path) {
+			return " (it is a script, its interpreter is one, too, and so on)"
+		}
 	case errors.As(err, &path) && path.Op != "fork/exec":
 		// About a file; not about what the kernel lets us make.
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES), errors.Is(err, unix.ENOSPC),
