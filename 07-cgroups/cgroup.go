@@ -123,7 +123,10 @@ func choosePlace(trees map[string]cgroupTree, name string) (cgroup, error) {
 // mkdirCgroup makes a cgroup that every user can look into, whatever the caller's umask. The
 // container's root is another user of the host, and reads its own limits there.
 func mkdirCgroup(dir string) error {
-	return errors.Join(os.Mkdir(dir, 0o755), os.Chmod(dir, 0o755))
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	return os.Chmod(dir, 0o755)
 }
 
 // apply writes settings to their files.
