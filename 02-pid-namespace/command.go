@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -56,7 +57,7 @@ func report(err error) int {
 		}
 		return status.ExitStatus()
 	}
-	fmt.Fprintf(os.Stderr, "%s: %v%s\n", step, err, explain(err))
+	fmt.Fprintf(os.Stderr, "%s: %s%s\n", step, legible(err.Error()), explain(err))
 	switch {
 	case !errors.As(err, &command):
 		return 125
@@ -64,6 +65,26 @@ func report(err error) int {
 		return 127
 	}
 	return 126
+}
+
+// maxError is how many bytes of an error are shown. An image can have a name of megabytes.
+const maxError = 4096
+
+// legible spells out what can't be seen in a text, as %q would. Names in it come from an image or
+// a command line, and may be commands for the terminal (console_codes(4)).
+func legible(text string) string {
+	if len(text) > maxError {
+		text = text[:maxError] + " ..."
+	}
+	var b strings.Builder
+	for _, r := range text {
+		if strconv.IsPrint(r) {
+			b.WriteRune(r)
+		} else {
+			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		}
+	}
+	return b.String()
 }
 
 // explain returns the likely cause of an error and its mend, in brackets, or nothing where the
@@ -104,5 +125,5 @@ func usage(flag string) error {
 		fmt.Print(text)
 		return nil
 	}
-	return fmt.Errorf("unknown flag %s\n%s", flag, strings.TrimSpace(text))
+	return fmt.Errorf("unknown flag %s (for the usage: %s -h)", flag, step)
 }

@@ -194,6 +194,10 @@ func TestReadOnly(t *testing.T) {
 	if out != want {
 		t.Errorf("writes below a bind mount:\n%swant:\n%s", out, want)
 	}
+	// Where it finds nothing to make read-only, it must not say that it has.
+	if err := remount(t.TempDir(), unix.MS_RDONLY); !errors.Is(err, unix.ENOENT) {
+		t.Errorf("remount where nothing is mounted: %v", err)
+	}
 }
 
 // TestAlone counts what ps would count.

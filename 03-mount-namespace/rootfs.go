@@ -132,11 +132,13 @@ func remount(target string, set uintptr) error {
 	if err != nil {
 		return err
 	}
+	found := false
 	for line := range strings.Lines(string(table)) {
 		point := unescape.Replace(strings.Fields(line)[4]) // proc_pid_mountinfo(5)
 		if point != target && !strings.HasPrefix(point, target+"/") {
 			continue
 		}
+		found = true
 		// A remount sets all flags anew, and in a user namespace one that the host had set
 		// can't be taken back (mount_namespaces(7)): carry them over.
 		var have unix.Statfs_t
@@ -149,6 +151,9 @@ func remount(target string, set uintptr) error {
 		if err := mount("none", point, "", flags, ""); err != nil {
 			return err
 		}
+	}
+	if !found { // under that name: a symbolic link leads there
+		return &os.PathError{Op: "remount", Path: target, Err: unix.ENOENT}
 	}
 	return nil
 }

@@ -19,6 +19,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unicode"
 
 	"golang.org/x/sys/unix"
 )
@@ -45,6 +46,10 @@ func TestExitStatus(t *testing.T) {
 			{"a command like their end", []string{"--", "--"}, 127, `"--": executable`},
 			{"an experiment's name", []string{"--", "test:first"}, 127, `"test:first": executable`},
 			{"flag", []string{"--no-such-flag"}, 125, "unknown flag --no-such-flag"},
+			{"a path for the terminal", []string{"/no/\x1b]0;title\a\n\u009bm"}, 127,
+				`/no/\x1b]0;title\a\n\u009bm: no such file`},
+			{"a flag for the terminal", []string{"--\x1b]0;title\a"}, 125, `--\x1b]0;title\a`},
+			{"a long path", []string{"/" + strings.Repeat("n", 1<<16)}, 126, "nnn ..."},
 		} {
 			t.Run(c.name, func(t *testing.T) {
 				r := finish(t, program(u, c.command...))
@@ -57,6 +62,10 @@ func TestExitStatus(t *testing.T) {
 				}
 				if c.says != "" && !strings.HasPrefix(r.stderr, step+": ") {
 					t.Errorf("standard error doesn't begin with %s: %q", step, r.stderr)
+				}
+				if line := strings.TrimSuffix(r.stderr, "\n"); len(line) > 5000 ||
+					strings.ContainsFunc(line, unicode.IsControl) {
+					t.Errorf("not a line to be shown: %q", r.stderr)
 				}
 				if r.stdout != "" {
 					t.Errorf("standard output %q, want none", r.stdout)

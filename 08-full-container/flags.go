@@ -70,8 +70,7 @@ func parseFlags(args []string) (*options, error) {
 		fmt.Print(said.String())
 		return nil, nil
 	case err != nil && strings.HasPrefix(err.Error(), "flag provided but not defined: "):
-		unknown := usage(args[len(args)-flags.NArg()-1])
-		return nil, fmt.Errorf("%w\nWhich flags there are: %s -h", unknown, step)
+		return nil, usage(args[len(args)-flags.NArg()-1])
 	case err != nil:
 		return nil, err
 	}

@@ -23,7 +23,6 @@ import (
 type process struct {
 	args     []string
 	env      []string            // the whole of it, as K=V
-	dir      string              // working directory
 	user     *syscall.Credential // nil: as whoever PID 1 is
 	terminal bool                // standard input is to be its controlling terminal
 }
@@ -37,9 +36,6 @@ func runCommand(p process, signals <-chan os.Signal) error {
 		return err
 	}
 	if err := hideFromCommand(); err != nil {
-		return err
-	}
-	if err := os.Chdir(p.dir); err != nil {
 		return err
 	}
 	path, err := lookPath(p.args[0], p.env)

@@ -203,6 +203,10 @@ func container() error {
 	surviveFaults()
 	line := os.NewFile(3, "line to the host's half")
 	unix.CloseOnExec(3)
+	// No descriptor of the host's but the line, which closes at the command's exec.
+	if err := closeDescriptors(3); err != nil {
+		return err
+	}
 	s, err := receive(line)
 	if err != nil {
 		return err
@@ -225,6 +229,9 @@ func container() error {
 		return err
 	}
 	if err := mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return err
+	}
+	if err := s.protectVolumes(); err != nil {
 		return err
 	}
 	if err := s.buildRoot(); err != nil {
@@ -268,10 +275,6 @@ func container() error {
 		return err
 	}
 	go listen(line, signals)
-	// 03 again: no descriptor of the host's but the line, which closes at the command's exec.
-	if err := closeDescriptors(3); err != nil {
-		return err
-	}
 
 	// What is new in 08: less to do harm with, also to the kernel.
 	if err := newKeyring(); err != nil {

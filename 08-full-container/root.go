@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -56,7 +57,11 @@ func (s *spec) buildRoot() error {
 // layeredRoot stacks up an image's layers, or the directory of -root.
 func (s *spec) layeredRoot(own contents) error {
 	if s.Layers[0] == rootfs {
-		if err := attach(trees[0], s.Volumes[0]); err != nil {
+		place, err := os.OpenFile(rootfs, unix.O_PATH, 0)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(attach(trees[0], s.Volumes[0], place), place.Close()); err != nil {
 			return err
 		}
 	}
@@ -65,7 +70,7 @@ func (s *spec) layeredRoot(own contents) error {
 		return err
 	}
 	// One directory can do without, and then nothing is written.
-	fmt.Fprintf(os.Stderr, "%s: %v: the root is read-only\n", step, err)
+	fmt.Fprintf(os.Stderr, "%s: %s: the root is read-only\n", step, legible(err.Error()))
 	if err := bindReadOnly(s.Layers[0], rootfs); err != nil {
 		return err
 	}
@@ -122,4 +127,107 @@ func (s *spec) closeRoot() error {
 	}
 	flags := uintptr(unix.MS_REMOUNT | unix.MS_BIND | unix.MS_RDONLY)
 	return mount("none", "/", "", flags|unix.MS_NOSUID|unix.MS_NODEV, "")
+}
+
+// openInRoot opens the place (O_PATH of open(2)) that a path leads to. It is for every path that an
+// image or a flag has a say in, once "/" is the container's. It looks up one name at a time, and
+// reads symbolic links itself, so that a link is just more names: /proc/self/fd/9 never leads to
+// the file that is open here (CVE-2024-21626 in runc), and no other container that shares a
+// directory can put one in the way between a look and the use (CVE-2021-30465). openat2(2) does
+// the same, with RESOLVE_IN_ROOT and RESOLVE_NO_MAGICLINKS, but not before Linux 5.6, and it makes
+// no directories.
+//
+// What is missing of the path is made: directories, and at its end one more if kind is S_IFDIR, or
+// else a file. With 0 it is an error, and always is what a link leads to: who put the link there
+// doesn't choose what is made, which might be in another volume.
+func openInRoot(path string, kind uint32) (place *os.File, err error) {
+	at := unix.AT_FDCWD // no directory yet: the first name is "/"
+	defer func() {
+		if err != nil {
+			unix.Close(at)
+			err = &os.PathError{Op: "open", Path: path, Err: err}
+		}
+	}()
+	names := split("/" + path)
+	own, link, links := len(names), "", 0 // so many of the names are the path's own
+	for len(names) > 0 {
+		name, linked := names[0], len(names) > own
+		names = names[1:]
+		own = min(own, len(names))
+		missing := kind
+		if linked {
+			missing = 0
+		} else if kind != 0 && len(names) > 0 {
+			missing = unix.S_IFDIR
+		}
+		next, err := openOrMake(at, name, missing)
+		if linked && errors.Is(err, unix.ENOENT) {
+			err = fmt.Errorf("the symbolic link %s leads nowhere: %w", link, err)
+		}
+		if err != nil {
+			return nil, err
+		}
+		text, err := readLink(next)
+		if err != nil || text != "" {
+			unix.Close(next)
+			if links++; links > 40 { // as many as the kernel follows (path_resolution(7))
+				err = unix.ELOOP
+			}
+			if err != nil {
+				return nil, err
+			}
+			names, link = append(split(text), names...), name+" -> "+text
+			continue
+		}
+		unix.Close(at)
+		at = next
+	}
+	return os.NewFile(uintptr(at), path), nil
+}
+
+// split splits a path into names, of which the first is "/" if that is where it begins.
+func split(path string) (names []string) {
+	if strings.HasPrefix(path, "/") {
+		names = append(names, "/")
+	}
+	return append(names, strings.FieldsFunc(path, func(r rune) bool { return r == '/' })...)
+}
+
+// openOrMake opens one name in a directory. If it is missing, it makes what kind says.
+func openOrMake(at int, name string, kind uint32) (fd int, err error) {
+	const flags = unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC
+	fd, err = unix.Openat(at, name, flags, 0)
+	if kind == 0 || !errors.Is(err, unix.ENOENT) {
+		return fd, err
+	}
+	if err := makeAt(at, name, kind); err != nil && !errors.Is(err, unix.EEXIST) {
+		return -1, fmt.Errorf("make %s: %w", name, err)
+	}
+	return unix.Openat(at, name, flags, 0)
+}
+
+// makeAt makes a new directory if kind is S_IFDIR, else a new file. O_EXCL follows no link, and
+// takes nothing that is there already: another volume's file would be emptied.
+func makeAt(at int, name string, kind uint32) error {
+	if kind == unix.S_IFDIR {
+		return unix.Mkdirat(at, name, 0o755)
+	}
+	fd, err := unix.Openat(at, name, unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o644)
+	if err != nil {
+		return err
+	}
+	return unix.Close(fd)
+}
+
+// readLink returns the text of a symbolic link, and "" for everything else.
+func readLink(fd int) (string, error) {
+	if kind, err := kindOf(fd); err != nil || kind != unix.S_IFLNK {
+		return "", err
+	}
+	text := make([]byte, unix.PathMax)
+	n, err := unix.Readlinkat(fd, "", text) // "" is the link itself (readlink(2))
+	if err == nil && n == 0 {
+		err = unix.ENOENT
+	}
+	return string(text[:max(n, 0)]), err
 }

@@ -37,7 +37,7 @@ var defaultEnv = []string{
 func newSpec(o *options) (*spec, error) {
 	s := &spec{
 		Args: o.command, Dir: o.workdir, User: o.user, Hostname: o.hostname,
-		Volumes: o.volumes, ReadOnly: o.readOnly, TTY: o.tty,
+		Volumes: byDepth(o.volumes), ReadOnly: o.readOnly, TTY: o.tty,
 	}
 	var config imageConfig
 	if o.image != "" {

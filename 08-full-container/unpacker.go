@@ -187,41 +187,9 @@ func beUnpacker(args []string) error {
 		return nil // and nobody is there to be told
 	}
 	if err != nil {
-		return shown{fmt.Errorf("the image: %w", err)}
+		return fmt.Errorf("the image: %w", err)
 	}
 	return json.NewEncoder(os.Stdout).Encode(said)
-}
-
-// shown is an error with an image's own words in its text, such as the path that a system call has
-// failed on. They are somebody else's, and might be commands for the terminal (console_codes(4)).
-type shown struct{ error }
-
-// maxShown is how many bytes of such a text are shown. An image can have a name of megabytes.
-const maxShown = 4096
-
-// Error returns a text that can be shown.
-func (e shown) Error() string {
-	text := e.error.Error()
-	if len(text) > maxShown {
-		text = text[:maxShown] + " ..."
-	}
-	return legible(text)
-}
-
-// Unwrap lets errors.Is see the reason.
-func (e shown) Unwrap() error { return e.error }
-
-// legible spells out what isn't to be seen in a text, as %q would.
-func legible(text string) string {
-	var b strings.Builder
-	for _, r := range text {
-		if strconv.IsPrint(r) {
-			b.WriteRune(r)
-		} else {
-			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
-		}
-	}
-	return b.String()
 }
 
 // errAlone says that whoever started us has died.

@@ -12,11 +12,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
-// process is what PID 1 is to run. All paths are the container's now.
+// process is what PID 1 is to run, in what is its working directory from now on.
 func (s *spec) process() (process, error) {
-	p := process{args: s.Args, env: s.Env, dir: s.Dir, terminal: s.TTY}
+	p := process{args: s.Args, env: s.Env, terminal: s.TTY}
 	uid, gid, home, groups, err := lookUp(s.User)
 	if err != nil {
 		return p, fmt.Errorf("user %q: %w", s.User, err)
@@ -30,15 +32,14 @@ func (s *spec) process() (process, error) {
 		}
 	}
 	// Docker makes the directory, too, if it isn't there.
-	err = os.MkdirAll(p.dir, 0o755)
-	var detail *fs.PathError
-	if errors.As(err, &detail) {
-		detail.Path = strconv.Quote(detail.Path) // an image's own word, as it might be
+	place, err := openInRoot(s.Dir, unix.S_IFDIR)
+	if err == nil {
+		err = errors.Join(place.Chdir(), place.Close())
 	}
-	if errors.Is(err, fs.ErrExist) {
-		err = fmt.Errorf("working directory %q: not a directory", p.dir)
+	if err != nil {
+		return p, fmt.Errorf("working directory: %w", err)
 	}
-	return p, err
+	return p, nil
 }
 
 // uid is whose the process is.
@@ -102,7 +103,7 @@ func lookUp(text string) (uid, gid uint32, home string, groups []uint32, err err
 	if known >= 0 {
 		gid, err = readID(all[known][2])
 	} else {
-		err = fmt.Errorf("the container's /etc/group has no %s", legible(group))
+		err = fmt.Errorf("the container's /etc/group has no %s", group)
 	}
 	return uid, gid, home, nil, err
 }
@@ -110,9 +111,17 @@ func lookUp(text string) (uid, gid uint32, home string, groups []uint32, err err
 // readTable reads a file of lines with so many fields each, with colons between them. Without the
 // file there are none, and lines of another kind are passed over.
 func readTable(file string, fields int) (table [][]string, err error) {
-	text, err := os.ReadFile(file)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	place, err := openInRoot(file, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
 		return nil, err
+	}
+	defer place.Close()
+	text, err := os.ReadFile(fmt.Sprint("/proc/self/fd/", place.Fd()))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", file, err)
 	}
 	for line := range strings.Lines(string(text)) {
 		entry := strings.Split(strings.TrimSpace(line), ":")

@@ -7,9 +7,8 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -122,21 +121,92 @@ func (s *spec) takeLent(rights []byte) error {
 	return nil
 }
 
-// attachVolumes mounts the volumes, now that "/" is the container's: no symbolic link in an image
-// leads out of that.
+// protectVolumes takes the power to do harm from the opened volumes: programs in them get no
+// privileges, devices don't work, and a read-only one is read-only. That comes before any path of
+// an image is looked up: until it is attached, a volume can be reached along /proc/self/fd.
+func (s *spec) protectVolumes() error {
+	for i, v := range s.Volumes {
+		set := uint64(unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV)
+		if v.ReadOnly {
+			set |= unix.MOUNT_ATTR_RDONLY
+		}
+		// It is a copy of a mount of the host's. Where those are "shared", as systemd makes them,
+		// the copy is one more member of their peer group: what is mounted in it would appear on
+		// the host, and stay, and the other way round (mount_namespaces(7)).
+		err := unix.MountSetattr(trees[i], "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE,
+			&unix.MountAttr{Attr_set: set, Propagation: unix.MS_PRIVATE})
+		if errors.Is(err, unix.ENOSYS) {
+			err = remountTree(&trees[i], uintptr(set)) // the bits are the same
+		}
+		if err != nil {
+			return fmt.Errorf("protect the volume %s: %w", v.Source, err)
+		}
+	}
+	return nil
+}
+
+// remountTree sets flags on a tree before Linux 5.12, which can do that to attached mounts only. So
+// it attaches the tree for a moment, in a directory that no image can name, since none is there
+// yet, and takes a copy of it, with the flags.
+func remountTree(tree *int, set uintptr) (err error) {
+	inert := uintptr(unix.MS_NOSUID | unix.MS_NODEV)
+	if err := mount("tmpfs", rootfs, "tmpfs", inert, "mode=700,size=64k"); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unix.Unmount(rootfs, unix.MNT_DETACH)) }()
+	kind, err := kindOf(*tree)
+	if err != nil {
+		return err
+	}
+	place := rootfs + "/volume"
+	if err := makeAt(unix.AT_FDCWD, place, kind); err != nil {
+		return &os.PathError{Op: "make", Path: place, Err: err}
+	}
+	err = unix.MoveMount(*tree, "", unix.AT_FDCWD, place, unix.MOVE_MOUNT_F_EMPTY_PATH)
+	if err != nil {
+		return os.NewSyscallError("move_mount", err)
+	}
+	if err := mount("none", place, "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return err
+	}
+	if err := remount(place, set); err != nil {
+		return err
+	}
+	protected, err := openTree(volume{Source: place})
+	if err != nil {
+		return err
+	}
+	err = unix.Close(*tree)
+	*tree = protected
+	return err
+}
+
+// attachVolumes mounts the volumes, now that "/" is the container's, and closes them.
 func (s *spec) attachVolumes() error {
 	for i, v := range s.Volumes {
 		if v.Target == rootfs && len(s.Layers) == 1 && s.Layers[0] == rootfs && i == 0 {
 			continue // -root, which buildRoot has attached
 		}
-		if err := makeTarget(trees[i], v.Target); err != nil {
+		kind, err := kindOf(trees[i])
+		if err != nil {
 			return err
 		}
-		if err := attach(trees[i], v); err != nil {
+		place, err := openInRoot(v.Target, kind)
+		if err != nil {
+			return fmt.Errorf("mount %s: %w", v.Source, err)
+		}
+		if err := errors.Join(attach(trees[i], v, place), place.Close()); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// byDepth sorts volumes so that one which is to appear in another comes after it.
+func byDepth(volumes []volume) []volume {
+	return slices.SortedStableFunc(slices.Values(volumes), func(a, b volume) int {
+		return strings.Count(a.Target, "/") - strings.Count(b.Target, "/")
+	})
 }
 
 // reserved reports whether something is to be the kernel's or ours, and no volume's. What comes
@@ -152,15 +222,8 @@ func reserved(path string) bool {
 	return false
 }
 
-// attach mounts an opened volume. Programs in it get no privileges by it, and devices don't work.
-func attach(tree int, v volume) error {
-	// A symbolic link of the image may lead elsewhere, and so may one in another volume, put there
-	// between a look and the mount (CVE-2021-30465 in runc). So the name is looked up once, here.
-	place, err := os.OpenFile(v.Target, unix.O_PATH, 0)
-	if err != nil {
-		return err
-	}
-	defer place.Close()
+// attach mounts an opened volume on a place, and closes it. A symbolic link may have led there.
+func attach(tree int, v volume, place *os.File) error {
 	target, err := os.Readlink(fmt.Sprint("/proc/self/fd/", place.Fd()))
 	if err != nil {
 		return err
@@ -175,45 +238,14 @@ func attach(tree int, v volume) error {
 		return fmt.Errorf("mount %s on %s: %w", v.Source, v.Target,
 			os.NewSyscallError("move_mount", err))
 	}
-	set := uint64(unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV)
-	if v.ReadOnly {
-		set |= unix.MOUNT_ATTR_RDONLY
-	}
-	// It is a copy of a mount of the host's. Where those are "shared", as systemd makes them, the
-	// copy is one more member of their peer group: what is mounted in it would appear on the host,
-	// and stay, and the other way round (mount_namespaces(7)). Our MS_PRIVATE came before it.
-	err = unix.MountSetattr(tree, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE,
-		&unix.MountAttr{Attr_set: set, Propagation: unix.MS_PRIVATE})
-	if errors.Is(err, unix.ENOSYS) { // before Linux 5.12; the bits are the same
-		if err := mount("none", target, "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-			return err
-		}
-		return remount(target, uintptr(set))
-	}
-	if err != nil {
-		return &os.PathError{Op: "mount_setattr", Path: v.Target, Err: err}
-	}
-	return nil
+	return os.NewSyscallError("close", unix.Close(tree))
 }
 
-// makeTarget makes the directory or file that a volume will cover, if there is none.
-func makeTarget(tree int, target string) error {
-	if exists(target) {
-		return nil
-	}
+// kindOf is what an opened file is: S_IFDIR, S_IFREG or another (inode(7)).
+func kindOf(fd int) (uint32, error) {
 	var info unix.Stat_t
-	if err := unix.Fstat(tree, &info); err != nil {
-		return os.NewSyscallError("fstat", err)
+	if err := unix.Fstat(fd, &info); err != nil {
+		return 0, os.NewSyscallError("fstat", err)
 	}
-	if info.Mode&unix.S_IFMT == unix.S_IFDIR {
-		return os.MkdirAll(target, 0o755)
-	}
-	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
-		return err
-	}
-	err := os.WriteFile(target, nil, 0o644)
-	if errors.Is(err, fs.ErrExist) {
-		return nil
-	}
-	return err
+	return info.Mode & unix.S_IFMT, nil
 }
