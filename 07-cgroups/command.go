@@ -73,8 +73,8 @@ const maxError = 4096
 // legible spells out what can't be seen in a text, as %q would. Names in it come from an image or
 // a command line, and may be commands for the terminal (console_codes(4)).
 func legible(text string) string {
-	if len(text) > maxError {
-		text = text[:maxError] + " ..."
+	if len(text) > maxError { // the reason comes last
+		text = text[:maxError/2] + " ... " + text[len(text)-maxError/2:]
 	}
 	var b strings.Builder
 	for _, r := range text {

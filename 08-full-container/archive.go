@@ -196,7 +196,7 @@ func spool(from io.Reader, dir string, limit int64) (*os.File, error) {
 		err = fmt.Errorf("more than %d bytes", limit)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("copy the archive to %s: %w", dir, err), file.Close())
+		return nil, errors.Join(fmt.Errorf("copy the archive: %w", err), file.Close())
 	}
 	return file, nil
 }

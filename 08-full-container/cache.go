@@ -3,6 +3,17 @@
 // Unpacked layers are kept, each as a directory that is called by its diff_id, so that the second
 // start of an image is immediate, and images share what they have in common. A layer is in the
 // cache as a whole or not at all.
+//
+// What is in the cache is believed later. So no user can enter it but the one who runs this; the
+// unpacker and the container get it as an open descriptor. It is one of these:
+//
+//	/var/cache/jail-to-container/layers       Root's. Files belong to the IDs that the image
+//	                                          names, and idmapped mounts show them to containers
+//	                                          as theirs, whichever IDs those have on the host.
+//	/var/cache/jail-to-container/shifted-U-G  Root's where that can't be done. Files belong to
+//	                                          the container's IDs, of which U and G are the first.
+//	~/.cache/jail-to-container/UID            A user's. Files belong to the container's IDs: to
+//	                                          the user, and to those of /etc/subuid.
 
 package main
 
@@ -18,10 +29,123 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
+
+// cacheDir is one of these directories.
+type cacheDir struct {
+	path     string
+	uid, gid int // its owner
+	idmapped bool
+}
+
+// cacheDirs returns those that will do for a user namespace with the maps in attr, the best first.
+// They are below top, or, if that is "", at the usual place.
+func cacheDirs(top string, attr *syscall.SysProcAttr) ([]cacheDir, error) {
+	// Without maps yet, there will be those of mapByHelpers, where 0 is us.
+	uid, gid := os.Getuid(), os.Getgid()
+	if len(attr.UidMappings) > 0 {
+		uid, gid = attr.UidMappings[0].HostID, attr.GidMappings[0].HostID
+	}
+	if top == "" {
+		parent, err := "/var/cache", error(nil)
+		if uid == os.Getuid() || os.Getenv("XDG_CACHE_HOME") != "" {
+			parent, err = os.UserCacheDir() // $XDG_CACHE_HOME or ~/.cache
+		}
+		if err != nil {
+			return nil, err
+		}
+		top = filepath.Join(parent, "jail-to-container")
+	}
+	top, err := filepath.Abs(top)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Dir(top), 0o755); err != nil {
+		return nil, err
+	}
+	dir, err := cacheDir{path: top, uid: os.Getuid(), gid: os.Getgid()}.open()
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	if uid == os.Getuid() {
+		return []cacheDir{{filepath.Join(top, strconv.Itoa(uid)), uid, gid, false}}, nil
+	}
+	shifted := filepath.Join(top, fmt.Sprintf("shifted-%d-%d", uid, gid))
+	dirs := []cacheDir{{shifted, uid, gid, false}}
+	if overlaysIdmapped() {
+		layers := filepath.Join(top, "layers")
+		dirs = slices.Insert(dirs, 0, cacheDir{layers, os.Getuid(), os.Getgid(), true})
+	}
+	return dirs, nil
+}
+
+// overlaysIdmapped reports whether overlayfs takes idmapped layers: since Linux 5.19
+// (mount_setattr(2)). Before, mount(2) would answer EINVAL, but only when all is unpacked.
+func overlaysIdmapped() bool {
+	var name unix.Utsname
+	var major, minor int
+	err := unix.Uname(&name)
+	if err == nil {
+		_, err = fmt.Sscanf(unix.ByteSliceToString(name.Release[:]), "%d.%d", &major, &minor)
+	}
+	return err == nil && (major > 5 || major == 5 && minor >= 19)
+}
+
+// open opens the directory, which it makes if there is none. That of root is opened as a mount of
+// its own, which can show its files' owners as others, and from which no ".." leads on.
+func (d cacheDir) open() (*os.File, error) {
+	if err := os.Mkdir(d.path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	dir, err := os.OpenFile(d.path, unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.claim(dir); err != nil {
+		return nil, errors.Join(err, dir.Close())
+	}
+	if !d.idmapped {
+		return dir, nil
+	}
+	defer dir.Close()
+	tree, err := openTree(volume{Source: fmt.Sprint("/proc/self/fd/", dir.Fd())})
+	return os.NewFile(uintptr(tree), d.path), err
+}
+
+// claim closes an opened directory to all but its owner. If it wasn't the owner's, or others could
+// write to it, they may have put something in.
+func (d cacheDir) claim(dir *os.File) error {
+	var is unix.Stat_t
+	if err := unix.Fstat(int(dir.Fd()), &is); err != nil {
+		return os.NewSyscallError("fstat", err)
+	}
+	ours := int(is.Uid) == d.uid || int(is.Uid) == os.Getuid() // which a new one is
+	if !ours || is.Mode&0o022 != 0 {
+		return fmt.Errorf("%s belongs to user %d and has mode %03o: others could have written to "+
+			"it (rm -r %[1]s)", d.path, is.Uid, is.Mode&0o777)
+	}
+	return errors.Join(dir.Chown(d.uid, d.gid), dir.Chmod(0o700))
+}
+
+// checkCache is for the container, which has the cache as an opened mount. It must belong to the
+// container's root alone, and doesn't if that mount isn't idmapped as it should be.
+func checkCache(tree int) error {
+	var is unix.Stat_t
+	if err := unix.Fstat(tree, &is); err != nil {
+		return os.NewSyscallError("fstat", err)
+	}
+	if is.Uid != 0 || is.Mode&0o077 != 0 {
+		return fmt.Errorf("the cache for images belongs to user %d here, with mode %03o, and not "+
+			"to root alone", is.Uid, is.Mode&0o777)
+	}
+	return nil
+}
 
 // partial is what the names begin with of what isn't finished. Such a thing belongs to whoever
 // holds the lock, or else to nobody any more.

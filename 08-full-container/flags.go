@@ -157,6 +157,8 @@ func (o *options) addVolume(text string) error {
 	if !filepath.IsAbs(parts[1]) || reserved(filepath.Clean(parts[1])) {
 		return errors.New("DST must be an absolute path, and not / or in /proc, /sys or /dev")
 	}
-	o.volumes = append(o.volumes, volume{source, filepath.Clean(parts[1]), len(parts) == 3})
+	o.volumes = append(o.volumes, volume{
+		Source: source, Target: filepath.Clean(parts[1]), ReadOnly: len(parts) == 3,
+	})
 	return nil
 }

@@ -15,7 +15,8 @@ import (
 
 // image is an unpacked image, ready to be run.
 type image struct {
-	Layers []string // directories, the lowest first
+	Cache  volume   // where its layers are
+	Layers []digest // directories there, the lowest first
 	Config imageConfig
 }
 

@@ -318,11 +318,17 @@ func (b *bench) unpack(archive string) *exec.Cmd {
 	return program(b.user, "test:unpack", archive, b.cache)
 }
 
+// unpackedTo is an image as test:unpack prints it: its layers are paths on the host.
+type unpackedTo struct {
+	Layers []string
+	Config imageConfig
+}
+
 // image unpacks an archive, which must go well.
-func (b *bench) image(t *testing.T, archive []byte) image {
+func (b *bench) image(t *testing.T, archive []byte) unpackedTo {
 	t.Helper()
 	out := expect(t, b.unpack(b.write(t, "archive", archive)))
-	var i image
+	var i unpackedTo
 	if err := json.Unmarshal([]byte(out), &i); err != nil {
 		t.Fatalf("%v in %q", err, out)
 	}
@@ -798,15 +804,47 @@ func init() {
 		if err != nil {
 			return err
 		}
-		return json.NewEncoder(os.Stdout).Encode(i)
+		there := unpackedTo{Config: i.Config}
+		for _, layer := range i.Layers {
+			there.Layers = append(there.Layers, filepath.Join(i.Cache.Source, string(layer)))
+		}
+		return json.NewEncoder(os.Stdout).Encode(there)
 	}
 	// test:enter LAYERS [overlay [EXPERIMENT...]] looks at layers, where the word is given by no
 	// other way, and test:remove DIR empties a directory, both as root of a container's namespaces.
 	experiments["test:enter"] = func(args []string) error {
-		return asRootInside("test:inside", args)
+		var layers []string
+		if err := json.Unmarshal([]byte(args[0]), &layers); err != nil {
+			return err
+		}
+		cache := filepath.Dir(layers[0])
+		shifted := strings.HasPrefix(filepath.Base(cache), "shifted-")
+		if !shifted && filepath.Base(cache) != "layers" {
+			return asRootInside("test:inside", args, nil)
+		}
+		// Root's cache is lent. Its layers are below /tmp then.
+		for i, layer := range layers {
+			layers[i] = filepath.Join("/tmp", filepath.Base(layer))
+		}
+		text, err := json.Marshal(layers)
+		if err != nil {
+			return err
+		}
+		args[0] = string(text)
+		return asRootInside("test:lent", args, &volume{Source: cache, Shifted: shifted})
+	}
+	experiments["test:lent"] = func(args []string) error {
+		_, err := io.Copy(io.Discard, os.Stdin)
+		err = errors.Join(err, checkCache(3),
+			mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
+			unix.MoveMount(3, "", unix.AT_FDCWD, "/tmp", unix.MOVE_MOUNT_F_EMPTY_PATH))
+		if err != nil {
+			return err
+		}
+		return experiments["test:inside"](args)
 	}
 	experiments["test:remove"] = func(args []string) error {
-		return asRootInside("test:empty", args)
+		return asRootInside("test:empty", args, nil)
 	}
 	experiments["test:empty"] = func(args []string) error {
 		_, err := io.Copy(io.Discard, os.Stdin)
@@ -850,8 +888,8 @@ func init() {
 }
 
 // asRootInside is the outer half of a container that runs an experiment. That waits until its ids
-// are mapped, which it hears over standard input.
-func asRootInside(experiment string, args []string) error {
+// are mapped, which it hears over standard input. What is lent is its descriptor 3.
+func asRootInside(experiment string, args []string, lent *volume) error {
 	cmd := exec.Command("/proc/self/exe", append([]string{experiment}, args...)...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{
@@ -864,10 +902,24 @@ func asRootInside(experiment string, args []string) error {
 	if err != nil {
 		return err
 	}
+	if lent == nil {
+		if err := cmd.Start(); err != nil {
+			return err
+		}
+		return errors.Join(later(cmd.Process.Pid), ready.Close(), cmd.Wait())
+	}
+	tree, err := openTree(*lent)
+	if err != nil {
+		return err
+	}
+	cmd.ExtraFiles = []*os.File{os.NewFile(uintptr(tree), lent.Source)}
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	return errors.Join(later(cmd.Process.Pid), ready.Close(), cmd.Wait())
+	if !lent.Shifted {
+		err = shiftIDs(tree, cmd.Process.Pid)
+	}
+	return errors.Join(err, later(cmd.Process.Pid), ready.Close(), cmd.Wait())
 }
 
 // printTree prints a tree as it is to be seen there: path, mode, owner if it isn't root, and

@@ -61,7 +61,7 @@ func decode(text string) (*spec, error) {
 	}
 	s := &spec{Args: lines[0], Env: lines[1], Layers: lines[2]}
 	for v := lines[3]; len(v) > 0; v = v[3:] {
-		s.Volumes = append(s.Volumes, volume{v[0], v[1], v[2] == "true"})
+		s.Volumes = append(s.Volumes, volume{Source: v[0], Target: v[1], ReadOnly: v[2] == "true"})
 	}
 	last := lines[4]
 	s.Dir, s.User, s.Hostname, s.ResolvConf = last[0], last[1], last[2], last[3]

@@ -56,16 +56,20 @@ func (s *spec) buildRoot() error {
 
 // layeredRoot stacks up an image's layers, or the directory of -root.
 func (s *spec) layeredRoot(own contents) error {
-	if s.Layers[0] == rootfs {
-		place, err := os.OpenFile(rootfs, unix.O_PATH, 0)
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(attach(trees[0], s.Volumes[0], place), place.Close()); err != nil {
+	if s.Layers[0] != rootfs {
+		if err := checkCache(trees[0]); err != nil {
 			return err
 		}
 	}
-	err := mountOverlay(rootfs, s.Layers, own)
+	// Below the overlay, and gone with the host's root.
+	place, err := os.OpenFile(rootfs, unix.O_PATH, 0)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(attach(trees[0], s.Volumes[0], place), place.Close()); err != nil {
+		return err
+	}
+	err = mountOverlay(rootfs, s.Layers, own)
 	if !errors.Is(err, errNoOverlay) || len(s.Layers) > 1 {
 		return err
 	}

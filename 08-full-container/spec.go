@@ -21,8 +21,8 @@ type spec struct {
 	Hostname   string
 	ResolvConf string
 	Layers     []string // directories, the lowest first; none means the embedded root
-	Volumes    []volume
-	Lent       int // so many of Volumes come as descriptors, along with the message
+	Volumes    []volume // if there are layers, the first is what they are in, at rootfs
+	Lent       int      // so many of Volumes come as descriptors, along with the message
 	ReadOnly   bool
 	TTY        bool
 }
@@ -45,11 +45,16 @@ func newSpec(o *options) (*spec, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.Layers, config = image.Layers, image.Config
+		config = image.Config
+		s.Volumes = append([]volume{image.Cache}, s.Volumes...)
+		for _, layer := range image.Layers {
+			s.Layers = append(s.Layers, rootfs+"/"+string(layer))
+		}
 	}
 	if o.root != "" {
-		// It comes as a volume would, and becomes the lowest layer.
-		s.Volumes = append([]volume{{o.root, rootfs, true}}, s.Volumes...)
+		// Like an image's cache, it comes as a volume would. It is the only layer.
+		root := volume{Source: o.root, Target: rootfs, ReadOnly: true}
+		s.Volumes = append([]volume{root}, s.Volumes...)
 		s.Layers = []string{rootfs}
 	}
 	// As docker does: a command takes Cmd's place, and Entrypoint stays before either.

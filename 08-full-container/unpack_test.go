@@ -8,6 +8,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -84,8 +85,9 @@ func TestMetadata(t *testing.T) {
 			"/su urwxr-xr-x ", "/tmp dtrwxrwxrwx", "/up Lrwxrwxrwx ../../../etc",
 		}
 		first := u.uid
-		if u.uid == 0 {
-			first, _ = strconv.Atoi(filepath.Base(filepath.Dir(i.Layers[0])))
+		_, err := fmt.Sscanf(filepath.Base(filepath.Dir(i.Layers[0])), "shifted-%d", &first)
+		if shifts := shiftsIDs(t, b.dir) && overlaysIdmapped(); u.uid == 0 && shifts == (err == nil) {
+			t.Errorf("the layers are in %s", i.Layers[0])
 		}
 		if !hasManyIDs(t, u) {
 			// One id: all belongs to root, and nothing is set-uid or set-gid that wasn't root's.
@@ -126,10 +128,13 @@ func TestMetadata(t *testing.T) {
 		if err != without {
 			t.Errorf("overlayfs's own xattr, from an archive: %v, want %v", err, without)
 		}
-		// The kernel has noted whose root is meant: version 3 ends with its uid.
-		n, err = unix.Getxattr(at("ping"), "security.capability", value)
-		if err != nil || n != 24 || int(value[20])|int(value[21])<<8|int(value[22])<<16 != first {
-			t.Errorf("file capabilities: %v %x, want root to be %d", err, value[:max(n, 0)], first)
+		// The kernel has noted whose root is meant: version 3 ends with its uid. In an idmapped
+		// mount that is the file system's own root, and version 2 says the same.
+		caps := make([]byte, 24)
+		n, err = unix.Getxattr(at("ping"), "security.capability", caps)
+		root := int(binary.LittleEndian.Uint32(caps[20:]))
+		if err != nil || int(caps[3]) != 2+min(first, 1) || root != first {
+			t.Errorf("file capabilities: %v %x, want root to be %d", err, caps[:max(n, 0)], first)
 		}
 	})
 }
@@ -533,7 +538,7 @@ func TestFirstStartsAtOnce(t *testing.T) {
 			})
 		}
 		group.Wait()
-		var i image
+		var i unpackedTo
 		if err := json.NewDecoder(strings.NewReader(answers[0])).Decode(&i); err != nil {
 			t.Fatalf("%v in %q", err, answers)
 		}
@@ -653,7 +658,7 @@ func TestPlayedHost(t *testing.T) {
 		Credential:  &syscall.Credential{NoSetGroups: true},
 	}
 	cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+b.dir+"/home")
-	var i image
+	var i unpackedTo
 	if err := json.Unmarshal([]byte(expect(t, cmd)), &i); err != nil {
 		t.Fatal(err)
 	}
@@ -676,7 +681,7 @@ func TestUsualCache(t *testing.T) {
 	cmd := program(b.user, "test:covered", "/var/cache", archive)
 	cmd.Env = append(os.Environ(), "XDG_CACHE_HOME=")
 	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNS
-	var i image
+	var i unpackedTo
 	if err := json.Unmarshal([]byte(expect(t, cmd)), &i); err != nil {
 		t.Fatal(err)
 	}
@@ -684,6 +689,132 @@ func TestUsualCache(t *testing.T) {
 		exists(i.Layers[0]) {
 		t.Errorf("unpacked to %v", i.Layers)
 	}
+}
+
+// TestRootsCache runs an image in root's containers, on hosts of several kinds. Only root can enter
+// the cache, and has one copy of a layer, whichever IDs the container has.
+func TestRootsCache(t *testing.T) {
+	needsOverlay(t)
+	if link, _ := os.Readlink("/bin"); os.Getuid() != 0 || link != "usr/bin" {
+		t.Skip("only root has this cache, and the image here has its programs from a merged /usr")
+	}
+	b := newBench(t, user{"root", 0})
+	if !shiftsIDs(t, b.dir) || !overlaysIdmapped() {
+		t.Skip("no idmapped layers here: run it on Linux 5.19 or later, and a file system like ext4")
+	}
+	b.cache = b.dir + "/jail-to-container"
+	usr := []item{dir("usr"), symlink("bin", "usr/bin"), symlink("lib", "usr/lib"),
+		symlink("lib64", "usr/lib64"), file("r", "").owned(0, 0, 0o600)}
+	for _, c := range []struct{ name, host, owner, ids, layers string }{
+		{"usual", "true", "1000:100", "0 2100000000 65536", "layers"},
+		{"a user has the first ID", "change passwd u:x:2100000000:1::/:/bin/sh", "1000:100",
+			"0 2100100000 65536", "layers"},
+		{"many IDs for root", "change subuid root:1000000:1000000000; " +
+			"change subgid root:1000000:1000000000", "70000:100200300", "0 1000000 1000000000", "layers"},
+		{"Linux before 5.19", "old", "1000:100", "0 2100000000 65536",
+			"shifted-2100000000-2100000000"},
+		{"no idmapped mounts of overlayfs", "mkdir -p jail-to-container; mount -t tmpfs none /opt; " +
+			"mkdir /opt/u /opt/w /opt/l; mount -t overlay none jail-to-container " +
+			"-o lowerdir=/opt/l,upperdir=/opt/u,workdir=/opt/w", "1000:100", "0 2100000000 65536", ""},
+	} {
+		var uid, gid int
+		if _, err := fmt.Sscanf(c.owner, "%d:%d", &uid, &gid); err != nil {
+			t.Fatal(err)
+		}
+		layer := pack(append(usr, file("f", "").owned(uid, gid, 0o640))...)
+		plain := func(config object) { config["config"] = imageConfig{} }
+		archive := b.write(t, "archive", made{layers: [][]byte{layer}, change: plain}.oci().pack())
+		script := "stat -c %u:%g:%a /f /r; head -1 /proc/self/uid_map; " +
+			"grep jail-to-container /proc/self/mountinfo"
+		cmd := self("test:on-host", c.host, "-net=false", "-image", archive,
+			"-volume", "/usr:/usr:ro", "sh", "-c", script+"; true")
+		cmd.Dir, cmd.Env = b.dir, append(os.Environ(), "XDG_CACHE_HOME="+b.dir)
+		cmd.SysProcAttr.Unshareflags = unix.CLONE_NEWNS
+		got := strings.Join(strings.Fields(expect(t, cmd)), " ")
+		if want := c.owner + ":640 0:0:600 " + c.ids; got != want {
+			t.Errorf("%s: owners, map, mounts of the cache: %q, want %q", c.name, got, want)
+		}
+		kept := filepath.Join(b.cache, c.layers, strings.TrimPrefix(sum(layer), "sha256:"), "f")
+		if c.layers != "" && !exists(kept) {
+			t.Errorf("%s: no %s: %v", c.name, kept, b.inCache(t))
+		}
+	}
+	if kept := b.inCache(t); len(kept) != 3 {
+		t.Errorf("of two layers, one of them also shifted: %v", kept)
+	}
+	// The owner of the container's IDs can't get in, even where the files are that user's own.
+	for path, mode := range map[string]fs.FileMode{"": 0o700, "layers": 0o700} {
+		info, err := os.Stat(filepath.Join(b.cache, path))
+		if err != nil || info.Sys().(*syscall.Stat_t).Uid != 0 || info.Mode().Perm() != mode {
+			t.Errorf("%s: %v, %v", path, err, info)
+		}
+	}
+	for _, path := range []string{"layers", "shifted-2100000000-2100000000"} {
+		layers, _ := filepath.Glob(filepath.Join(b.cache, path, "*"))
+		cmd := exec.Command("ls", b.dir, layers[0])
+		cmd.SysProcAttr = &syscall.SysProcAttr{
+			Credential: &syscall.Credential{Uid: 2_100_000_000, Gid: 2_100_000_000}}
+		if r := finish(t, cmd); !strings.Contains(r.stdout, "archive") || // the control
+			!strings.Contains(r.stderr, "Permission denied") || strings.Contains(r.stdout, "usr") {
+			t.Errorf("%s: the user with the first ID sees %q, %q", path, r.stdout, r.stderr)
+		}
+	}
+}
+
+// TestCacheOfOthers finds a cache where it unpacks that others can write to, or could.
+func TestCacheOfOthers(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		b := newBench(t, u)
+		archive := b.write(t, "archive", small().oci().pack())
+		expect(t, b.unpack(archive))
+		inner := filepath.Dir(b.inCache(t)[0])
+		other := b.dir + "/other"
+		for name, c := range map[string]struct {
+			do, undo func() error
+			why      string
+		}{
+			"the cache": {func() error { return os.Chmod(b.cache, 0o770) },
+				func() error { return os.Chmod(b.cache, 0o700) }, "has mode 770"},
+			"the layers": {func() error { return os.Chmod(inner, 0o702) },
+				func() error { return os.Chmod(inner, 0o700) }, "has mode 702"},
+			"a link": {func() error {
+				return errors.Join(os.Rename(b.cache, other), os.Symlink("other", b.cache))
+			}, func() error {
+				return errors.Join(os.Remove(b.cache), os.Rename(other, b.cache))
+			}, b.cache},
+			"a link to the layers": {func() error {
+				return errors.Join(os.Rename(inner, other), os.Symlink(other, inner))
+			}, func() error {
+				return errors.Join(os.Remove(inner), os.Rename(other, inner))
+			}, inner},
+			"somebody's": {func() error { return os.Chown(b.cache, 1234, u.gid()) },
+				func() error { return os.Chown(b.cache, u.uid, u.gid()) }, "user 1234"},
+			"somebody's layers": {func() error { return os.Chown(inner, 1234, u.gid()) },
+				func() error { return os.Chown(inner, u.uid, u.gid()) }, "user 1234"},
+		} {
+			if os.Getuid() != 0 && strings.HasPrefix(name, "somebody's") {
+				continue // only root can give a directory away
+			}
+			if err := c.do(); err != nil {
+				t.Fatal(err)
+			}
+			r := finish(t, b.unpack(archive))
+			if err := c.undo(); err != nil {
+				t.Fatal(err)
+			}
+			if r.status != 125 || r.stdout != "" || !strings.Contains(r.stderr, c.why) &&
+				!strings.Contains(r.stderr, "permission denied") { // before a user gets so far
+				t.Errorf("%s: exit status %d, %q, %q", name, r.status, r.stdout, r.stderr)
+			}
+		}
+		if err := os.Chmod(b.cache, 0o711); err != nil { // as it was in earlier versions
+			t.Fatal(err)
+		}
+		expect(t, b.unpack(archive))
+		if info, err := os.Stat(b.cache); err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("the cache: %v, %v", err, info)
+		}
+	})
 }
 
 // TestHelpersUnpack gives an ordinary user a range of ids and newuidmap(1): owners are kept then.
@@ -699,7 +830,7 @@ func TestHelpersUnpack(t *testing.T) {
 	archive := b.write(t, "archive", m.oci().pack())
 	cmd := program(user{"root", 0}, "test:subids", archive, b.cache)
 	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNS
-	var i image
+	var i unpackedTo
 	if err := json.Unmarshal([]byte(expect(t, cmd)), &i); err != nil {
 		t.Fatal(err)
 	}
@@ -720,6 +851,23 @@ func TestHelpersUnpack(t *testing.T) {
 
 // init adds what these tests run in the program's place, in a mount namespace of its own.
 func init() {
+	// test:on-host becomes the program on a host that a script has changed: in a mount namespace.
+	experiments["test:on-host"] = func(args []string) error {
+		if args[0] == "old" { // UNAME26 of personality(2): the kernel calls itself 2.6
+			if _, _, err := unix.RawSyscall(unix.SYS_PERSONALITY, 0x20000, 0, 0); err != 0 {
+				return err
+			}
+		} else {
+			change := `set -e; change() { { cat "/etc/$1"; echo "$2"; } > "$1"
+				mount --bind "$1" "/etc/$1"; }; `
+			cmd := exec.Command("sh", "-c", change+args[0])
+			cmd.Stderr = os.Stderr
+			if err := cmd.Run(); err != nil {
+				return err
+			}
+		}
+		return unix.Exec("/proc/self/exe", append([]string{step}, args[1:]...), os.Environ())
+	}
 	experiments["test:covered"] = func(args []string) error {
 		err := errors.Join(mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
 			mount("tmpfs", args[0], "tmpfs", 0, "mode=755"))

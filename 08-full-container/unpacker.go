@@ -2,9 +2,9 @@
 
 // The process that reads an image. What is in an archive was written by others, so it is read by
 // nobody but the container's own root: in a user namespace with the container's map, who owns
-// nothing of the host's. It gets no variable of the caller's, and five descriptors: /dev/null, a
-// pipe for what it has found, the caller's standard error, the archive, and a pipe whose end says
-// that nobody waits any more.
+// nothing of the host's. It gets no variable of the caller's, and six descriptors: /dev/null, a pipe
+// for what it has found, the caller's standard error, the archive, a pipe whose end says that nobody
+// waits any more, and the directory for the layers.
 
 package main
 
@@ -13,13 +13,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -40,27 +37,6 @@ type unpacked struct {
 // cache yet: below the directory cache, or, if that is "", the usual one. An *exec.ExitError means
 // that the unpacker has said on standard error what is wrong.
 func unpackImage(archive *os.File, cache string) (*image, error) {
-	wait, ready, err := os.Pipe()
-	if err != nil {
-		return nil, err
-	}
-	defer ready.Close()
-	defer wait.Close()
-	cmd := exec.Command("/proc/self/exe")
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags: unix.CLONE_NEWUSER,
-		// Standard error may be the caller's terminal, and whoever is in the session of a terminal
-		// may type there (ioctl_tty(2), TIOCSTI).
-		Setsid: true,
-	}
-	mapLater, err := mapIDs(cmd.SysProcAttr)
-	if err != nil {
-		return nil, err
-	}
-	dir, err := makeCache(cache, cmd.SysProcAttr)
-	if err != nil {
-		return nil, fmt.Errorf("make a cache for images: %w", err)
-	}
 	info, err := archive.Stat()
 	if err != nil {
 		return nil, err
@@ -68,15 +44,54 @@ func unpackImage(archive *os.File, cache string) (*image, error) {
 	if info.IsDir() {
 		return nil, fmt.Errorf("%[1]s is a directory: pack it (tar c -C %[1]s .)", archive.Name())
 	}
-	if !info.Mode().IsRegular() {
-		// A pipe is read once, and the members of an archive in any order.
-		if archive, err = spool(archive, dir, maxArchive); err != nil {
-			return nil, fmt.Errorf("keep the image that comes in: %w", err)
-		}
-		defer archive.Close()
+	attr := &syscall.SysProcAttr{
+		Cloneflags: unix.CLONE_NEWUSER,
+		// Standard error may be the caller's terminal, and whoever is in the session of a terminal
+		// may type there (ioctl_tty(2), TIOCSTI).
+		Setsid: true,
 	}
-	cmd.Args = []string{role(unpacker), dir}
-	cmd.ExtraFiles = []*os.File{archive, wait} // descriptors 3 and 4 there
+	mapLater, err := mapIDs(attr)
+	if err != nil {
+		return nil, err
+	}
+	dirs, err := cacheDirs(cache, attr)
+	if err != nil {
+		return nil, fmt.Errorf("make a cache for images: %w", err)
+	}
+	for i, dir := range dirs {
+		layers, err := dir.open()
+		if err != nil {
+			return nil, fmt.Errorf("make a cache for images: %w", err)
+		}
+		defer layers.Close()
+		if i == 0 && !info.Mode().IsRegular() {
+			// A pipe is read once, and the members of an archive in any order.
+			if archive, err = spool(archive, dir.path, maxArchive); err != nil {
+				return nil, fmt.Errorf("keep the image that comes in: %w", err)
+			}
+			defer archive.Close()
+		}
+		result, err := dir.fill(layers, archive, attr, mapLater)
+		if !errors.Is(err, errNoIdmap) {
+			return result, err
+		}
+	}
+	return nil, errNoIdmap
+}
+
+// fill starts the unpacker, for a directory of the cache that is open.
+func (d cacheDir) fill(layers, archive *os.File, attr *syscall.SysProcAttr,
+	mapLater func(pid int) error) (*image, error) {
+	wait, ready, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer ready.Close()
+	defer wait.Close()
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Args = []string{role(unpacker)}
+	cmd.SysProcAttr = attr
+	cmd.ExtraFiles = []*os.File{archive, wait, layers} // descriptors 3, 4 and 5 there
 	cmd.Env = slices.Clone(defaultEnv)
 	cmd.Stderr = os.Stderr
 	stdout, err := cmd.StdoutPipe()
@@ -90,6 +105,11 @@ func unpackImage(archive *os.File, cache string) (*image, error) {
 	if err := mapLater(cmd.Process.Pid); err != nil {
 		return nil, abandon(cmd, err)
 	}
+	if d.idmapped {
+		if err := shiftIDs(int(layers.Fd()), cmd.Process.Pid); err != nil {
+			return nil, abandon(cmd, err)
+		}
+	}
 	if _, err := ready.Write([]byte{0}); err != nil {
 		return nil, abandon(cmd, err)
 	}
@@ -101,64 +121,22 @@ func unpackImage(archive *os.File, cache string) (*image, error) {
 		}
 		return nil, err
 	}
-	result := &image{Config: said.Config}
 	for _, id := range said.Layers {
 		// It need not be believed what it says of the host.
 		_, err := parseDigest("sha256:" + string(id))
 		decoded = errors.Join(decoded, err)
-		result.Layers = append(result.Layers, filepath.Join(dir, string(id)))
 	}
 	if decoded != nil {
 		return nil, fmt.Errorf("understand the unpacker: %w", decoded)
 	}
-	return result, nil
-}
-
-// makeCache makes the directory for the layers, if it isn't there, and returns its path. It belongs
-// to the container's root, by whose number it is called, and is closed to all others: there are
-// set-uid programs in it, and not those of this host.
-func makeCache(cache string, attr *syscall.SysProcAttr) (string, error) {
-	// Without maps yet, there will be those of mapByHelpers, where 0 is us.
-	uid, gid := os.Getuid(), os.Getgid()
-	if len(attr.UidMappings) > 0 {
-		uid, gid = attr.UidMappings[0].HostID, attr.GidMappings[0].HostID
-	}
-	if cache == "" {
-		parent, err := "/var/cache", error(nil)
-		if uid == os.Getuid() || os.Getenv("XDG_CACHE_HOME") != "" {
-			parent, err = os.UserCacheDir() // $XDG_CACHE_HOME or ~/.cache
-		} // else it must be where that other user gets to on foot
-		if err != nil {
-			return "", err
-		}
-		cache = filepath.Join(parent, "jail-to-container")
-	}
-	cache, err := filepath.Abs(cache)
-	if err != nil {
-		return "", err
-	}
-	// Its names are nobody's business, but whoever has one must get there.
-	defer unix.Umask(unix.Umask(0))
-	if err := os.MkdirAll(filepath.Dir(cache), 0o755); err != nil {
-		return "", err
-	}
-	dir := filepath.Join(cache, strconv.Itoa(uid))
-	if err := os.Mkdir(cache, 0o711); err != nil && !errors.Is(err, fs.ErrExist) {
-		return "", err
-	}
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return "", err
-	}
-	return dir, os.Lchown(dir, uid, gid)
+	cache := volume{Source: d.path, Target: rootfs, ReadOnly: true, Shifted: !d.idmapped}
+	return &image{cache, said.Layers, said.Config}, nil
 }
 
 // beUnpacker is the inner half: it reads the archive at descriptor 3, fills the cache, and says on
 // standard output what there is.
-func beUnpacker(args []string) error {
-	if len(args) != 1 {
-		return errors.New("the unpacker is started by this program alone")
-	}
-	if err := closeDescriptors(3, 4); err != nil {
+func beUnpacker() error {
+	if err := closeDescriptors(3, 4, 5); err != nil {
 		return err
 	}
 	// What ends our parent reaches us as the end of the pipe, and then there is time to tidy up.
@@ -182,7 +160,11 @@ func beUnpacker(args []string) error {
 		}
 		return nil
 	}
-	said, err := unpack(os.NewFile(3, "the image"), args[0], gone)
+	// To this user, no path may lead to the directory for the layers. From here on it is ".".
+	if err := unix.Fchdir(5); err != nil {
+		return os.NewSyscallError("fchdir", err)
+	}
+	said, err := unpack(os.NewFile(3, "the image"), ".", gone)
 	if errors.Is(err, errAlone) {
 		return nil // and nobody is there to be told
 	}

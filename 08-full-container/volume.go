@@ -18,6 +18,7 @@ import (
 type volume struct {
 	Source, Target string
 	ReadOnly       bool
+	Shifted        bool // its files belong to the container's IDs already; not sent
 }
 
 // maxLent is how many descriptors the kernel lets travel at once (SCM_MAX_FD, unix(7)).
@@ -41,7 +42,10 @@ func lendVolumes(volumes []volume, pid int) (lent []int, err error) {
 			return lent, err
 		}
 		lent = append(lent, fd)
-		if err := shiftIDs(fd, pid); err != nil {
+		if v.Shifted {
+			continue
+		}
+		if err := shiftIDs(fd, pid); err != nil && !errors.Is(err, errNoIdmap) {
 			return lent, fmt.Errorf("%w, on %s", err, v.Source)
 		}
 	}
@@ -58,10 +62,13 @@ func openTree(v volume) (fd int, err error) {
 	return fd, nil
 }
 
-// shiftIDs makes a mount show the ids of the host as those of a process's user namespace. Not all
-// file systems can do that, nor kernels before 5.12: then those who are there don't appear inside
-// as anybody, which is how it is for what isn't mapped. What is mounted in a volume goes with it if
-// all of that can, and else the volume alone.
+// errNoIdmap says that a mount can't show a file system's IDs as others. Not all file systems can do
+// that, nor kernels before 5.12. Inside, the owners of its files are nobody then, as all IDs are that
+// aren't mapped.
+var errNoIdmap = errors.New("no idmapped mounts of this file system")
+
+// shiftIDs makes a mount show the IDs of the host as those of a process's user namespace. What is
+// mounted in a volume goes with it if all of that can, and else the volume alone.
 func shiftIDs(mount, pid int) error {
 	users, err := os.Open(fmt.Sprintf("/proc/%d/ns/user", pid))
 	if err != nil {
@@ -74,7 +81,7 @@ func shiftIDs(mount, pid int) error {
 		err = unix.MountSetattr(mount, "", unix.AT_EMPTY_PATH, &shift)
 	}
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) {
-		return nil
+		return errNoIdmap
 	}
 	return os.NewSyscallError("mount_setattr(MOUNT_ATTR_IDMAP)", err)
 }
@@ -184,8 +191,8 @@ func remountTree(tree *int, set uintptr) (err error) {
 // attachVolumes mounts the volumes, now that "/" is the container's, and closes them.
 func (s *spec) attachVolumes() error {
 	for i, v := range s.Volumes {
-		if v.Target == rootfs && len(s.Layers) == 1 && s.Layers[0] == rootfs && i == 0 {
-			continue // -root, which buildRoot has attached
+		if i == 0 && len(s.Layers) > 0 {
+			continue // buildRoot has attached that
 		}
 		kind, err := kindOf(trees[i])
 		if err != nil {
