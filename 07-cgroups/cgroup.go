@@ -49,6 +49,7 @@ var controllers = []string{"memory", "pids", "cpu"}
 type setting struct {
 	file, value string
 	swap        bool // only for machines that have swap
+	optional    bool // not every kernel has it
 }
 
 // counters are the numbers that prove a limit.
@@ -133,7 +134,7 @@ func mkdirCgroup(dir string) error {
 func apply(settings []setting) error {
 	for _, s := range settings {
 		err := writeFile(s.file, s.value)
-		if s.swap && errors.Is(err, fs.ErrNotExist) && !machineSwaps() {
+		if errors.Is(err, fs.ErrNotExist) && (s.optional || s.swap && !machineSwaps()) {
 			continue // and so nothing needs to be forbidden
 		}
 		if err != nil {

@@ -49,13 +49,16 @@ func (c cgroup1) settings() []setting {
 
 // shown are those that the inner cgroups have, too, for programs that look how much there is for
 // them. That of memory and swap together may not be below that of memory, and a limit of memory
-// holds for the cgroups below since Linux 5.11 always, and before if one says so.
+// holds for the cgroups below since Linux 5.11 always, and before if one says so. The limit of
+// memory leaves out what sockets buffer; a cgroup without one of its own for that isn't even
+// counted.
 func (c cgroup1) shown(memoryDir, pidsDir string) []setting {
 	memory := strconv.Itoa(memoryLimit)
 	return []setting{
 		{file: memoryDir + "/memory.use_hierarchy", value: "1"},
 		{file: memoryDir + "/memory.limit_in_bytes", value: memory},
 		{file: memoryDir + "/memory.memsw.limit_in_bytes", value: memory, swap: true},
+		{file: memoryDir + "/memory.kmem.tcp.limit_in_bytes", value: memory, optional: true},
 		{file: pidsDir + "/pids.max", value: strconv.Itoa(pidsLimit)},
 	}
 }

@@ -87,7 +87,7 @@ func readLimits() error {
 		}
 		for _, s := range group.settings() {
 			value, err := os.ReadFile(s.file)
-			if s.swap && errors.Is(err, fs.ErrNotExist) {
+			if (s.swap || s.optional) && errors.Is(err, fs.ErrNotExist) {
 				continue
 			}
 			if err != nil {

@@ -8,11 +8,13 @@ package main
 import (
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // limits are a container's: those of 07, those of 08, and those of 08 with flags.
@@ -27,13 +29,14 @@ var limitsOf = map[string]map[string]limits{
 }
 
 // files are the control files for limits by the version of cgroups. Those with a "?" are only there
-// where memory can be swapped out, or where the kernel counts swap.
+// where memory can be swapped out, or where the kernel counts swap or sockets.
 func (l limits) files() map[string]map[string]string {
 	memory, pids := fmt.Sprint(l.memory), fmt.Sprint(l.pids)
 	return map[string]map[string]string{
 		"v1": {
 			"memory.limit_in_bytes": memory, "inner/memory.limit_in_bytes": memory,
 			"memory.memsw.limit_in_bytes?": memory, "inner/memory.memsw.limit_in_bytes?": memory,
+			"memory.kmem.tcp.limit_in_bytes?": memory, "inner/memory.kmem.tcp.limit_in_bytes?": memory,
 			"memory.use_hierarchy": "1", "inner/memory.use_hierarchy": "1",
 			"pids.max": pids, "inner/pids.max": pids,
 			"cpu.cfs_quota_us": fmt.Sprint(l.cpu), "cpu.cfs_period_us": "100000",
@@ -58,7 +61,7 @@ func TestSettings(t *testing.T) {
 		got := map[string]string{}
 		for _, s := range settings {
 			name := strings.TrimPrefix(s.file, "/c/")
-			if s.swap {
+			if s.swap || s.optional {
 				name += "?"
 			}
 			got[name] = s.value
@@ -108,6 +111,57 @@ func TestKernelsLimits(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestSocketBuffers fills the buffers of connections, of which the kernel holds some 10 MB each. The
+// control does the same outside.
+func TestSocketBuffers(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		const limit = 64 << 20
+		var held int
+		out := expect(t, program(u, append(strings.Fields(memoryFlags[step]),
+			"/proc/self/exe", "test:buffers")...))
+		if _, err := fmt.Sscan(out, &held); err != nil || held == 0 || held > limit*5/4 {
+			t.Errorf("inside, buffers hold %q bytes; the limit is %d", out, limit)
+		}
+		out = expect(t, program(u, "test:buffers"))
+		if _, err := fmt.Sscan(out, &held); err != nil || held < 2*limit {
+			t.Errorf("the control: outside, buffers hold %q bytes", out)
+		}
+	})
+}
+
+// memoryFlags make the limit of memory 64 MiB, which 07 has in any case.
+var memoryFlags = map[string]string{"08-full-container": "-memory 64M"}
+
+// init adds what fills buffers, up to 160 MiB, and prints how much they took.
+func init() {
+	experiments["test:buffers"] = func([]string) error {
+		server, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return err
+		}
+		held, block := 0, make([]byte, 64<<10)
+		for held < 160<<20 {
+			client, err := net.Dial("tcp", server.Addr().String())
+			if err != nil {
+				return err
+			}
+			if _, err := server.Accept(); err != nil {
+				return err
+			}
+			before := held
+			for written := 1; written > 0 && held < 160<<20; held += written {
+				_ = client.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
+				written, _ = client.Write(block) // less than all when the buffers are full
+			}
+			if held-before < 1<<20 {
+				break
+			}
+		}
+		fmt.Println(held)
+		return nil
+	}
 }
 
 // cgroups returns the directories of the cgroup that a watched container is in.
