@@ -92,7 +92,8 @@ func twoViews() error {
 	}
 	say("host", "process %s, and number %s in the container: an init, of uid %d here and 0 there",
 		numbers[0], numbers[len(numbers)-1], uid)
-	say("host", "nsenter -t %d -a sh: go in there as well, from another terminal, as root", pid)
+	// A terminal of its own, for it is the image's sh (see "Prove it from another terminal").
+	say("host", "to go in there as well, as root: script -qc 'nsenter -t %d -a sh' /dev/null", pid)
 	return nil
 }
 
