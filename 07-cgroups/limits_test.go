@@ -113,8 +113,8 @@ func TestKernelsLimits(t *testing.T) {
 	})
 }
 
-// TestSocketBuffers fills the buffers of connections, of which the kernel holds some 10 MB each. The
-// control does the same outside.
+// TestSocketBuffers fills the buffers of connections, of which the kernel holds some 10 MB each.
+// The control does the same outside.
 func TestSocketBuffers(t *testing.T) {
 	asEveryUser(t, func(t *testing.T, u user) {
 		const limit = 64 << 20

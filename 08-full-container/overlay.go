@@ -45,9 +45,9 @@ func (c contents) put(dir string) error {
 	return nil
 }
 
-// errNoOverlay says that this kernel has no overlayfs for user namespaces. What there is to do then
-// is to bind a single directory read-only.
-var errNoOverlay = errors.New("no overlayfs for user namespaces here")
+// errNoOverlay says that overlayfs can't be used, and why comes with it. A single directory can be
+// bound read-only instead.
+var errNoOverlay = errors.New("overlayfs can't be used here")
 
 // mountOverlay mounts the layers, the lowest first, on target, in the mount namespace of this
 // process, which must see a /proc. If it fails, nothing is mounted.
@@ -129,8 +129,9 @@ func whyNoOverlay(err error) error {
 		return fmt.Errorf("%w: %w (is the kernel's module there? sudo modprobe overlay)",
 			err, errNoOverlay)
 	case errors.Is(err, unix.EINVAL):
-		return fmt.Errorf("%w (is something mounted below a layer, or is one an overlay of "+
-			"overlays already, or on a file system like FAT? the kernel's log may say)", err)
+		return fmt.Errorf("%w: %w (is something mounted below a layer, or is one an overlay of "+
+			"overlays already, or on a file system like FAT? the kernel's log may say)",
+			err, errNoOverlay)
 	}
 	return err
 }

@@ -91,8 +91,7 @@ func (s *spec) layeredRoot(own contents) error {
 	return nil
 }
 
-// embeddedRoot is that of the steps before. So that the container may write to /usr as well, it
-// gets an overlay there, where the kernel has that.
+// embeddedRoot is that of the steps before: the host's programs, read-only, in a tmpfs.
 func (s *spec) embeddedRoot(own contents) error {
 	inert := uintptr(unix.MS_NOSUID | unix.MS_NODEV)
 	if err := mount("tmpfs", rootfs, "tmpfs", inert, "mode=755,size=64m"); err != nil {
@@ -112,14 +111,7 @@ func (s *spec) embeddedRoot(own contents) error {
 			return err
 		}
 	}
-	if s.ReadOnly {
-		return nil // as /usr is already
-	}
-	err := mountOverlay(rootfs+"/usr", []string{rootfs + "/usr"}, contents{})
-	if errors.Is(err, errNoOverlay) {
-		return nil // and so /usr stays read-only
-	}
-	return err
+	return nil
 }
 
 // closeRoot makes the root read-only if that was asked for, now that all has been made in it that

@@ -2,9 +2,9 @@
 
 // The process that reads an image. What is in an archive was written by others, so it is read by
 // nobody but the container's own root: in a user namespace with the container's map, who owns
-// nothing of the host's. It gets no variable of the caller's, and six descriptors: /dev/null, a pipe
-// for what it has found, the caller's standard error, the archive, a pipe whose end says that nobody
-// waits any more, and the directory for the layers.
+// nothing of the host's. It gets no variable of the caller's, and six descriptors: /dev/null, a
+// pipe for what it has found, the caller's standard error, the archive, a pipe whose end says that
+// nobody waits any more, and the directory for the layers.
 
 package main
 

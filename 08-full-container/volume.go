@@ -62,9 +62,9 @@ func openTree(v volume) (fd int, err error) {
 	return fd, nil
 }
 
-// errNoIdmap says that a mount can't show a file system's IDs as others. Not all file systems can do
-// that, nor kernels before 5.12. Inside, the owners of its files are nobody then, as all IDs are that
-// aren't mapped.
+// errNoIdmap says that a mount can't show a file system's IDs as others. Not all file systems can
+// do that, nor kernels before 5.12. Inside, the owners of its files are nobody then, as all IDs are
+// that aren't mapped.
 var errNoIdmap = errors.New("no idmapped mounts of this file system")
 
 // shiftIDs makes a mount show the IDs of the host as those of a process's user namespace. What is
