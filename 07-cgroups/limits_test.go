@@ -36,8 +36,9 @@ func (l limits) files() map[string]map[string]string {
 		"v1": {
 			"memory.limit_in_bytes": memory, "inner/memory.limit_in_bytes": memory,
 			"memory.memsw.limit_in_bytes?": memory, "inner/memory.memsw.limit_in_bytes?": memory,
-			"memory.kmem.tcp.limit_in_bytes?": memory, "inner/memory.kmem.tcp.limit_in_bytes?": memory,
-			"memory.use_hierarchy": "1", "inner/memory.use_hierarchy": "1",
+			"memory.kmem.tcp.limit_in_bytes?":       memory,
+			"inner/memory.kmem.tcp.limit_in_bytes?": memory,
+			"memory.use_hierarchy":                  "1", "inner/memory.use_hierarchy": "1",
 			"pids.max": pids, "inner/pids.max": pids,
 			"cpu.cfs_quota_us": fmt.Sprint(l.cpu), "cpu.cfs_period_us": "100000",
 		},

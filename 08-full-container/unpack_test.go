@@ -86,7 +86,8 @@ func TestMetadata(t *testing.T) {
 		}
 		first := u.uid
 		_, err := fmt.Sscanf(filepath.Base(filepath.Dir(i.Layers[0])), "shifted-%d", &first)
-		if shifts := shiftsIDs(t, b.dir) && overlaysIdmapped(); u.uid == 0 && shifts == (err == nil) {
+		shifts := shiftsIDs(t, b.dir) && overlaysIdmapped()
+		if u.uid == 0 && shifts == (err == nil) {
 			t.Errorf("the layers are in %s", i.Layers[0])
 		}
 		if !hasManyIDs(t, u) {
@@ -700,7 +701,7 @@ func TestRootsCache(t *testing.T) {
 	}
 	b := newBench(t, user{"root", 0})
 	if !shiftsIDs(t, b.dir) || !overlaysIdmapped() {
-		t.Skip("no idmapped layers here: run it on Linux 5.19 or later, and a file system like ext4")
+		t.Skip("no idmapped layers here: that takes Linux 5.19 and a file system like ext4")
 	}
 	b.cache = b.dir + "/jail-to-container"
 	usr := []item{dir("usr"), symlink("bin", "usr/bin"), symlink("lib", "usr/lib"),
@@ -710,12 +711,15 @@ func TestRootsCache(t *testing.T) {
 		{"a user has the first ID", "change passwd u:x:2100000000:1::/:/bin/sh", "1000:100",
 			"0 2100100000 65536", "layers"},
 		{"many IDs for root", "change subuid root:1000000:1000000000; " +
-			"change subgid root:1000000:1000000000", "70000:100200300", "0 1000000 1000000000", "layers"},
+			"change subgid root:1000000:1000000000", "70000:100200300",
+			"0 1000000 1000000000", "layers"},
 		{"Linux before 5.19", "old", "1000:100", "0 2100000000 65536",
 			"shifted-2100000000-2100000000"},
-		{"no idmapped mounts of overlayfs", "mkdir -p jail-to-container; mount -t tmpfs none /opt; " +
-			"mkdir /opt/u /opt/w /opt/l; mount -t overlay none jail-to-container " +
-			"-o lowerdir=/opt/l,upperdir=/opt/u,workdir=/opt/w", "1000:100", "0 2100000000 65536", ""},
+		{"no idmapped mounts of overlayfs", "mkdir -p jail-to-container; " +
+			"mount -t tmpfs none /opt; mkdir /opt/u /opt/w /opt/l; " +
+			"mount -t overlay none jail-to-container " +
+			"-o lowerdir=/opt/l,upperdir=/opt/u,workdir=/opt/w",
+			"1000:100", "0 2100000000 65536", ""},
 	} {
 		var uid, gid int
 		if _, err := fmt.Sscanf(c.owner, "%d:%d", &uid, &gid); err != nil {
