@@ -219,6 +219,22 @@ func init() {
 		return errors.Join(unix.Mount("proc", "/proc", "proc", 0, ""),
 			unix.Exec("/proc/self/exe", args, os.Environ()))
 	}
+	experiments["test:hidepid"] = func(args []string) error {
+		if err := unix.Mount("proc", "/proc", "proc", 0, "hidepid="+args[0]); err != nil {
+			return err
+		}
+		id, err := strconv.Atoi(args[1])
+		cmd := self(args[2:]...)
+		cmd.Stdout = os.Stdout
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(id), Gid: uint32(id)}
+		return errors.Join(err, cmd.Run())
+	}
+	experiments["test:hidden"] = func([]string) error {
+		_, err := os.Readlink("/proc/1/ns/mnt")
+		answer, _, _ := strings.Cut(errno(err), " ")
+		fmt.Println(answer)
+		return nil
+	}
 	experiments["test:kill-early"] = func(args []string) error {
 		// Without ip(8) there is no default route, and so no uplink for 06 to 08 to make forward.
 		_ = exec.Command("sh", "-c", `for file in /proc/sys/net/ipv4/conf/*/forwarding; do
@@ -320,6 +336,41 @@ func TestKilledCommand(t *testing.T) {
 			cmd.Wait() // how it ended is not the question
 			w.nothingLeft(t)
 			input.Close()
+		}
+	})
+}
+
+// TestHidepid runs a command and the lesson where /proc hides others' processes (proc(5)): in a
+// PID namespace, since each has a /proc of its own to set that on. The control is PID 1, hidden.
+func TestHidepid(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can hide a process from an ordinary user; run it as root")
+	}
+	asEveryUser(t, func(t *testing.T, u user) {
+		for hidepid, hides := range map[string]string{"1": "EPERM", "2": "ENOENT", "4": "ENOENT"} {
+			if u.uid == 0 {
+				hides = "ok"
+			}
+			for _, args := range [][]string{{"test:hidden"}, {"echo", "ran"}, nil} {
+				if len(args) == 0 && hidepid != "1" {
+					continue // a lesson takes its time
+				}
+				inner := program(u, args...)
+				id := "0"
+				if inner.SysProcAttr.Credential != nil {
+					id = strconv.Itoa(u.uid)
+				}
+				cmd := self(append([]string{"test:hidepid", hidepid, id}, inner.Args[1:]...)...)
+				cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWPID
+				cmd.SysProcAttr.Unshareflags = unix.CLONE_NEWNS // Go makes the mounts private
+				out := expect(t, cmd)
+				switch {
+				case len(args) == 0:
+					contains(t, out, "\nnext ")
+				case args[0] == "echo" && out != "ran\n", args[0] != "echo" && out != hides+"\n":
+					t.Errorf("hidepid=%s, %q: %q", hidepid, args, out)
+				}
+			}
 		}
 	})
 }
