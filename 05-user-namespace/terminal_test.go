@@ -64,7 +64,9 @@ func TestTerminal(t *testing.T) {
 				"it runs\n", "it runs\r\nit runs", "\x03",
 				prompt, "exit 4\n",
 			}, 4},
-			{[]string{"cat"}, []string{"", "it runs\n", "it runs\r\nit runs", "\x03"}, 130},
+			{[]string{"cat", "/proc/self/comm", "-"}, []string{
+				"cat\r\n", "it runs\n", "it runs\r\nit runs", "\x03",
+			}, 130},
 		} {
 			screen, status := converse(t, program(u, c.command...), c.dialog)
 			if status != c.status || strings.Contains(screen, "tty") {

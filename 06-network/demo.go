@@ -44,7 +44,9 @@ func notTheRealHost(args []string) string {
 		return reason
 	}
 	rules, _ := nft("list ruleset") // none, if nft can't be asked
-	for _, b := range append(barriers("input", rules), barriers("forward", rules)...) {
+	from, to := packet{"jail0", "jail1", "new"}, packet{"jail1", "jail0", "established"}
+	found := append(barriers(rules, "input", from), barriers(rules, "forward", from, to)...)
+	for _, b := range found {
 		return "and my packet filter lets nothing new pass (chain " + b.chain + ")"
 	}
 	return ""

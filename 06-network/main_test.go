@@ -96,7 +96,8 @@ func TestWorld(t *testing.T) {
 	asEveryUser(t, func(t *testing.T, u user) {
 		out := expect(t, onPlayedHost(u, "test:world"))
 		want := "the world was called by the host\n" +
-			"a call from the world ends so: deadline\n" +
+			"a call from the world to the container: deadline\n" +
+			"a call from the world to a neighbour: deadline\n" +
 			"without nft, the call ends so: deadline\n" +
 			"links, tables and forwarding are as before\n"
 		if out != want {
@@ -507,7 +508,7 @@ func init() {
 			if err != nil {
 				return err
 			}
-			for _, b := range barriers("forward", rules) {
+			for _, b := range barriers(rules, "forward", packet{"jail0", c.link, "new"}) {
 				if out, err := exec.Command("sh", "-c", b.mend).CombinedOutput(); err != nil {
 					return fmt.Errorf("%s: %w: %s", b.mend, err, out)
 				}
@@ -1080,15 +1081,31 @@ func playWorld() error {
 		return err
 	}
 	defer inner.end()
-	answer, err := world.tell("call " + port)
+	// And a neighbour, on another link that forwards.
+	neighbour, _, err := start(node("lesson:obey"))
 	if err != nil {
 		return err
 	}
-	if strings.Contains(answer, "i/o timeout") {
-		answer = "deadline"
+	other, err := plugIn(neighbour.cmd.Process.Pid, nil)
+	if err := errors.Join(err, forward(other.link, true)); err != nil {
+		return err
 	}
-	fmt.Println("a call from the world ends so:", answer)
-	if err := errors.Join(inner.end(), n.deleteDefaultRoute()); err != nil {
+	behind, err := neighbour.tell("listen " + other.container.Addr().String() + " word")
+	if err != nil {
+		return err
+	}
+	for who, port := range []string{port, behind} {
+		answer, err := world.tell("call " + port)
+		if err != nil {
+			return err
+		}
+		if strings.Contains(answer, "i/o timeout") {
+			answer = "deadline"
+		}
+		fmt.Printf("a call from the world to %s: %s\n",
+			[]string{"the container", "a neighbour"}[who], answer)
+	}
+	if err := errors.Join(neighbour.end(), inner.end(), n.deleteDefaultRoute()); err != nil {
 		return err
 	}
 

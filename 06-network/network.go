@@ -64,6 +64,7 @@ func plugIn(pid int, trace func(string)) (c cable, err error) {
 	}
 	for _, step := range []func() error{
 		func() error { return disableIPv6(c.link, trace) },
+		func() error { return dontForward(c.link, trace) },
 		func() error { return outside.addAddress(c.link, c.host) },
 		func() error { return outside.setUp(c.link) },
 		func() error { return inside.setUp("lo") },
@@ -89,14 +90,23 @@ func hardware(a netip.Addr) net.HardwareAddr { return append([]byte{2, 0}, a.AsS
 // root in the container could say so, and would be sent what the host sends to the world
 // (CVE-2020-13401 in Docker).
 func disableIPv6(link string, trace func(string)) error {
-	err := writeFile("/proc/sys/net/ipv6/conf/"+link+"/disable_ipv6", "1")
-	if errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat("/proc/net/if_inet6"); errors.Is(err, os.ErrNotExist) {
 		return nil // this kernel has no IPv6
 	}
 	if trace != nil {
 		trace("sysctl -w net.ipv6.conf." + link + ".disable_ipv6=1")
 	}
-	return err
+	return writeFile("/proc/sys/net/ipv6/conf/"+link+"/disable_ipv6", "1")
+}
+
+// dontForward keeps this host from forwarding what comes in by a link. A new link starts with what
+// conf/default says, which is 1 on a host with Docker. NAT turns it on where there is a way to the
+// world; without NAT, packets would leave under an address that can't be answered.
+func dontForward(link string, trace func(string)) error {
+	if trace != nil {
+		trace("sysctl -w net.ipv4.conf." + link + ".forwarding=0")
+	}
+	return forward(link, false)
 }
 
 // chooseCable takes the first network of four addresses, from somewhere in the private ones on,
@@ -122,8 +132,8 @@ func chooseCable(used []netip.Prefix, start uint32) (cable, error) {
 			}, nil
 		}
 	}
-	return cable{}, fmt.Errorf("no four addresses are free: this host has routes to all of %v",
-		private)
+	return cable{}, fmt.Errorf("no four addresses are free: this host has routes to all of %v "+
+		"(ip -4 route lists them; a VPN may have added them)", private)
 }
 
 // number is an IPv4 address as a number.

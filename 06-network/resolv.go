@@ -14,8 +14,8 @@ import (
 // loopback, such as systemd-resolved's 127.0.0.53, can't be reached from inside; instead there are
 // those that systemd-resolved itself asks.
 func resolvConf() string {
-	if _, err := findNft(); err != nil {
-		return "# " + lacksNft + "\n"
+	if reason := noWay(); reason != "" {
+		return "# " + reason + "\n" // a server that can't be asked would make programs wait
 	}
 	for _, file := range []string{"/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"} {
 		text, _ := os.ReadFile(file) // none, if it isn't there

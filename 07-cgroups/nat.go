@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// memory is the nft table that remembers, in a set, which links didn't forward before we came. The
-// last container to go restores them.
+// memory is the nft table that remembers, by its rules, which links didn't forward before we came.
+// The last container to exit turns their forwarding off again.
 const memory = "jail_forwarding"
 
 // connect plugs in the container whose first process is pid, and opens its way to the world, if
@@ -25,52 +25,80 @@ func connect(pid int) (undo func() error, err error) {
 	if err != nil {
 		return undo, err
 	}
+	if reason := noWay(); reason != "" {
+		tellReader(reason)
+	}
 	if _, err := findNft(); err != nil {
-		if _, err := unix.IoctlGetTermios(2, unix.TCGETS); err == nil { // a reader, not a script
-			fmt.Fprintf(os.Stderr, "%s: %s (it comes in the package nftables)\n", step, lacksNft)
-		}
 		return undo, nil
 	}
-	rules, removeNAT, err := keepNAT(c.link, c.host.Masked().String())
+	found, removeNAT, err := keepNAT(c.link, c.host.Masked().String())
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "%s: there is no way to the world: %v\n", step, err)
 		return undo, nil
 	}
-	for _, b := range barriers("forward", rules) {
+	for _, b := range found {
 		fmt.Fprintf(os.Stderr, "%s: the host drops what it forwards (chain %s), so there is no "+
 			"way to the world. To let containers through: %s\n", step, b.chain, b.mend)
 	}
 	return removeNAT, nil
 }
 
-// lacksNft is said where it is so.
-const lacksNft = "there is no nft command on the host, so there is no way to the world"
+// noWay says why a container has no way to the world from here, or nothing if it has one.
+func noWay() string {
+	if _, err := findNft(); err != nil {
+		return "there is no nft command on the host, so there is no way to the world " +
+			"(it comes in the package nftables)"
+	}
+	link, err := uplink()
+	switch {
+	case err != nil || link != "":
+		return ""
+	case noPasta != "":
+		return "there is no way to the world: " + noPasta
+	}
+	return "there is no way to the world: this host has no default route for IPv4 (ip -4 route)"
+}
 
-// keepNAT sets up NAT for a link and its network until it is undone, and returns the rules that the
-// host had before. The keeper sees to it that it is undone.
-func keepNAT(link, network string) (rules string, undo func() error, err error) {
+// tellReader prints a line for a reader at a terminal: not for a script, and not in a lesson, which
+// has no arguments and takes what its experiments print.
+func tellReader(text string) {
+	_, err1 := unix.IoctlGetTermios(1, unix.TCGETS)
+	_, err2 := unix.IoctlGetTermios(2, unix.TCGETS)
+	if err1 == nil && err2 == nil && len(os.Args) > 1 {
+		fmt.Fprintf(os.Stderr, "%s: %s\n", step, text)
+	}
+}
+
+// keepNAT sets up NAT for a link and its network until it is undone, and returns what stands in its
+// way. The keeper sees to it that it is undone.
+func keepNAT(link, network string) (found []barrier, undo func() error, err error) {
 	if err := keep("nat", link); err != nil {
-		return "", nil, err
+		return nil, nil, err
 	}
 	undo = func() error {
 		return relieve(func() error { return removeNAT(link) })
 	}
-	if rules, err = addNAT(link, network); err != nil {
-		return "", nil, errors.Join(err, undo())
+	if found, err = addNAT(link, network); err != nil {
+		return nil, nil, errors.Join(err, undo())
 	}
-	return rules, undo, nil
+	return found, undo, nil
 }
 
 // addNAT lets the packets of a network out, with this host's address as their sender
-// ("masquerade"), and lets the answers in. It changes nobody's policy and no other table. It
-// returns the rules that were there before.
+// ("masquerade"), and lets only the answers in. It changes no other table, and no policy. It
+// returns the chains of other tables that those packets don't get past.
 //
-// What comes from the container under another address than its own is dropped. Root in there can
-// write any sender, and would reach the world under it: only the container's own is replaced. The
-// kernel has a check for that, rp_filter. But with the strict kind, 1, on the link, the loose one
-// would still hold where the host has 2 for all links: the higher number counts (Linux,
-// Documentation/networking/ip-sysctl.rst).
-func addNAT(link, network string) (rules string, err error) {
+// The rules come first, and forwarding after them: if they can't be made, nothing is forwarded.
+//
+// The chain "in" drops packets from the container that don't have its own address: only that one is
+// replaced, and root inside can write any sender. The kernel has a check for that, rp_filter, but a
+// 1, the strict kind, on this link would lose to a 2 for all links (Linux,
+// Documentation/networking/ip-sysctl.rst). The chain also drops packets to the host's 127.0.0.1.
+// The kernel lets those in where route_localnet is on, as Kubernetes sets it.
+//
+// The chain "forward" drops packets that begin a connection to the container. A host that forwards
+// already, as one with Docker does, would let the LAN and other containers connect.
+func addNAT(link, network string) (found []barrier, err error) {
 	err = locked(func(lock *os.File) error {
 		commands := fmt.Sprintf(`list ruleset
 		table ip %[1]s {
@@ -81,13 +109,14 @@ func addNAT(link, network string) (rules string, err error) {
 			chain in {
 				type filter hook prerouting priority raw
 				iifname %[1]s ip saddr != %[2]s drop
+				iifname %[1]s ip daddr 127.0.0.0/8 drop
+			}
+			chain forward {
+				type filter hook forward priority filter
+				oifname %[1]s ct state established,related accept
+				oifname %[1]s drop
 			}
 		}`, link, network)
-		// The kernel looks at the link by which a packet comes in: ours for what goes out, and the
-		// uplink for the answers. The first one goes with the container.
-		if err := forward(link, true); err != nil {
-			return err
-		}
 		uplink, err := uplink()
 		if err != nil {
 			return err
@@ -105,45 +134,60 @@ func addNAT(link, network string) (rules string, err error) {
 			} else if !everywhere {
 				links += `, "all"`
 			}
-			// The answers only. Else whoever is out there could send packets through this host,
-			// which was no router until now.
+			// The answers only, or the LAN could send packets through this host, which was no
+			// router until now.
 			commands += fmt.Sprintf(`
 			table ip %s {
-				set links { type ifname; elements = { %s }; }
 				chain forward {
 					type filter hook forward priority filter
 					ct state established,related accept
-					iifname @links drop
+					iifname { %s } drop
 				}
 			}`, memory, links)
 		}
-		if rules, err = nft(commands, lock); err != nil || already {
+		rules, err := nft(commands, lock)
+		if err != nil || uplink == "" {
+			return err
+		}
+		found = barriers(rules, "forward", packet{link, uplink, "new"},
+			packet{uplink, link, "established"})
+		// The kernel looks at the link by which a packet comes in: ours for what goes out, and the
+		// uplink for the answers.
+		if err := forward(link, true); err != nil || already {
 			return err
 		}
 		return forward(uplink, true)
 	})
-	return rules, err
+	return found, err
 }
 
 // removeNAT takes it away again. When no other container has any, the links that have begun to
 // forward for us stop, unless somebody has made the whole host forward since, as Docker does.
 func removeNAT(link string) error {
 	return locked(func(lock *os.File) error {
-		rules, err := nft("list ruleset", lock)
+		// The container may go on, where addNAT has failed.
+		if err := forward(link, false); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		// Not "list tables": for that, nft reads all that is in them.
+		tables, err := nft("list chains ip", lock)
 		if err != nil {
 			return err
 		}
 		// Added first, so that there is something to delete in any case.
 		commands := fmt.Sprintf("add table ip %[1]s; delete table ip %[1]s", link)
-		others := false
-		for line := range strings.Lines(rules) {
+		remembered, others := false, false
+		for line := range strings.Lines(tables) {
 			name := strings.TrimSuffix(strings.TrimPrefix(line, "table ip "), " {\n")
+			remembered = remembered || name == memory
 			others = others || strings.HasPrefix(name, "jail") && name != link && name != memory
 		}
-		_, after, remembered := strings.Cut(rules, "table ip "+memory+" {\n")
 		if remembered && !others {
-			set, _, _ := strings.Cut(after, "\n}\n")
-			if err := stopForwarding(set); err != nil {
+			rules, err := nft("list table ip "+memory, lock)
+			if err != nil {
+				return err
+			}
+			if err := stopForwarding(rules); err != nil {
 				return err
 			}
 			commands += "; delete table ip " + memory
@@ -153,17 +197,17 @@ func removeNAT(link string) error {
 	})
 }
 
-// stopForwarding restores the links that are in a set, as nft lists it.
-func stopForwarding(set string) error {
+// stopForwarding restores the links that memory's rules name, as nft lists them.
+func stopForwarding(rules string) error {
 	everywhere, err := forwards("all")
 	if err != nil {
 		return err
 	}
-	for i, link := range strings.Split(set, `"`) {
+	for i, link := range strings.Split(rules, `"`) {
 		if i%2 == 0 { // between the names, which are in quotes
 			continue
 		}
-		if link == "all" || everywhere && strings.Contains(set, `"all"`) {
+		if link == "all" || everywhere && strings.Contains(rules, `"all"`) {
 			continue
 		}
 		err := forward(link, false)

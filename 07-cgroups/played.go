@@ -59,10 +59,17 @@ func playHost(args []string, reason string) error {
 	if err := mapLater(cmd.Process.Pid); err != nil {
 		return abandon(cmd, err)
 	}
-	way := ""
-	_, missing := exec.LookPath("pasta")
-	if missing == nil && len(args) > 0 && online() && tunnels() {
-		way = "pasta"
+	obstacle := ""
+	switch _, missing := exec.LookPath("pasta"); {
+	case len(args) == 0: // which needs no world
+		obstacle = "a lesson plays it"
+	case missing != nil:
+		obstacle = "an ordinary user needs pasta(1) for that (it comes in the package passt)"
+	case !tunnels():
+		obstacle = "pasta(1) may not open /dev/net/tun"
+	case !online():
+		obstacle = "this host has no default route for IPv4 (ip -4 route)"
+	default:
 		keeper := self("keep:pasta", strconv.Itoa(cmd.Process.Pid))
 		keeper.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // away from the terminal's signals
 		p, _, err := start(keeper)
@@ -71,7 +78,7 @@ func playHost(args []string, reason string) error {
 		}
 		defer p.end()
 	}
-	if _, err := ready.WriteString(way + "\x00"); err != nil {
+	if _, err := ready.WriteString(obstacle + "\x00"); err != nil {
 		return abandon(cmd, err)
 	}
 	return cmd.Wait()
@@ -97,11 +104,14 @@ func keepPasta(args []string) error {
 	return err
 }
 
+// noPasta is why a played host has no way to the world, or "" where pasta makes one.
+var noPasta string
+
 // beHost is what a played host does first. It waits to be let go, sets up its loopback, and then
 // waits for the way to the world, if pasta is making one. If that fails, there is none.
 func beHost() error {
-	way, err := awaitHost()
-	if err != nil {
+	var err error
+	if noPasta, err = awaitHost(); err != nil {
 		return err
 	}
 	n, err := dialNetlink(nil)
@@ -114,12 +124,13 @@ func beHost() error {
 	}
 	for range 500 {
 		link, err := uplink()
-		if err != nil || link != "" || way == "" {
+		if err != nil || link != "" || noPasta != "" {
 			return err
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	fmt.Fprintf(os.Stderr, "%s: no way to the world: pasta has opened none\n", step)
+	noPasta = "pasta has opened none"
+	fmt.Fprintf(os.Stderr, "%s: no way to the world: %s\n", step, noPasta)
 	return nil
 }
 

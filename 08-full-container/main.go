@@ -158,7 +158,9 @@ func contain(group cgroup, s *spec, o *options) error {
 	disconnect := func() error { return nil }
 	if o.net {
 		if err := elsewhere(func() (err error) {
-			disconnect, err = connect(cmd.Process.Pid)
+			if disconnect, err = connect(cmd.Process.Pid); err != nil {
+				err = fmt.Errorf("%w; -net=false does without a cable", err)
+			}
 			return err
 		}); err != nil {
 			err = abandon(cmd, err)

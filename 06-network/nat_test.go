@@ -1,0 +1,456 @@
+//go:build linux
+
+// Who gets through the host, and who doesn't.
+
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestNoWay starts containers where there is no way to the world: without a default route, without
+// nft, and with one that fails. The host forwards all else, as one with Docker does, and the world
+// knows how to answer: so whatever gets out is seen. The control is a link that forwards.
+func TestNoWay(t *testing.T) {
+	needsNft(t)
+	asEveryUser(t, func(t *testing.T, u user) {
+		r := finish(t, onPlayedHost(u, "test:closed"))
+		want := "without a route: forwards false; # there is no way to the world: " +
+			"this host has no default route for IPv4 (ip -4 route)\n" +
+			"without nft: none\nwith an nft that fails: none\nthe control: the container\n"
+		if r.status != 0 || r.stdout != want {
+			t.Errorf("exit status %d:\n%swant:\n%s%s", r.status, r.stdout, want, r.stderr)
+		}
+		contains(t, r.stderr, "there is no way to the world: nft,")
+	})
+}
+
+// TestNoWayIsSaid reads what a person is told at a terminal, where there is no way to the world. A
+// script is told nothing: see expect, by which the other tests run theirs.
+func TestNoWayIsSaid(t *testing.T) {
+	nft, err := exec.LookPath("nft")
+	if err != nil {
+		needsNft(t)
+	}
+	dir, err := os.MkdirTemp("", "path-") // open to the user, who finds nft here and no pasta
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	if err := errors.Join(os.Chmod(dir, 0o755), os.Symlink(nft, dir+"/nft")); err != nil {
+		t.Fatal(err)
+	}
+	asEveryUser(t, func(t *testing.T, u user) {
+		cmd := program(u, "/bin/true")
+		cmd.Env = append(os.Environ(), "PATH="+dir)
+		want := step + ": there is no way to the world: an ordinary user needs pasta(1) for that " +
+			"(it comes in the package passt)\r\n"
+		if u.uid == 0 {
+			cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNET
+			want = step + ": there is no way to the world: " +
+				"this host has no default route for IPv4 (ip -4 route)\r\n"
+		}
+		if screen, status := converse(t, cmd, nil); status != 0 || screen != want {
+			t.Errorf("exit status %d, on the screen %q, want %q", status, screen, want)
+		}
+	})
+}
+
+// TestNobodyConnects lets others try to connect to a container on a host that forwards everything,
+// as one with Docker does: the LAN, also past connection tracking, and another container. The host
+// itself may. The control is the same without the rule.
+func TestNobodyConnects(t *testing.T) {
+	needsNft(t)
+	asEveryUser(t, func(t *testing.T, u user) {
+		want := "the LAN: deadline; untracked: deadline; a container: deadline; the host: word\n" +
+			"without the rule:\n" +
+			"the LAN: word; untracked: connected; a container: word; the host: word\n"
+		if out := expect(t, onPlayedHost(u, "test:lan")); out != want {
+			t.Errorf("got:\n%swant:\n%s", out, want)
+		}
+	})
+}
+
+// TestHostsLoopback sends a packet to the host's own 127.0.0.1 from inside, on a host that lets
+// such packets in, as Kubernetes sets it. The control is the same without the rule.
+func TestHostsLoopback(t *testing.T) {
+	needsNft(t)
+	asEveryUser(t, func(t *testing.T, u user) {
+		want := "the host hears: nothing\nwithout the rule: a packet\n"
+		if out := expect(t, onPlayedHost(u, "test:loopback")); out != want {
+			t.Errorf("got:\n%swant:\n%s", out, want)
+		}
+	})
+}
+
+// TestNotPluggedIn starts containers where a step on the way to the cable fails: each setting of
+// the link that can't be made, and no free addresses. The command must not run then.
+func TestNotPluggedIn(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		for what, told := range map[string]string{
+			"ipv4/conf": "/forwarding: read-only file system\n",
+			"ipv6/conf": "/disable_ipv6: read-only file system\n",
+			"routes": "no four addresses are free: this host has routes to all of " +
+				"[10.0.0.0/8 172.16.0.0/12 192.168.0.0/16] " +
+				"(ip -4 route lists them; a VPN may have added them)\n",
+		} {
+			if _, err := os.Stat("/proc/sys/net/" + what); err != nil && what != "routes" {
+				continue // a kernel without IPv6
+			}
+			cmd := onPlayedHost(u, "test:unplugged", what)
+			cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWNS
+			if u.uid != 0 {
+				cmd.SysProcAttr.Cloneflags = 0 // test:unplugged makes one, as root of its own
+			}
+			r := finish(t, cmd)
+			if r.status != 125 || r.stdout != "" || !strings.HasSuffix(r.stderr, told) {
+				t.Errorf("%s: %+v, want 125, no output, and %q", what, r, told)
+			}
+		}
+		if out := expect(t, onPlayedHost(u, "test:unplugged", "")); out != "ran\n" {
+			t.Errorf("the control: %q", out)
+		}
+	})
+}
+
+// TestLargeSet runs a container where nft has a set of many addresses. It takes less than to list
+// that set once, though it lists what there is at both its ends.
+func TestLargeSet(t *testing.T) {
+	needsNft(t)
+	if testing.Short() {
+		t.Skip("with -short; it takes some seconds")
+	}
+	u := user{"root", 0}
+	if os.Getuid() != 0 {
+		u = user{"user", os.Getuid()}
+	}
+	if out := expect(t, onPlayedHost(u, "test:set")); out != "faster\n" {
+		t.Error(out)
+	}
+}
+
+// init adds what these tests run in the program's place.
+func init() {
+	experiments["test:closed"] = func([]string) error {
+		if err := routerHost(); err != nil {
+			return err
+		}
+		offline, line, err := start(self("sh", "-c", "cat /etc/resolv.conf; read -r end"))
+		if err != nil {
+			return err
+		}
+		link, err := linkBeside("")
+		if err != nil {
+			return err
+		}
+		on, err := forwards(link)
+		fmt.Printf("without a route: forwards %v; %s\n", on, line)
+		if err := errors.Join(err, offline.stdin.Close()); err != nil {
+			return err
+		}
+		_ = offline.cmd.Wait() // read's status
+		world, c, err := plugLANIn()
+		if err != nil {
+			return err
+		}
+		defer world.end()
+		dir, err := os.MkdirTemp("", "nft-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+		fails := []byte("#!/bin/sh\nexit 1\n")
+		if err := os.WriteFile(filepath.Join(dir, "nft"), fails, 0o755); err != nil {
+			return err
+		}
+		for _, s := range []struct{ what, path string }{
+			{"without nft", "/nowhere"}, {"with an nft that fails", dir},
+		} {
+			cmd := self("/proc/self/exe", "lesson:reach")
+			cmd.Env = append(os.Environ(), "PATH="+s.path)
+			caller, err := callWorld(world, c, cmd)
+			if err != nil {
+				return err
+			}
+			fmt.Println(s.what+":", caller)
+		}
+		control := self("/proc/self/exe", "lesson:obey")
+		control.Env = append(os.Environ(), "PATH=/nowhere")
+		inner, _, err := start(control)
+		if err != nil {
+			return err
+		}
+		defer inner.end()
+		if link, err = linkBeside(c.link); err != nil {
+			return err
+		}
+		port, err := world.tell("witness " + c.container.Addr().String())
+		if err := errors.Join(err, forward(link, true)); err != nil {
+			return err
+		}
+		if _, err := inner.tell("call " + port); err != nil {
+			return err
+		}
+		caller, err := world.listen()
+		if strings.HasPrefix(caller, "10.") && !strings.HasPrefix(caller, c.host.Addr().String()) {
+			caller = "the container"
+		}
+		fmt.Println("the control:", caller)
+		return err
+	}
+	experiments["test:lan"] = func([]string) error {
+		if err := routerHost(); err != nil {
+			return err
+		}
+		lan, c, err := plugLANIn()
+		if err != nil {
+			return err
+		}
+		defer lan.end()
+		inner, port, err := start(self("/proc/self/exe", "test:serve"))
+		if err != nil {
+			return err
+		}
+		defer inner.end()
+		link, err := linkBeside(c.link)
+		if err != nil {
+			return err
+		}
+		other, _, err := start(self("/proc/self/exe", "lesson:obey"))
+		if err != nil {
+			return err
+		}
+		defer other.end()
+		// All of them at once: most wait for an answer that doesn't come.
+		try := func() error {
+			var answers [4]string
+			var errs [4]error
+			calls := make(chan int)
+			for i, from := range []func() (string, error){
+				func() (string, error) { return lan.tell("call " + port) },
+				nil, // the LAN once more, later
+				func() (string, error) { return other.tell("call " + port) },
+				func() (string, error) { return call(port) },
+			} {
+				go func() {
+					if from != nil {
+						answers[i], errs[i] = from()
+					}
+					calls <- i
+				}()
+			}
+			for range answers {
+				<-calls
+			}
+			_, err := nft("table ip untracked { chain in { iifname " + c.link + " notrack; " +
+				"type filter hook prerouting priority raw; }; }")
+			if err := errors.Join(append(errs[:], err)...); err != nil {
+				return err
+			}
+			answers[1], err = lan.tell("call " + port)
+			for i, who := range []string{"the LAN", "untracked", "a container", "the host"} {
+				switch {
+				case strings.HasPrefix(answers[i], "dial "):
+					answers[i] = "deadline"
+				case strings.HasPrefix(answers[i], "read "): // NAT has kept the word
+					answers[i] = "connected"
+				}
+				answers[i] = who + ": " + answers[i]
+			}
+			fmt.Println(strings.Join(answers[:], "; "))
+			_, err1 := nft("delete table ip untracked")
+			return errors.Join(err, err1)
+		}
+		if err := try(); err != nil {
+			return err
+		}
+		fmt.Println("without the rule:")
+		if _, err := nft("flush chain ip " + link + " forward"); err != nil {
+			return err
+		}
+		return try()
+	}
+	// test:serve says a word to whoever calls.
+	experiments["test:serve"] = func([]string) error {
+		own, err := ownAddress()
+		if err != nil {
+			return err
+		}
+		listener, err := net.Listen("tcp4", net.JoinHostPort(own.String(), "0"))
+		if err != nil {
+			return err
+		}
+		go func() {
+			for {
+				answerOne(listener, "word")
+			}
+		}()
+		return holdOn(listener.Addr().String())
+	}
+	experiments["test:unplugged"] = func(args []string) error {
+		if err := setUpLoopback(); err != nil {
+			return err
+		}
+		if args[0] == "" {
+			return inherit(self("echo", "ran")).Run()
+		}
+		if args[0] == "routes" {
+			n, err := dialNetlink(nil)
+			if err != nil {
+				return err
+			}
+			defer n.close()
+			for _, p := range private {
+				header := routeHeader(byte(p.Bits()))
+				header[7] = unix.RTN_BLACKHOLE
+				_, err := n.request("ip route add blackhole", unix.RTM_NEWROUTE, create, header,
+					attribute(unix.RTA_DST, p.Addr().AsSlice()))
+				if err != nil {
+					return err
+				}
+			}
+			return inherit(self("echo", "ran")).Run()
+		}
+		dir := "/proc/sys/net/" + args[0]
+		if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+			return err
+		}
+		if err := errors.Join(
+			unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
+			unix.Mount(dir, dir, "", unix.MS_BIND, ""),
+			mount("none", dir, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY|
+				unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""),
+		); err != nil {
+			return err
+		}
+		return inherit(self("echo", "ran")).Run()
+	}
+	experiments["test:set"] = func([]string) error {
+		var set strings.Builder
+		set.WriteString("table inet large { set s { type ipv4_addr; elements = { 192.0.2.1")
+		for i := range 100_000 {
+			fmt.Fprintf(&set, ", 10.%d.%d.%d", i>>16, i>>8&255, i&255)
+		}
+		set.WriteString(" }; }; }")
+		if _, err := nft(set.String()); err != nil {
+			return err
+		}
+		begin := time.Now()
+		if err := exec.Command("nft", "list", "ruleset").Run(); err != nil {
+			return err
+		}
+		list := time.Since(begin)
+		begin = time.Now()
+		if err := inherit(self("true")).Run(); err != nil {
+			return err
+		}
+		if whole := time.Since(begin); whole > list {
+			fmt.Printf("a container takes %v, and to list the set %v\n", whole, list)
+			return nil
+		}
+		fmt.Println("faster")
+		return nil
+	}
+	experiments["test:loopback"] = func([]string) error {
+		err := errors.Join(setUpLoopback(),
+			writeFile("/proc/sys/net/ipv4/conf/all/route_localnet", "1"))
+		if err != nil {
+			return err
+		}
+		here, err := net.ListenPacket("udp4", "127.0.0.1:0")
+		if err != nil {
+			return err
+		}
+		defer here.Close()
+		inner, _, err := start(self("/proc/self/exe", "test:past-lo", here.LocalAddr().String()))
+		if err != nil {
+			return err
+		}
+		defer inner.end()
+		try := func(wait time.Duration) (string, error) {
+			here.SetReadDeadline(time.Now().Add(wait))
+			if _, err := inner.tell("send"); err != nil {
+				return "", err
+			}
+			if _, _, err := here.ReadFrom(make([]byte, 1)); err != nil {
+				return "nothing", nil
+			}
+			return "a packet", nil
+		}
+		heard, err := try(patience / 4)
+		fmt.Println("the host hears:", heard)
+		if err != nil {
+			return err
+		}
+		link, err := linkBeside("")
+		if err != nil {
+			return err
+		}
+		if _, err := nft("flush chain ip " + link + " in"); err != nil {
+			return err
+		}
+		heard, err = try(patience)
+		fmt.Println("without the rule:", heard)
+		return err
+	}
+	// test:past-lo sends a packet to a port of 127.0.0.1 by way of eth0, whenever it is told to.
+	experiments["test:past-lo"] = func(args []string) error {
+		fmt.Println("ready")
+		for orders := bufio.NewScanner(os.Stdin); orders.Scan(); {
+			eth0 := func(_, _ string, c syscall.RawConn) (err error) {
+				err1 := c.Control(func(fd uintptr) {
+					err = unix.BindToDevice(int(fd), "eth0")
+				})
+				return errors.Join(err, err1)
+			}
+			connection, err := (&net.Dialer{Control: eth0}).Dial("udp4", args[0])
+			if err != nil {
+				return err
+			}
+			_, err = connection.Write([]byte("x"))
+			connection.Close()
+			if err != nil {
+				return err
+			}
+			fmt.Println("sent")
+		}
+		return nil
+	}
+}
+
+// routerHost is what a played host does first that forwards all, as one with Docker does.
+func routerHost() error {
+	return errors.Join(setUpLoopback(), forward("all", true), forward("default", true))
+}
+
+// inherit lets a command have this process's streams.
+func inherit(cmd *exec.Cmd) *exec.Cmd {
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	return cmd
+}
+
+// plugLANIn plugs in a world whose link forwards, and that knows a way to the containers: so it is
+// more of a neighbour.
+func plugLANIn() (lan *partner, c cable, err error) {
+	if lan, c, err = plugWorldIn("lesson:obey"); err != nil {
+		return lan, c, err
+	}
+	n, err := dialNetlinkOf(lan.cmd.Process.Pid, nil)
+	if err != nil {
+		return lan, c, err
+	}
+	defer n.close()
+	return lan, c, errors.Join(forward(c.link, true), n.addDefaultRoute(c.host.Addr()))
+}
