@@ -1258,3 +1258,6 @@ func (n *netlink) deleteDefaultRoute() error {
 	_, err := n.request("ip route del default", unix.RTM_DELROUTE, 0, routeHeader(0))
 	return err
 }
+
+// subuids and subgids give the ordinary user other groups than users, and fewer.
+const subuids, subgids = "12345:200000:65536\n", "12345:300000:49999\n"

@@ -16,9 +16,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// subuids and subgids give the ordinary user other groups than users, and fewer.
-const subuids, subgids = "12345:200000:65536\n", "12345:300000:49999\n"
-
 // giveIDs makes these texts /etc/subuid and /etc/subgid in this process's mount namespace, which
 // must be its own. newuidmap(1) also wants to find the caller and its group in /etc/passwd.
 func giveIDs(uids, gids string) error {

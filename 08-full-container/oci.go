@@ -112,7 +112,7 @@ const maxNamed = 10
 func tooMany(names []string) error {
 	slices.Sort(names)
 	if len(names) > maxNamed {
-		return fmt.Errorf("more than %d images in one archive, where one is needed: %s, ...",
+		return fmt.Errorf("more than %d images in one archive, where one is needed: %s and more",
 			maxNamed, strings.Join(names[:maxNamed], ", "))
 	}
 	return fmt.Errorf("%d images in one archive, where one is needed: %s",

@@ -108,3 +108,6 @@ func init() {
 		return cmd.Run()
 	}
 }
+
+// subuids and subgids give the ordinary user other groups than users, and fewer.
+const subuids, subgids = "12345:200000:65536\n", "12345:300000:49999\n"
