@@ -5,9 +5,11 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -490,6 +492,67 @@ func TestNames(t *testing.T) {
 			t.Errorf("got:\n%swant:\n%s", out, want)
 		}
 	})
+}
+
+// TestWithoutNet has a program talk to itself without a cable. Then it starts a container with one
+// and a container without where a VPN has taken all addresses.
+func TestWithoutNet(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		out := expect(t, program(u, "-net=false", "/proc/self/exe", "test:call-itself"))
+		if out != "lo: 0x9, and a call: ok\n" { // 0x8 would be down (linux/if.h)
+			t.Error(out)
+		}
+	})
+	if os.Getuid() != 0 {
+		return // only root can run it on a host that isn't played
+	}
+	for flag, want := range map[string]result{
+		"-net=false": {stdout: "ran\n"},
+		"-net": {status: 125, stderr: step + ": run a container: no four addresses are free: " +
+			"this host has routes to all of [10.0.0.0/8 172.16.0.0/12 192.168.0.0/16] " +
+			"(ip -4 route lists them; a VPN may have added them); " +
+			"-net=false does without a cable\n"},
+	} {
+		cmd := program(user{"root", 0}, "test:no-addresses", flag, "echo", "ran")
+		cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNET
+		if r := finish(t, cmd); r != want {
+			t.Errorf("%s: %+v, want %+v", flag, r, want)
+		}
+	}
+}
+
+// init adds what TestWithoutNet runs.
+func init() {
+	experiments["test:call-itself"] = func([]string) error {
+		flags, err := os.ReadFile("/sys/class/net/lo/flags")
+		if err != nil {
+			return err
+		}
+		port, err := net.Listen("tcp4", "127.0.0.1:0")
+		if err != nil {
+			return err
+		}
+		defer port.Close()
+		_, err = net.Dial("tcp4", port.Addr().String())
+		fmt.Printf("lo: %s, and a call: %s\n", bytes.TrimSpace(flags), errno(err))
+		return nil
+	}
+	experiments["test:no-addresses"] = func(args []string) error {
+		n, err := dialNetlink(nil)
+		if err != nil {
+			return err
+		}
+		defer n.close()
+		for _, p := range private {
+			route := routeHeader(byte(p.Bits()))
+			route[7] = unix.RTN_BLACKHOLE
+			if _, err := n.request("ip route add blackhole", unix.RTM_NEWROUTE, create, route,
+				attribute(unix.RTA_DST, p.Addr().AsSlice())); err != nil {
+				return err
+			}
+		}
+		return run(args)
+	}
 }
 
 // TestLookUp finds users by what people write.

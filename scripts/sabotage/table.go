@@ -648,6 +648,13 @@ var table = []row{
 	},
 	{
 		step: "08-full-container", file: "main.go",
+		find:    "if err := setUpLoopback(); err != nil {",
+		replace: "if err := error(nil); err != nil {",
+		test:    "^TestWithoutNet$",
+		why:     "with -net=false, programs inside couldn't talk to each other by 127.0.0.1",
+	},
+	{
+		step: "08-full-container", file: "main.go",
 		find:    "if err := ownMounts(); err != nil {",
 		replace: "_ = ownMounts\n\tif err := error(nil); err != nil {",
 		test:    "^TestNameIsNoProof$",
