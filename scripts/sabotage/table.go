@@ -322,7 +322,7 @@ var table = []row{
 	},
 	{
 		step: "05-user-namespace", file: "idmap.go",
-		find:    "HostID: found.first,",
+		find:    "HostID: int(found.first),",
 		replace: "HostID: 0,",
 		test:    "^(TestLesson|TestWhoItIs|TestProgramsStayTheHosts)$/^root$",
 		why:     "root inside would be root outside",
@@ -585,8 +585,8 @@ var table = []row{
 	},
 	{
 		step: "07-cgroups", file: "cgroup.go",
-		find:    `return errors.Join(os.Mkdir(dir, 0o755), os.Chmod(dir, 0o755))`,
-		replace: `return os.Mkdir(dir, 0o755)`,
+		find:    `return os.Chmod(dir, 0o755)`,
+		replace: `return nil`,
 		test:    "^TestUmask$",
 		why:     "with root's umask of 077, the container's root can't read its own limits",
 	},
