@@ -86,8 +86,7 @@ func TestMetadata(t *testing.T) {
 		}
 		first := u.uid
 		_, err := fmt.Sscanf(filepath.Base(filepath.Dir(i.Layers[0])), "shifted-%d", &first)
-		shifts := shiftsIDs(t, b.dir) && overlaysIdmapped()
-		if u.uid == 0 && shifts == (err == nil) {
+		if u.uid == 0 && (shiftsIDs(t, b.dir) && overlaysIdmapped()) == (err == nil) {
 			t.Errorf("the layers are in %s", i.Layers[0])
 		}
 		if !hasManyIDs(t, u) {
