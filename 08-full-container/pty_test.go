@@ -288,7 +288,7 @@ func TestMegabytesOnTheScreen(t *testing.T) {
 		fmt.Fprintf(&want, "%d\r\n", i+1)
 	}
 	asEveryUser(t, func(t *testing.T, u user) {
-		s := sit(t, program(u, "seq", fmt.Sprint(lines)))
+		s := sit(t, program(u, "-net=false", "seq", fmt.Sprint(lines)))
 		time.Sleep(200 * time.Millisecond) // the command has to wait for us
 		var got bytes.Buffer
 		for s.look(); ; {
