@@ -121,6 +121,28 @@ func TestOtherNames(t *testing.T) {
 	})
 }
 
+// TestMountBelowUsr runs where a directory and a program below /usr are mounts of their own, as on
+// WSL 2, or in a container that docker has started with --init.
+func TestMountBelowUsr(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can mount something on the host: go test -exec sudo")
+	}
+	asEveryUser(t, func(t *testing.T, u user) {
+		cmd := program(u, "sh", "-c", "echo ran")
+		// The mounts come before it becomes the user, if it does.
+		id := "0:0"
+		if c := cmd.SysProcAttr.Credential; c != nil {
+			id = fmt.Sprintf("%d:%d", c.Uid, c.Gid)
+		}
+		cmd.SysProcAttr.Credential = nil
+		cmd.Args = append([]string{step, "test:below-usr", id}, cmd.Args[1:]...)
+		cmd.SysProcAttr.Unshareflags = unix.CLONE_NEWNS
+		if out := expect(t, cmd); out != "ran\n" {
+			t.Errorf("with mounts below /usr: %q", out)
+		}
+	})
+}
+
 // noProof is what an inner process may be given by anything but the outer process, and what it must
 // say. Each step's own tests fill it, and have an experiment, test:role, for all but "outside".
 var noProof map[string]string
@@ -262,6 +284,19 @@ func init() {
 	}
 	experiments["test:close-stdin"] = func(args []string) error {
 		return errors.Join(unix.Close(0), become(args))
+	}
+	experiments["test:below-usr"] = func(args []string) error {
+		var uid, gid int
+		_, err1 := fmt.Sscanf(args[0], "%d:%d", &uid, &gid)
+		program, err2 := exec.LookPath("env")
+		err := errors.Join(err1, err2,
+			unix.Mount("tmpfs", "/usr/local", "tmpfs", 0, ""),
+			unix.Mount(program, program, "", unix.MS_BIND, ""),
+			unix.Setgroups(nil), unix.Setgid(gid), unix.Setuid(uid))
+		if err != nil {
+			return err
+		}
+		return become(args[1:])
 	}
 	// test:forbid sets the limit of its own user namespace to none, and gives up its privileges.
 	experiments["test:forbid"] = func(args []string) error {

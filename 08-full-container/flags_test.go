@@ -443,6 +443,44 @@ func TestRootDirectory(t *testing.T) {
 	})
 }
 
+// TestRootWithMountBelow runs in a directory that something is mounted in. It must be there inside,
+// and so the root is read-only, which one line says; but what the container covers doesn't matter.
+func TestRootWithMountBelow(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can mount something on the host: go test -exec sudo")
+	}
+	asEveryUser(t, func(t *testing.T, u user) {
+		b := newBench(t, u)
+		root := b.busyboxRoot(t)
+		if err := os.Mkdir(root+"/data", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		run := func(below string) result {
+			cmd := program(u, "-net=false", "-root", root, "/bin/busybox", "sh", "-c",
+				"busybox cat /data/file; busybox touch /x /data/x")
+			// Before it becomes the user, if it does.
+			cmd.Args = append([]string{step, "test:below", root + below}, cmd.Args[1:]...)
+			cmd.SysProcAttr.Unshareflags = unix.CLONE_NEWNS
+			return finish(t, cmd)
+		}
+		r := run("/data")
+		if r.stdout != "below\n" || strings.Count(r.stderr, ": Read-only file system\n") != 2 {
+			t.Errorf("a mount at /data: %+v", r)
+		}
+		line, _, _ := strings.Cut(r.stderr, "\n")
+		want := step + ": /data is a mount of its own: overlayfs can't be used here: " +
+			"the root is read-only"
+		if line != want {
+			t.Errorf("it says %q, want %q", line, want)
+		}
+		r = run("/dev")
+		if u.uid == 0 && overlays(t) && strings.Contains(r.stderr, "Read-only") {
+			t.Errorf("a mount at /dev: %+v", r)
+		}
+		contains(t, r.stderr, "'/data/file': No such file or directory\n") // the control
+	})
+}
+
 // TestReadOnlyRoot writes to a root that can't be written to, and to one that can.
 func TestReadOnlyRoot(t *testing.T) {
 	asEveryUser(t, func(t *testing.T, u user) {

@@ -120,11 +120,43 @@ func furnishUpper(layers []*os.File, own contents) (options string, err error) {
 	return "userxattr,upperdir=top,workdir=work,lowerdir=" + lower, nil
 }
 
+// wholeTree returns an error if something is mounted in a directory that is itself a mount, but for
+// what the container covers anyway. An overlay shows the directory without it. For an ordinary user
+// the kernel refuses that: what the mount hides would be seen.
+func wholeTree(dir string) error {
+	var top unix.Statx_t
+	if err := unix.Statx(unix.AT_FDCWD, dir, 0, unix.STATX_MNT_ID, &top); err != nil {
+		return &os.PathError{Op: "statx", Path: dir, Err: err}
+	}
+	dir, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return err
+	}
+	table, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(table)) {
+		fields := strings.Fields(line) // ID, parent, device, root, place (proc_pid_mountinfo(5))
+		place := strings.TrimPrefix(unescape.Replace(fields[4]), dir)
+		if fields[1] != strconv.FormatUint(top.Mnt_id, 10) {
+			continue
+		}
+		switch first, _, _ := strings.Cut(strings.TrimPrefix(place, "/"), "/"); first {
+		case "proc", "sys", "dev":
+		default:
+			return fmt.Errorf("%s is a mount of its own: %w", place, errNoOverlay)
+		}
+	}
+	return nil
+}
+
 // whyNoOverlay adds the likely cause to what mount(2) has answered.
 func whyNoOverlay(err error) error {
 	switch {
 	case errors.Is(err, unix.EPERM):
-		return fmt.Errorf("%w: %w (Linux has that since 5.11)", err, errNoOverlay)
+		return fmt.Errorf("%w: %w (in user namespaces Linux has it since 5.11)",
+			err, errNoOverlay)
 	case errors.Is(err, unix.ENODEV):
 		return fmt.Errorf("%w: %w (is the kernel's module there? sudo modprobe overlay)",
 			err, errNoOverlay)

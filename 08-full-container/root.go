@@ -69,7 +69,12 @@ func (s *spec) layeredRoot(own contents) error {
 	if err := errors.Join(attach(trees[0], s.Volumes[0], place), place.Close()); err != nil {
 		return err
 	}
-	err = mountOverlay(rootfs, s.Layers, own)
+	if s.Layers[0] == rootfs {
+		err = wholeTree(rootfs)
+	}
+	if err == nil {
+		err = mountOverlay(rootfs, s.Layers, own)
+	}
 	if !errors.Is(err, errNoOverlay) || len(s.Layers) > 1 {
 		return err
 	}

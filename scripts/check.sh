@@ -124,7 +124,7 @@ if [ "$(id -u)" -eq 0 ]; then
         chmod 666 /dev/net/tun && exec "$@"' sh)
     [ -d /dev/net ] || tun=()
     roots="TestHelpers|TestHelpersUnpack|TestManyIDs|TestPasta|TestUsualCache|TestRealImages"
-    roots+="|TestHidepid|TestVolumeBelowVolume|TestSharedMounts"
+    roots+="|TestHidepid|TestVolumeBelowVolume|TestSharedMounts|TestMountBelowUsr|TestRootWithMountBelow"
     ordinary=("${shared[@]}" "${tun[@]}" setpriv --reuid=65534 --regid=65534 --clear-groups env
         HOME="$scratch/home" TMPDIR="$scratch/tmp" GOCACHE="$scratch/home/go-build"
         GOPATH="$scratch/home/go" GOFLAGS=-mod=vendor GOPROXY=off)
