@@ -177,7 +177,10 @@ func openInRoot(path string, kind uint32) (place *os.File, err error) {
 			if err != nil {
 				return nil, err
 			}
-			names, link = append(split(text), names...), name+" -> "+text
+			names = append(split(text), names...)
+			if !linked { // the one that the path names, whatever links lie behind it
+				link = name + " -> " + text
+			}
 			continue
 		}
 		unix.Close(at)

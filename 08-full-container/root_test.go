@@ -222,9 +222,10 @@ func TestOpenInRoot(t *testing.T) {
 		dir + "/up":    dir + "/a/f",
 		dir + "/twice": dir + "/a/b", dir + "/slash/f": dir + "/a/f", dir + "/root": "/",
 		dir + "/a/../a/./f": dir + "/a/f", "/..": "/", "/": "/", dir[1:] + "/a": dir + "/a",
-		dir + "/loop": "too many levels", dir + "/dangling": "leads nowhere",
-		dir + "/magic": "leads nowhere", magic: "leads nowhere", dir + "/none": "no such file",
-		dir + "/a/f/x": "not a directory",
+		dir + "/loop": "too many levels", magic: "leads nowhere", dir + "/none": "no such file",
+		dir + "/dangling": "the symbolic link dangling -> none leads nowhere",
+		dir + "/magic":    "the symbolic link magic -> " + magic + " leads nowhere",
+		dir + "/a/f/x":    "not a directory",
 	} {
 		for _, kind := range []uint32{0, unix.S_IFREG, unix.S_IFDIR} {
 			place, err := openInRoot(path, kind)
