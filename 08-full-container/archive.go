@@ -27,7 +27,7 @@ const (
 	maxArchive = 16 << 30 // bytes, where it has to be copied: from a pipe, or out of gzip
 	maxMembers = 1 << 14  // three for a layer in the oldest layout
 	maxJSON    = 4 << 20  // bytes of a manifest or a config, as Docker has it
-	maxLinks   = 8        // from one member to another
+	maxLinks   = 40       // followed for one name, as in the kernel (path_resolution(7))
 )
 
 // archive knows where the members are. Their bytes stay where they are.

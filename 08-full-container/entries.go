@@ -75,17 +75,21 @@ func (t *tree) writeFile(name string, size int64, content io.Reader) error {
 	return errors.Join(err, file.Close())
 }
 
-// link makes one more name for a file of this same layer. The target's parents are held to be
-// directories by the same rule as an entry's own.
+// link makes one more name for a file of this same layer. The target's parents are found by the
+// same rules as an entry's own.
 func (t *tree) link(target, name string) error {
 	file, err := cleanName(target)
+	var dir string
+	if err == nil {
+		dir, err = t.realDir(path.Dir(file))
+	}
+	if err == nil {
+		err = t.root.Link(path.Join(dir, path.Base(file)), name)
+	}
 	if err != nil {
 		return fmt.Errorf("hard link to %q: %w", target, err)
 	}
-	if _, known := t.dirs[path.Dir(file)]; !known {
-		return fmt.Errorf("hard link to %q: this layer has no such directory", target)
-	}
-	return t.root.Link(file, name)
+	return nil
 }
 
 // mark marks what the layers below have and this one hasn't. It comes last, for it depends on what
@@ -172,14 +176,7 @@ func (t *tree) dress(name string, header *tar.Header) error {
 		}
 	}
 	if header.Typeflag == tar.TypeSymlink {
-		return t.inParent(name, func(dir int, base string) error {
-			modified, err := unix.TimeToTimespec(header.ModTime)
-			if err != nil {
-				return err
-			}
-			times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, modified}
-			return unix.UtimesNanoAt(dir, base, times, unix.AT_SYMLINK_NOFOLLOW)
-		})
+		return t.setTime(name, header.ModTime)
 	}
 	if err := t.root.Chmod(name, mode); err != nil {
 		return err
@@ -197,7 +194,20 @@ func (t *tree) dress(name string, header *tar.Header) error {
 			return err
 		}
 	}
-	return t.root.Chtimes(name, time.Time{}, header.ModTime)
+	return t.setTime(name, header.ModTime)
+}
+
+// setTime sets when something was last modified. The kernel takes the nearest time that the file
+// system has. (Chtimes counts nanoseconds in 64 bits: the year 1600 becomes 2185.)
+func (t *tree) setTime(name string, modified time.Time) error {
+	return t.inParent(name, func(dir int, base string) error {
+		m, err := unix.TimeToTimespec(modified)
+		if err != nil {
+			return err
+		}
+		times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, m}
+		return unix.UtimesNanoAt(dir, base, times, unix.AT_SYMLINK_NOFOLLOW)
+	})
 }
 
 // setXattr sets an extended attribute of a file or directory (xattr(7)).

@@ -3,8 +3,8 @@
 // A layer becomes a directory as overlayfs wants it: files, and marks for what is gone.
 //
 // Nothing that a layer says leads out of that directory. There are two fences. An entry's parents
-// must be directories of this same layer, never links; and all goes through os.Root, which would
-// not follow one to the outside either.
+// are directories of this same layer, wherever its links and ".." say they are; and every call goes
+// through os.Root, which doesn't follow a link to the outside either.
 
 package main
 
@@ -16,7 +16,6 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"slices"
 	"strings"
 	"time"
 
@@ -88,7 +87,10 @@ func unpackLayer(from io.Reader, into *os.Root, owners bool, left *budget) error
 	}
 	// Only now, as every new entry has changed the time of its directory.
 	for name, modified := range t.dirs {
-		if err := t.root.Chtimes(name, time.Time{}, modified); err != nil {
+		if modified.IsZero() {
+			continue // nothing was said of it
+		}
+		if err := t.setTime(name, modified); err != nil {
 			return err
 		}
 	}
@@ -121,7 +123,10 @@ func (t *tree) add(header *tar.Header, content io.Reader) error {
 	case strings.HasPrefix(base, whiteout+whiteout) && base != opaqueMark:
 		return nil // aufs again
 	}
-	if err := t.makeParents(name); err != nil {
+	if parent, err = t.realDir(parent); err == nil {
+		name, err = t.in(parent, name)
+	}
+	if err != nil {
 		return err
 	}
 	if base == opaqueMark {
@@ -163,42 +168,101 @@ func (t *tree) add(header *tar.Header, content io.Reader) error {
 	return t.dress(name, header)
 }
 
-// cleanName returns the path of an entry below the layer's root. A path that leads out is a sign of
-// ill will, or of damage; so it isn't bent right. It is a clone, as the tar package cuts names out
-// of a text of up to a megabyte (pax(1)), which would be kept as long as they are.
+// cleanName returns the path of an entry below the layer's root, which is where an absolute one
+// starts as well. A path that leads above the root means malice or damage, so it is refused, not
+// repaired. It is a clone, as the tar package cuts names out of a text of up to a megabyte
+// (pax(1)), which would be kept as long as they are.
 func cleanName(name string) (string, error) {
+	clean := path.Clean(strings.TrimLeft(name, "/"))
 	switch {
-	case path.IsAbs(name):
-		return "", errors.New("an absolute path")
-	case slices.Contains(strings.Split(name, "/"), ".."):
+	case clean == "..", strings.HasPrefix(clean, "../"):
 		return "", errors.New("a path that leads up (..)")
-	case len(name) > maxName, strings.Count(path.Clean(name), "/") > maxDepth:
+	case len(name) > maxName, strings.Count(clean, "/") > maxDepth:
 		return "", unix.ENAMETOOLONG
 	}
-	return strings.Clone(path.Clean(name)), nil
+	return strings.Clone(clean), nil
 }
 
-// makeParents makes what is missing of the directories above an entry, as root's and 0755, as
-// Docker does. One that is a symbolic link is refused. Other tools follow it, as far as it stays in
-// the layer; but where to, depends then on what lies below.
-func (t *tree) makeParents(name string) error {
-	parent := path.Dir(name)
-	if _, known := t.dirs[parent]; known {
-		return nil
+// realDir returns the directory that dir is in this layer. It makes what is missing, as root's and
+// 0755, and follows symbolic links, both as Docker does.
+func (t *tree) realDir(dir string) (string, error) {
+	if _, known := t.dirs[dir]; known {
+		return dir, nil
 	}
-	if err := t.makeParents(parent); err != nil {
-		return err
+	parent, err := t.realDir(path.Dir(dir))
+	if err != nil {
+		return "", err
+	}
+	name, err := t.in(parent, dir)
+	if err != nil {
+		return "", err
+	}
+	if _, known := t.dirs[name]; known {
+		return name, nil
+	}
+	if _, err := t.root.Readlink(name); err == nil {
+		return t.follow(name)
 	}
 	if err := take(&t.left.entries, 1, "files"); err != nil {
-		return err
+		return "", err
 	}
-	return t.makeDir(parent, false)
+	return name, t.makeDir(name, false)
+}
+
+// in returns the name of an entry whose parent is another directory than the one it is written
+// with.
+func (t *tree) in(parent, name string) (string, error) {
+	if parent == path.Dir(name) {
+		return name, nil // in the same memory
+	}
+	name = path.Join(parent, path.Base(name))
+	return name, take(&t.left.names, int64(len(name)), "bytes in names")
+}
+
+// follow returns the directory of this layer that a symbolic link leads to, as the kernel would
+// find it if the layer were its root (path_resolution(7)). What isn't in this layer isn't made:
+// what would be there depends on the layers below.
+func (t *tree) follow(link string) (string, error) {
+	at, rest := ".", link
+	for links := 0; rest != ""; {
+		var next string
+		next, rest, _ = strings.Cut(rest, "/")
+		if next == ".." {
+			at = path.Dir(at) // which for the root is the root
+			continue
+		}
+		name := path.Join(at, next)
+		if _, known := t.dirs[name]; known {
+			at = name
+			continue
+		}
+		target, err := t.root.Readlink(name)
+		if err != nil {
+			return "", fmt.Errorf("%s leads to %s, and that is no directory in this layer",
+				link, name)
+		}
+		if links++; links > maxLinks {
+			return "", fmt.Errorf("%s: %w", link, unix.ELOOP)
+		}
+		// A few kilobytes of gzip can stand for many entries below long links.
+		if err := take(&t.left.names, int64(len(name)+len(target)), "bytes in names"); err != nil {
+			return "", err
+		}
+		if path.IsAbs(target) {
+			at = "."
+		}
+		rest = target + "/" + rest
+	}
+	return at, nil
 }
 
 // makeDir makes a directory, if it isn't there. If something else is, that is replaced, or refused.
 func (t *tree) makeDir(name string, replace bool) error {
 	if _, known := t.dirs[name]; known {
 		return nil
+	}
+	if len(name) > maxName || strings.Count(name, "/") > maxDepth {
+		return unix.ENAMETOOLONG // by way of a link
 	}
 	err := t.root.Mkdir(name, 0o755)
 	if errors.Is(err, fs.ErrExist) {

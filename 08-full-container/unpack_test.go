@@ -221,19 +221,26 @@ func TestHostile(t *testing.T) {
 		}, "a path that leads up"},
 		"absolute": {func(outside, up string) []item {
 			return []item{file(outside+"/new", "")}
-		}, "an absolute path"},
+		}, ""},
 		"parent is an absolute link": {func(outside, up string) []item {
 			return []item{symlink("d", outside), file("d/new", "")}
+		}, "that is no directory in this layer"},
+		"parent is a file": {func(outside, up string) []item {
+			return []item{file("d", ""), file(outside+"/new", ""), file("d/new", "")}
 		}, "d is no directory in this layer"},
+		"links in a circle": {func(outside, up string) []item {
+			return []item{file(outside+"/new", ""), symlink("a", "b"), symlink("b", "./a"),
+				file("a/f", "")}
+		}, "too many levels of symbolic links"},
 		"parent is a relative link": {func(outside, up string) []item {
 			return []item{symlink("d", up), file("d/new", "")}
-		}, "d is no directory in this layer"},
+		}, "that is no directory in this layer"},
 		"a directory in it": {func(outside, up string) []item {
 			return []item{symlink("d", up), dir("d/new")}
-		}, "d is no directory in this layer"},
+		}, "that is no directory in this layer"},
 		"parent is a link to a link": {func(outside, up string) []item {
 			return []item{symlink("e", outside), symlink("d", "e"), file("d/new", "")}
-		}, "d is no directory in this layer"},
+		}, "that is no directory in this layer"},
 		"overwritten link": {func(outside, up string) []item {
 			return []item{symlink("f", outside+"/canary"), file("f", "over")}
 		}, ""},
@@ -242,16 +249,16 @@ func TestHostile(t *testing.T) {
 		}, ""},
 		"directory, and a link of its name": {func(outside, up string) []item {
 			return []item{dir("d"), symlink("d", outside), file("d/new", "")}
-		}, "d is no directory in this layer"},
+		}, "that is no directory in this layer"},
 		"absolute hard link": {func(outside, up string) []item {
 			return []item{hardlink("h", outside+"/canary"), file("h", "over")}
-		}, "an absolute path"},
+		}, "no such file or directory"},
 		"hard link with ..": {func(outside, up string) []item {
 			return []item{hardlink("h", up+"/canary"), file("h", "over")}
 		}, "a path that leads up"},
 		"hard link through a link": {func(outside, up string) []item {
 			return []item{symlink("d", outside), hardlink("h", "d/canary"), file("h", "over")}
-		}, "this layer has no such directory"},
+		}, "that is no directory in this layer"},
 		"hard link to a link": {func(outside, up string) []item {
 			return []item{symlink("s", outside+"/canary"), hardlink("h", "s"), file("h", "over")}
 		}, ""},
@@ -260,7 +267,7 @@ func TestHostile(t *testing.T) {
 		}, `a whiteout of ".."`},
 		"whiteout through a link": {func(outside, up string) []item {
 			return []item{symlink("d", outside), file("d/.wh.canary", "")}
-		}, "d is no directory in this layer"},
+		}, "that is no directory in this layer"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			asEveryUser(t, func(t *testing.T, u user) {
@@ -294,6 +301,103 @@ func TestHostile(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestNamesOfTools has names as tools write them. The right trees are podman's (4.3.1, overlay).
+func TestNamesOfTools(t *testing.T) {
+	lower := []item{dir("d"), file("d/old", "1"), file("d/x", "1")}
+	for name, c := range map[string]struct {
+		items []item
+		want  string // file names and contents
+	}{
+		"absolute": {
+			[]item{dir("/"), dir("/a/"), file("/a/f", "2")},
+			"/a/f=2 /d/old=1 /d/x=1",
+		},
+		"slashes and points": {
+			[]item{file("//a//./f", "2"), dir("./")},
+			"/a/f=2 /d/old=1 /d/x=1",
+		},
+		"..": {
+			[]item{file("no/../a/f", "2"), file("d/../d/y", "2")},
+			"/a/f=2 /d/old=1 /d/x=1 /d/y=2",
+		},
+		"hard links": {
+			[]item{file("a/f", "2"), hardlink("g", "/a/f"), hardlink("a/h", "./no/../a/f")},
+			"/a/f=2 /a/h=2 /d/old=1 /d/x=1 /g=2",
+		},
+		"below a link": {
+			[]item{dir("a/.p/x@1"), symlink("a/x", ".p/x@1"),
+				file("a/x/f", "2"), file("a/x/b/g", "2")},
+			"/a/.p/x@1/b/g=2 /a/.p/x@1/f=2 /d/old=1 /d/x=1",
+		},
+		"below an absolute link": {
+			[]item{dir("usr/lib"), symlink("lib", "/usr/lib"), file("lib/f", "2")},
+			"/d/old=1 /d/x=1 /usr/lib/f=2",
+		},
+		"below a link that leads up": {
+			[]item{dir("a/b"), symlink("a/b/l", "../../../../../a"), file("a/b/l/f", "2")},
+			"/a/f=2 /d/old=1 /d/x=1",
+		},
+		"below links in a link's path": { // where b is, and not where its text is
+			[]item{dir("a/b"), symlink("l", "a/b"), symlink("m", "l/.."), file("m/f", "2")},
+			"/a/f=2 /d/old=1 /d/x=1",
+		},
+		"below 40 links": {chain(40), "/a/f=2 /d/old=1 /d/x=1"},
+		"hard link by way of links": {
+			[]item{file("a/f", "2"), symlink("l", "a"), hardlink("l/g", "l/f")},
+			"/a/f=2 /a/g=2 /d/old=1 /d/x=1",
+		},
+		"whiteout by way of a link": {
+			[]item{dir("d"), symlink("l", "d"), file("l/.wh.x", "")},
+			"/d/old=1",
+		},
+		"opaque by way of a link": {
+			[]item{dir("d"), symlink("l", "d"), file("l/.wh..wh..opq", ""), file("l/new", "2")},
+			"/d/new=2",
+		},
+		"a directory in a link's place": {
+			[]item{dir("a"), symlink("l", "a"), dir("l"), file("l/f", "2")},
+			"/d/old=1 /d/x=1 /l/f=2",
+		},
+		"a link in a directory's place": {
+			[]item{dir("a"), file("l/f", "2"), symlink("l", "a"), file("l/g", "2")},
+			"/a/g=2 /d/old=1 /d/x=1",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			needsOverlay(t)
+			asEveryUser(t, func(t *testing.T, u user) {
+				b := newBench(t, u)
+				if strings.Contains(name, "by way of") && !keepsMarks(t, b.dir) {
+					t.Skip("this file system can't keep a layer's marks: set TMPDIR to another")
+				}
+				var got []string
+				layers := b.image(t, layered(lower, c.items).oci().pack()).Layers
+				for _, line := range b.look(t, layers) {
+					if fields := strings.Fields(line); fields[1] == "-rw-r--r--" {
+						got = append(got, fields[0]+"="+fields[2])
+					}
+				}
+				if text := strings.Join(got, " "); text != c.want {
+					t.Errorf("files %q, want %q", text, c.want)
+				}
+			})
+		})
+	}
+	newBench(t, user{"", os.Getuid()}).refuses(t, layered(chain(41)).oci().pack(),
+		"too many levels of symbolic links")
+}
+
+// chain is a directory a, so many links of which each leads to the next and the last to a, and a
+// file by way of all.
+func chain(links int) []item {
+	items := []item{dir("a")}
+	for n := range links {
+		items = append(items, symlink(fmt.Sprint("l", n), fmt.Sprint("l", n+1)))
+	}
+	items[links].Linkname = "a"
+	return append(items, file("l0/f", "2"))
 }
 
 // naive unpacks a layer as one would at first.
@@ -359,6 +463,10 @@ func TestOddNames(t *testing.T) {
 		strings.Repeat("n", 255):               "",
 		strings.Repeat("n", 256):               "file name too long",
 		".":                                    "the layer's root must be a directory",
+		"/.":                                   "the layer's root must be a directory",
+		"/../f":                                "a path that leads up",
+		"d/../../f":                            "a path that leads up",
+		"..f/..":                               "the layer's root must be a directory",
 		".wh.":                                 `a whiteout of ""`,
 		"a\nb":                                 "",
 		strings.Repeat("./", 100) + "a//b/./c": "",
@@ -369,6 +477,65 @@ func TestOddNames(t *testing.T) {
 			b.refuses(t, archive, why)
 		} else {
 			b.image(t, archive)
+		}
+	}
+}
+
+// TestLinksCost has names that are short, and long by way of a link.
+func TestLinksCost(t *testing.T) {
+	b, deep := newBench(t, user{"", os.Getuid()}), strings.Repeat("d/", 200)
+	for depth, why := range map[int]string{57: "", 58: "file name too long"} {
+		archive := layered([]item{dir(deep), symlink("l", deep),
+			file("l/"+strings.Repeat("d/", depth)+"f", "")}).oci().pack()
+		if why != "" {
+			b.refuses(t, archive, why)
+		} else {
+			b.image(t, archive)
+		}
+	}
+	// In memory are a, l and l/f; to look at l and a; and a/f.
+	for names, want := range map[int64]string{10: "", 9: "too many bytes in names"} {
+		root, err := os.OpenRoot(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer root.Close()
+		left := budget{maxBytes, maxBytes, maxEntries, names}
+		layer := bytes.NewReader(pack(dir("a"), symlink("l", "a"), file("l/f", "")))
+		err = unpackLayer(layer, root, false, &left)
+		if fmt.Sprint(err) != "<nil>" && (want == "" || !strings.Contains(err.Error(), want)) ||
+			err == nil && want != "" {
+			t.Errorf("with %d bytes: %v, want %q", names, err, want)
+		}
+	}
+}
+
+// TestTimes has times that not every file system has, and that 64 bits of nanoseconds don't have.
+// touch(1) gets the nearest ones.
+func TestTimes(t *testing.T) {
+	b := newBench(t, user{"", os.Getuid()})
+	for _, seconds := range []int64{0, -1, -300_000_000, 1 << 32, 15_000_000_000, 253_402_300_799,
+		-11_676_096_000} {
+		var items []item
+		for _, i := range []item{file("f", ""), dir("d"), symlink("l", "f")} {
+			i.ModTime, i.Format = time.Unix(seconds, 0), tar.FormatPAX
+			items = append(items, i)
+		}
+		control := b.write(t, "control", nil)
+		touch := exec.Command("touch", "-d", fmt.Sprintf("@%d", seconds), control)
+		if out, err := touch.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		want, err := os.Stat(control)
+		if err != nil {
+			t.Fatal(err)
+		}
+		layer := b.image(t, layered(items).oci().pack()).Layers[0]
+		for _, name := range []string{"f", "d", "l"} {
+			info, err := os.Lstat(filepath.Join(layer, name))
+			if err != nil || !info.ModTime().Equal(want.ModTime()) {
+				t.Errorf("%d of %s: %v, %v, want %v", seconds, name, info, err, want.ModTime())
+			}
 		}
 	}
 }
