@@ -284,22 +284,35 @@ func init() {
 	}
 }
 
-// TestDirectoryAsStream has a directory of the host's as standard input, which leads out: the
-// control is step 03, of which the chapter shows it.
+// TestDirectoryAsStream has a directory of the host's as one of the standard streams, which leads
+// out: the control is step 03, of which the chapter shows it.
 func TestDirectoryAsStream(t *testing.T) {
+	directory, err := os.Open("/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer directory.Close()
 	asEveryUser(t, func(t *testing.T, u user) {
-		cmd := program(u, "ls", "/proc/self/fd/0/")
-		directory, err := os.Open("/")
-		if err != nil {
-			t.Fatal(err)
+		for fd := range 3 {
+			var stdout, stderr strings.Builder
+			cmd := program(u, "ls", fmt.Sprintf("/proc/self/fd/%d/", fd))
+			cmd.Stdout, cmd.Stderr = &stdout, &stderr
+			want := fmt.Sprintf("standard stream %d is a directory", fd)
+			switch fd {
+			case 0:
+				cmd.Stdin = directory
+			case 1:
+				cmd.Stdout = directory
+			case 2:
+				cmd.Stderr, want = directory, "" // where the error would be
+			}
+			_ = cmd.Run()
+			if status := cmd.ProcessState.ExitCode(); status != 125 || stdout.String() != "" {
+				t.Errorf("stream %d: exit status %d, %q, want that it is refused",
+					fd, status, &stdout)
+			}
+			contains(t, stderr.String(), want)
 		}
-		defer directory.Close()
-		cmd.Stdin = directory
-		r := finish(t, cmd)
-		if r.status != 125 || r.stdout != "" {
-			t.Errorf("%+v, want that it is refused", r)
-		}
-		contains(t, r.stderr, "standard stream 0 is a directory")
 	})
 }
 

@@ -318,8 +318,8 @@ func TestUser(t *testing.T) {
 	})
 }
 
-// TestEndWhileStarting starts a container on a root whose user table never ends. Whoever asks it to
-// end must not have to wait for that.
+// TestEndWhileStarting starts a container on a root whose user table never ends. A signal that asks
+// it to end must do so at once, and other signals must not end it.
 func TestEndWhileStarting(t *testing.T) {
 	asEveryUser(t, func(t *testing.T, u user) {
 		b := newBench(t, u)
@@ -331,7 +331,9 @@ func TestEndWhileStarting(t *testing.T) {
 		if err := unix.Mkfifo(b.dir+"/etc/passwd", 0o644); err != nil {
 			t.Fatal(err)
 		}
-		for _, signal := range []unix.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP} {
+		for _, signal := range []unix.Signal{
+			unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT,
+		} {
 			w := newWatch(t)
 			cmd := program(u, "-net=false", "-root", b.dir, "/bin/true")
 			cmd.Env = w.env()
@@ -340,11 +342,22 @@ func TestEndWhileStarting(t *testing.T) {
 			}
 			time.Sleep(200 * time.Millisecond) // for the signals to be caught; else it is easy
 			hung := time.AfterFunc(10*time.Second, func() { _ = cmd.Process.Kill() })
+			for _, other := range []unix.Signal{
+				unix.SIGUSR1, unix.SIGUSR2, unix.SIGALRM, unix.SIGWINCH, unix.SIGCONT, unix.SIGIO,
+			} {
+				if err := cmd.Process.Signal(other); err != nil {
+					t.Error(err)
+				}
+			}
+			time.Sleep(20 * time.Millisecond) // one that ends it has the time to
 			if err := cmd.Process.Signal(signal); err != nil {
 				t.Error(err)
 			}
 			_ = cmd.Wait()
 			hung.Stop()
+			if signal == unix.SIGQUIT {
+				signal = unix.SIGTERM // of SIGQUIT, Go would print a page
+			}
 			if status := cmd.ProcessState.Sys().(syscall.WaitStatus); status.Signal() != signal {
 				t.Errorf("asked to end with %v: %v", signal, cmd.ProcessState)
 			}

@@ -238,6 +238,56 @@ func TestCleanEnvironment(t *testing.T) {
 	})
 }
 
+// ownEnvironment is that of the inner process and of the unpacker, with the mark of a test.
+const ownEnvironment = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n" +
+	"PS1=container# \n"
+
+// environment returns a process's environment from its start on, as only root can read all of them
+// (proc_pid_environ(5)).
+func environment(t *testing.T, pid int) string {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.ReplaceAll(string(text), "\x00", "\n")
+}
+
+// TestEnvironmentOfPID1 looks from the host at what PID 1 has of the caller's environment: a fault
+// that lets the command read PID 1's memory must not find a password there.
+func TestEnvironmentOfPID1(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("PID 1 hides its environment from an ordinary user; run it as root")
+	}
+	asEveryUser(t, func(t *testing.T, u user) {
+		w := newWatch(t)
+		cmd := program(u, "-net=false", "sh", "-c", waiting)
+		cmd.Env = append(w.env(), "SECRET=hunter2")
+		s := begin(t, cmd)
+		var first int
+		for _, process := range w.processes() {
+			var pid int
+			if _, err := fmt.Sscanf(process, "/proc/%d", &pid); err != nil {
+				t.Fatal(err)
+			}
+			numbers, err := statusOf(pid, "NSpid")
+			if err == nil && len(numbers) > 1 && numbers[len(numbers)-1] == "1" {
+				first = pid
+			}
+		}
+		want := ownEnvironment + w.mark + "\nGOMAXPROCS=1\n"
+		if got := environment(t, first); got != want {
+			t.Errorf("PID 1 has the environment:\n%swant:\n%s", got, want)
+		}
+		contains(t, environment(t, s.Process.Pid), "SECRET=hunter2\n") // the control
+		if err := s.Process.Signal(unix.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		s.status()
+		w.nothingLeft(t)
+	})
+}
+
 // TestDescriptorsAreClosed leaves a file open, and looks for it inside. Descriptor 3, too, which is
 // the line between the halves, isn't the command's.
 func TestDescriptorsAreClosed(t *testing.T) {

@@ -26,6 +26,19 @@ var notRelayed = []unix.Signal{
 	32, 33, 34,
 }
 
+// quit gets SIGQUIT until catchSignals does.
+var quit = make(chan os.Signal, 1)
+
+// quitQuietly lets SIGQUIT, which is Ctrl-\ at a terminal, end this process as SIGTERM does. Left
+// alone, Go prints a page about its goroutines. It is for what may take long before the start.
+func quitQuietly() {
+	signal.Notify(quit, unix.SIGQUIT)
+	go func() {
+		<-quit
+		_ = unix.Kill(os.Getpid(), unix.SIGTERM) // can't fail
+	}()
+}
+
 // lastStandard is the last of the signals that have names (signal(7)). Those behind it, up to
 // lastSignal, mean something only to the program that they are sent to.
 const lastStandard, lastSignal = unix.Signal(31), unix.Signal(64)
@@ -45,6 +58,7 @@ func catchSignals(last unix.Signal) (caught <-chan chan os.Signal) {
 				signal.Notify(signals, number)
 			}
 		}
+		signal.Stop(quit)
 		done <- signals
 	}()
 	return done

@@ -730,6 +730,7 @@ func TestKilled(t *testing.T) {
 			"Ctrl-C":     func(outer, inner int) error { return unix.Kill(-outer, unix.SIGINT) },
 			"zipped":     func(outer, inner int) error { return unix.Kill(outer, unix.SIGINT) },
 			"SIGTERM":    func(outer, inner int) error { return unix.Kill(outer, unix.SIGTERM) },
+			"SIGQUIT":    func(outer, inner int) error { return unix.Kill(outer, unix.SIGQUIT) },
 			"unpacker":   func(outer, inner int) error { return unix.Kill(inner, unix.SIGKILL) },
 		} {
 			w, b := newWatch(t), newBench(t, u)
@@ -774,9 +775,15 @@ func TestUnpackAtATerminal(t *testing.T) {
 	asEveryUser(t, func(t *testing.T, u user) {
 		w, b := newWatch(t), newBench(t, u)
 		cmd := b.unpack(b.write(t, "archive", archive))
-		cmd.Env = w.env()
+		cmd.Env = append(w.env(), "SECRET=hunter2")
 		s := sit(t, cmd).look()
 		inner := b.halfway(t, w)
+		if os.Getuid() == 0 {
+			if got := environment(t, inner); got != ownEnvironment+w.mark+"\n" {
+				t.Errorf("the unpacker has the environment:\n%s", got)
+			}
+			contains(t, environment(t, cmd.Process.Pid), "SECRET=hunter2\n") // the control
+		}
 		if session, err := unix.Getsid(inner); err != nil || session == cmd.Process.Pid {
 			t.Errorf("the unpacker is %d, in the terminal's session %d: %v", inner, session, err)
 		}

@@ -37,6 +37,7 @@ type unpacked struct {
 // cache yet: below the directory cache, or, if that is "", the usual one. An *exec.ExitError means
 // that the unpacker has said on standard error what is wrong.
 func unpackImage(archive *os.File, cache string) (*image, error) {
+	quitQuietly()
 	info, err := archive.Stat()
 	if err != nil {
 		return nil, err

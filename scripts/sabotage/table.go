@@ -1028,4 +1028,25 @@ var table = []row{
 		test:    "^TestExitStatus$",
 		why:     "an ordinary user's group may have another ID than the user",
 	},
+	{
+		step: "08-full-container", file: "main.go",
+		find:    `append(slices.Clone(defaultEnv), "GOMAXPROCS=1")`,
+		replace: `slices.Concat(defaultEnv, os.Environ(), []string{"GOMAXPROCS=1"})`,
+		test:    "^TestEnvironmentOfPID1$",
+		why:     "PID 1 would keep the caller's secrets, for a fault to show to the command",
+	},
+	{
+		step: "08-full-container", file: "unpacker.go",
+		find:    "cmd.Env = slices.Clone(defaultEnv)",
+		replace: "cmd.Env = slices.Concat(defaultEnv, os.Environ())",
+		test:    "^TestUnpackAtATerminal$",
+		why:     "the unpacker reads what others wrote, and would have the caller's secrets",
+	},
+	{
+		step: "08-full-container", file: "volume.go",
+		find:    "for fd := range 3 {",
+		replace: "for fd := range 2 {",
+		test:    "^TestDirectoryAsStream$",
+		why:     "a directory as standard error leads to the host's files",
+	},
 }
