@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -82,10 +83,18 @@ func copyInto(program, own *os.File) error {
 			return fmt.Errorf("copy this program into memory: %w", err)
 		}
 	}
-	if _, err := unix.FcntlInt(program.Fd(), unix.F_ADD_SEALS, seals); err != nil {
-		return fmt.Errorf("seal the copy of this program: %w", os.NewSyscallError("fcntl", err))
+	for tries := 0; ; tries++ {
+		_, err := unix.FcntlInt(program.Fd(), unix.F_ADD_SEALS, seals)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, unix.EBUSY) && tries < 100:
+			// For a moment, the kernel itself may hold a page that was written (mm/memfd.c).
+			time.Sleep(10 * time.Millisecond)
+		default:
+			return fmt.Errorf("seal the copy of this program: %w", os.NewSyscallError("fcntl", err))
+		}
 	}
-	return nil
 }
 
 // loadedSize returns where in the file the last of its segments ends (elf(5)).
