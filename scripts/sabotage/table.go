@@ -907,8 +907,8 @@ var table = []row{
 	},
 	{
 		step: "08-full-container", file: "unpack.go",
-		find:    `int64(len(name)), "bytes in names"`,
-		replace: `0, "bytes in names"`,
+		find:    `if err := take(&t.left.names, int64(len(name)), "bytes in names"); err != nil {`,
+		replace: `if err := take(&t.left.names, 0, "bytes in names"); err != nil {`,
 		test:    "^TestBudget$",
 		why:     "the names of a layer's directories are kept in memory",
 	},
