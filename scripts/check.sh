@@ -125,7 +125,8 @@ if [ "$(id -u)" -eq 0 ]; then
     [ -d /dev/net ] || tun=()
     roots="TestHelpers|TestHelpersUnpack|TestManyIDs|TestPasta|TestUsualCache|TestRealImages"
     roots+="|TestHidepid|TestVolumeBelowVolume|TestSharedMounts|TestMountBelowUsr|TestRootWithMountBelow"
-    roots+="|TestSharedTmp|TestTakenIDs|TestRootsRanges|TestRootsCache|TestUserOpensPipes|TestLargeSet"
+    roots+="|TestSharedTmp|TestTakenIDs|TestRootsRanges|TestRootsCache|TestUserOpensPipes"
+    roots+="|TestLargeSet|TestEnvironmentOfPID1"
     ordinary=("${shared[@]}" "${tun[@]}" setpriv --reuid=65534 --regid=65534 --clear-groups env
         HOME="$scratch/home" TMPDIR="$scratch/tmp" GOCACHE="$scratch/home/go-build"
         GOPATH="$scratch/home/go" GOFLAGS=-mod=vendor GOPROXY=off)
