@@ -776,9 +776,21 @@ func TestUnpackAtATerminal(t *testing.T) {
 		w, b := newWatch(t), newBench(t, u)
 		cmd := b.unpack(b.write(t, "archive", archive))
 		cmd.Env = append(w.env(), "SECRET=hunter2")
+		leaked, err := os.Open(b.dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer leaked.Close()
+		cmd.ExtraFiles = slices.Repeat([]*os.File{leaked}, 10) // the unpacker's own replace three
 		s := sit(t, cmd).look()
 		inner := b.halfway(t, w)
 		if os.Getuid() == 0 {
+			for pid, wrong := range map[int]bool{inner: true, cmd.Process.Pid: false} {
+				link := fmt.Sprintf("/proc/%d/fd/10", pid)
+				if dir, _ := os.Readlink(link); (dir == b.dir) == wrong {
+					t.Errorf("%s: %q; only the outer process may have %s", link, dir, b.dir)
+				}
+			}
 			if got := environment(t, inner); got != ownEnvironment+w.mark+"\n" {
 				t.Errorf("the unpacker has the environment:\n%s", got)
 			}
