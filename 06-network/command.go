@@ -19,7 +19,7 @@ import (
 )
 
 // role is the name, argv[0], under which this program starts itself again to play a part. It is one
-// that nobody else uses: "go build -o container" makes a program that is called "container".
+// that no other program has: "go build -o container" makes one that is called "container".
 func role(part string) string { return part + " of " + step }
 
 // become turns this process into the command: same PID, same namespaces, another program

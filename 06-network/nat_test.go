@@ -281,7 +281,7 @@ func init() {
 		}
 		return try()
 	}
-	// test:serve says a word to whoever calls.
+	// test:serve says a word to every caller.
 	experiments["test:serve"] = func([]string) error {
 		own, err := ownAddress()
 		if err != nil {

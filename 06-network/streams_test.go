@@ -148,7 +148,7 @@ func stream(t *testing.T, kind string, fd int) (theirs, ours *os.File) {
 		err = os.WriteFile(path, nil, 0o600)
 	}
 	if err == nil && ours == nil {
-		ours, err = os.OpenFile(path, os.O_RDWR, 0) // a FIFO's other ends wait for nobody then
+		ours, err = os.OpenFile(path, os.O_RDWR, 0) // which waits for no other end
 	}
 	if err == nil {
 		theirs, err = os.OpenFile(path, access, 0)
