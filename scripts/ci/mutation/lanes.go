@@ -39,7 +39,7 @@ func lanesOf(rows []row) [][]int {
 
 // inLanes starts to do something for each number of each lane, several lanes at a time, and returns
 // a function that waits for the end. When the run is interrupted, no more is begun.
-func (s *saboteur) inLanes(lanes [][]int, do func(int)) (wait func()) {
+func (s *mutator) inLanes(lanes [][]int, do func(int)) (wait func()) {
 	next := make(chan []int, len(lanes))
 	for _, lane := range lanes {
 		next <- lane

@@ -25,13 +25,13 @@ import (
 	"time"
 )
 
-const usage = `usage: scripts/vm/run.sh [-1] [-q] [-u] [-step NN] [KERNEL [ARCH]]
-       scripts/vm/run.sh -leaks [-record] [-1] [-q] [-u] [KERNEL [ARCH]]
-       scripts/vm/run.sh -matrix [-u]
+const usage = `usage: scripts/ci/vm/run.sh [-1] [-q] [-u] [-step NN] [KERNEL [ARCH]]
+       scripts/ci/vm/run.sh -leaks [-record] [-1] [-q] [-u] [KERNEL [ARCH]]
+       scripts/ci/vm/run.sh -matrix [-u]
 
 Boots a kernel of Debian's in qemu and runs the tests of all steps there, as root and as an ordinary
 user. KERNEL is %s (default: %s); ARCH is amd64 or arm64 (default: amd64).
-A skipped test counts as a failure, unless scripts/vm/skips.txt says why it may be skipped there.
+A skipped test counts as a failure, unless scripts/ci/vm/skips.txt says why it may be skipped there.
 With -leaks it is the leak test that runs there (scripts/leaks.sh -check), and no other. The record
 for version 2 is of 6.12; before 6.2, no kernel can refuse TIOCSTI, and -check complains of that.
 
@@ -198,7 +198,7 @@ type vm struct {
 func (v *vm) runAll(runs []run, table bool) error {
 	root := os.Getenv("VM_ROOT")
 	if root == "" {
-		return errors.New("VM_ROOT, the repository, isn't set: start scripts/vm/run.sh")
+		return errors.New("VM_ROOT, the repository, isn't set: start scripts/ci/vm/run.sh")
 	}
 	allowed, err := readSkips(filepath.Join(root, "scripts", "vm", "skips.txt"))
 	if err != nil {

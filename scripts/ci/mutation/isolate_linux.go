@@ -14,7 +14,7 @@ import (
 
 // initName is the name under which this program starts itself again, as the first process of the
 // namespaces in which the tests run.
-const initName = "sabotage: init"
+const initName = "mutation: init"
 
 // contain prepares a command to be run in new namespaces: what an altered step does to the name of
 // the machine, to mounts, to message queues and to processes, it does to these, and they end with
@@ -57,7 +57,7 @@ func contain(cmd *exec.Cmd) error {
 // reach the host.
 func beInit(args []string) int {
 	if len(args) < 3 {
-		fmt.Fprintln(os.Stderr, "sabotage: no command for the namespaces")
+		fmt.Fprintln(os.Stderr, "mutation: no command for the namespaces")
 		return 2
 	}
 	err := checkParent(args[0])
@@ -65,7 +65,7 @@ func beInit(args []string) int {
 		err = prepare()
 	}
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "sabotage: prepare namespaces for the tests: %v\n", err)
+		fmt.Fprintf(os.Stderr, "mutation: prepare namespaces for the tests: %v\n", err)
 		return 1
 	}
 	child, err := syscall.ForkExec(args[1], args[2:], &syscall.ProcAttr{
@@ -73,7 +73,7 @@ func beInit(args []string) int {
 		Files: []uintptr{0, 1, 2},
 	})
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "sabotage: run %s: %v\n", args[1], err)
+		fmt.Fprintf(os.Stderr, "mutation: run %s: %v\n", args[1], err)
 		return 1
 	}
 	// Orphans come to PID 1, and stay zombies until it asks for them. Tests wait for processes to
@@ -84,7 +84,7 @@ func beInit(args []string) int {
 		switch {
 		case err == unix.EINTR:
 		case err != nil:
-			fmt.Fprintf(os.Stderr, "sabotage: wait for %s: %v\n", args[1], err)
+			fmt.Fprintf(os.Stderr, "mutation: wait for %s: %v\n", args[1], err)
 			return 1
 		case pid != child:
 		case status.Signaled():

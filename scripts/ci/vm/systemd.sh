@@ -4,7 +4,7 @@ set -euo pipefail
 
 usage() {
     cat <<'EOF'
-usage: scripts/vm/systemd.sh
+usage: scripts/ci/vm/systemd.sh
 
 Boots a Debian with systemd and sudo in qemu, and tries there what run.sh can't, as its machine has
 neither: each step as a user who has logged in, with sudo, and in cgroups that systemd lends. All
@@ -23,7 +23,7 @@ elif [ $# -gt 0 ]; then
     usage >&2
     exit 2
 fi
-cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+cd "$(dirname "${BASH_SOURCE[0]}")/../../.."
 if [ "$(id -u)" -ne 0 ]; then
     echo "systemd.sh: this takes root" >&2
     exit 2
@@ -46,7 +46,7 @@ packages+=,iproute2,iputils-ping,nftables,passt,uidmap,busybox-static,linux-imag
 mmdebstrap --quiet --mode=root --variant=apt --include="$packages" "$release" "$disk" "$mirror"
 
 CGO_ENABLED=0 GOARCH=amd64 go build -buildvcs=false -o "$disk/opt/steps/" ./[0-9]*-*/
-install -m 755 scripts/vm/guest.sh "$disk/opt/guest.sh"
+install -m 755 scripts/ci/vm/guest.sh "$disk/opt/guest.sh"
 chroot "$disk" useradd --create-home --shell /bin/bash guest
 echo exec /opt/guest.sh >"$disk/home/guest/.bash_profile"
 echo 'guest ALL=(ALL) NOPASSWD: ALL' >"$disk/etc/sudoers.d/guest"

@@ -1,10 +1,11 @@
 // Sabotage proves that the tests of the steps test something: it takes out one line of isolation
 // after another, and each time the test that is there for it has to go red.
 //
-//	go run ./scripts/sabotage              all rows of the table (table.go)
-//	go run ./scripts/sabotage -step 03     those of one step
-//	go run ./scripts/sabotage -p 1         one after the other
-//	go run ./scripts/sabotage -v           with all that the tests print
+//	go run ./scripts/ci/mutation              all rows of the table (table.go)
+//	go run ./scripts/ci/mutation -step 03     those of one step
+//	go run ./scripts/ci/mutation -part 2/3 every third, from the second on
+//	go run ./scripts/ci/mutation -p 1         one after the other
+//	go run ./scripts/ci/mutation -v           with all that the tests print
 //
 // A test that passes shows little as long as nobody has seen it fail: it may look in the wrong
 // place, or at nothing. So the tests named in a row run twice: on the tree as it is, where they
@@ -59,27 +60,37 @@ func main() {
 		os.Exit(beInit(os.Args[1:]))
 	}
 	only := flag.String("step", "", "only the rows of this `step`, such as 03")
+	part := flag.String("part", "1/1", "only every Mth row, from the Nth on: `N/M`, such as 2/3")
 	// Not more: some tests need a fair share of a processor to see a limit of theirs reached.
 	atOnce := flag.Int("p", runtime.NumCPU(), "how many rows to try at once")
 	verbose := flag.Bool("v", false, "print the output of the tests as well")
 	flag.Parse()
 	if flag.NArg() > 0 {
-		fmt.Fprintf(os.Stderr, "sabotage: unexpected argument %s\n", flag.Arg(0))
+		fmt.Fprintf(os.Stderr, "mutation: unexpected argument %s\n", flag.Arg(0))
 		flag.Usage()
 		os.Exit(2)
 	}
 	if *atOnce < 1 {
-		fmt.Fprintf(os.Stderr, "sabotage: -p %d: at least one\n", *atOnce)
+		fmt.Fprintf(os.Stderr, "mutation: -p %d: at least one\n", *atOnce)
 		os.Exit(2)
 	}
 	rows := ofStep(table, *only)
 	if len(rows) == 0 && *only != "" {
-		fmt.Fprintf(os.Stderr, "sabotage: the table has no row for step %s\n", *only)
+		fmt.Fprintf(os.Stderr, "mutation: the table has no row for step %s\n", *only)
 		os.Exit(2)
 	}
-	red, err := sabotage(rows, *atOnce, *verbose)
+	var n, m int
+	if _, err := fmt.Sscanf(*part, "%d/%d", &n, &m); err != nil || n < 1 || n > m {
+		fmt.Fprintf(os.Stderr, "mutation: -part %s: want N/M, such as 2/3\n", *part)
+		os.Exit(2)
+	}
+	var some []row
+	for i := n - 1; i < len(rows); i += m {
+		some = append(some, rows[i])
+	}
+	red, err := tryAll(some, *atOnce, *verbose)
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "sabotage: %v\n", err)
+		fmt.Fprintf(os.Stderr, "mutation: %v\n", err)
 	}
 	if err != nil || !red {
 		os.Exit(1)
@@ -97,9 +108,9 @@ func ofStep(rows []row, step string) []row {
 	return some
 }
 
-// sabotage tries the rows on the module that the working directory is in, and says whether all of
+// tryAll tries the rows on the module that the working directory is in, and says whether all of
 // them went red.
-func sabotage(rows []row, atOnce int, verbose bool) (bool, error) {
+func tryAll(rows []row, atOnce int, verbose bool) (bool, error) {
 	// Ctrl-C ends the tests first, and only then is their directory removed. So does the end of
 	// whoever reads the output ("| head").
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM,
@@ -118,8 +129,8 @@ func sabotage(rows []row, atOnce int, verbose bool) (bool, error) {
 	return red, nil
 }
 
-// saboteur is what all rows have in common.
-type saboteur struct {
+// mutator is what all rows have in common.
+type mutator struct {
 	ctx     context.Context // ends the run
 	root    string          // of the module
 	goflags string          // what the user has set: it is kept
@@ -133,7 +144,7 @@ type saboteur struct {
 }
 
 // newSaboteur finds the module around a directory and makes the scratch directory.
-func newSaboteur(ctx context.Context, dir string, out io.Writer) (*saboteur, error) {
+func newSaboteur(ctx context.Context, dir string, out io.Writer) (*mutator, error) {
 	cmd := exec.CommandContext(ctx, "go", "env", "-json", "GOMOD", "GOFLAGS")
 	cmd.Dir = dir
 	answer, err := cmd.Output()
@@ -147,9 +158,9 @@ func newSaboteur(ctx context.Context, dir string, out io.Writer) (*saboteur, err
 	if env.GOMOD == "" || env.GOMOD == os.DevNull {
 		return nil, errors.New("this is no Go module: run it in the repository")
 	}
-	s := &saboteur{ctx: ctx, root: filepath.Dir(env.GOMOD), goflags: env.GOFLAGS, out: out,
+	s := &mutator{ctx: ctx, root: filepath.Dir(env.GOMOD), goflags: env.GOFLAGS, out: out,
 		timeout: testTimeout, atOnce: 1}
-	if s.scratch, err = os.MkdirTemp("", "sabotage-"); err != nil {
+	if s.scratch, err = os.MkdirTemp("", "mutation-"); err != nil {
 		return nil, err
 	}
 	// Tests that are root run the steps as an ordinary user too, who has to get in here.
@@ -162,7 +173,7 @@ func newSaboteur(ctx context.Context, dir string, out io.Writer) (*saboteur, err
 
 // close removes what is left. The mounts that a test may have made in there were gone when its
 // mount namespace was.
-func (s *saboteur) close() { _ = os.RemoveAll(s.scratch) }
+func (s *mutator) close() { _ = os.RemoveAll(s.scratch) }
 
 // control is what a row's tests do on the tree as it is.
 type control struct {
@@ -179,7 +190,7 @@ type result struct {
 
 // tryAll tries the rows, prints the table in its order, and says whether all are red. The controls
 // come first: an altered step may leave on the host what disturbs them.
-func (s *saboteur) tryAll(rows []row) bool {
+func (s *mutator) tryAll(rows []row) bool {
 	if len(rows) == 0 {
 		fmt.Fprintln(s.out, "The table has no rows: nothing is proved.")
 		return true
@@ -215,7 +226,7 @@ func (s *saboteur) tryAll(rows []row) bool {
 }
 
 // print prints what came of a row.
-func (s *saboteur) print(r row, of *result) {
+func (s *mutator) print(r row, of *result) {
 	word, evidence := "red", of.evidence
 	if of.err != nil {
 		word, evidence = "NOT RED", of.err.Error()
@@ -251,7 +262,7 @@ func (r row) takenOut() string {
 
 // controls runs the tests of all rows on the tree as it is: those of a step together, as its own
 // "go test" does. It returns what came of them by step and test.
-func (s *saboteur) controls(rows []row) map[string]map[string]control {
+func (s *mutator) controls(rows []row) map[string]map[string]control {
 	var steps []string
 	tests := map[string][]string{}
 	for _, r := range rows {
@@ -283,7 +294,7 @@ func (s *saboteur) controls(rows []row) map[string]map[string]control {
 
 // control runs tests of a step on the tree as it is: by each of the regular expressions some must
 // be selected, and they must pass.
-func (s *saboteur) control(step string, tests []string, log io.Writer) map[string]control {
+func (s *mutator) control(step string, tests []string, log io.Writer) map[string]control {
 	// "go test" takes the expressions one by one where | is between them, with what each says of
 	// subtests.
 	timeout := s.timeout * time.Duration(len(tests))
@@ -319,7 +330,7 @@ func passed(o *outcome, test string) control {
 
 // try takes out the line of one row. It returns the first thing that the tests complained of, or
 // an error if anything but a failure of all of them came of it.
-func (s *saboteur) try(r row, c control, log io.Writer) (string, error) {
+func (s *mutator) try(r row, c control, log io.Writer) (string, error) {
 	overlay, err := s.alter(r)
 	if err != nil {
 		return "", err
@@ -347,7 +358,7 @@ func (s *saboteur) try(r row, c control, log io.Writer) (string, error) {
 
 // alter writes the altered file and the overlay that puts it in the real one's place, and returns
 // the overlay's path.
-func (s *saboteur) alter(r row) (string, error) {
+func (s *mutator) alter(r row) (string, error) {
 	path := filepath.Join(s.root, r.step, r.file)
 	original, err := os.ReadFile(path)
 	if err != nil {
@@ -372,7 +383,7 @@ func (s *saboteur) alter(r row) (string, error) {
 
 // goTest runs tests of one step, with an overlay or without, and writes what they print to log. The
 // error is for what is no result of the tests: they could not be built, or took too long.
-func (s *saboteur) goTest(
+func (s *mutator) goTest(
 	step, test string, timeout time.Duration, overlay string, log io.Writer,
 ) (*outcome, error) {
 	tmp, err := os.MkdirTemp(s.scratch, "tmp-") // what another run leaves in its own isn't seen

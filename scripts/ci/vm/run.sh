@@ -4,7 +4,7 @@
 # status, whatever that is, and wouldn't pass on signals.)
 set -euo pipefail
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd -P)
 if ! command -v go >/dev/null; then
     echo "run.sh: no go command in PATH" >&2
     exit 2
@@ -15,6 +15,6 @@ trap 'rm -rf "$scratch"' EXIT
 trap 'exit 129' HUP
 trap 'exit 143' TERM
 # -buildvcs=false: git may refuse to tell, where the tree is another user's.
-GOTMPDIR=$scratch go build -C "$root" -buildvcs=false -o "$scratch/vm" ./scripts/vm || exit 2
+GOTMPDIR=$scratch go build -C "$root" -buildvcs=false -o "$scratch/vm" ./scripts/ci/vm || exit 2
 # From here on it is the program that removes the directory.
 VM_ROOT=$root VM_SCRATCH=$scratch exec "$scratch/vm" "$@"

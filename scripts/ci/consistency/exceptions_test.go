@@ -1,6 +1,6 @@
 // The one table of what may differ between two neighbouring steps.
 
-package ladder
+package consistency
 
 // every in an exception's pair or file stands for all of them.
 const every = "*"

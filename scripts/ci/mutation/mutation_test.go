@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 
 // containName is the name under which a test starts the test binary to have a command contained by
 // somebody else than itself.
-const containName = "sabotage: contain"
+const containName = "mutation: contain"
 
 // containOnly runs a command in namespaces, as the program does with "go test".
 func containOnly(command []string) int {
@@ -124,8 +124,8 @@ func TestBuilds(t *testing.T) {
 `,
 }
 
-// newTest makes a saboteur for the made-up module that runs the tests without namespaces.
-func newTest(t *testing.T, files map[string]string) (*saboteur, *strings.Builder) {
+// newTest makes a mutator for the made-up module that runs the tests without namespaces.
+func newTest(t *testing.T, files map[string]string) (*mutator, *strings.Builder) {
 	t.Helper()
 	// The settings of the user are for other modules (-mod=vendor). TMPDIR may have a blank in it.
 	t.Setenv("GOFLAGS", "-buildvcs=false")
@@ -340,7 +340,7 @@ func TestLanes(t *testing.T) {
 // TestAtOnce: as many lanes as there may be are under way at once, and no more; within a lane, one
 // thing comes after the other.
 func TestAtOnce(t *testing.T) {
-	s := &saboteur{ctx: context.Background(), atOnce: 2}
+	s := &mutator{ctx: context.Background(), atOnce: 2}
 	began, end := make(chan int), make(chan bool)
 	wait := s.inLanes([][]int{{1, 2}, {3}, {4}}, func(i int) { began <- i; <-end })
 	first := []int{<-began, <-began}

@@ -25,7 +25,7 @@ const nobody = 65534
 
 // TestChapters runs all transcripts.
 func TestChapters(t *testing.T) {
-	root, err := filepath.Abs("../..")
+	root, err := filepath.Abs("../../..")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +126,7 @@ func (r *runner) becomeNobody(t *testing.T, gocmd string) {
 	t.Helper()
 	base := tempDir(t)
 	r.dir = filepath.Join(base, "repo")
-	clone := exec.Command(filepath.Join(r.root, "scripts", "fresh-clone.sh"),
+	clone := exec.Command(filepath.Join(r.root, "scripts", "ci", "fresh-clone.sh"),
 		"-u", strconv.Itoa(nobody), r.dir)
 	if out, err := clone.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %v\n%s", clone, err, out)

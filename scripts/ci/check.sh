@@ -4,37 +4,32 @@ set -euo pipefail
 
 usage() {
     cat <<'EOF'
-usage: scripts/check.sh [-q]
-       scripts/check.sh --kernels
+usage: scripts/ci/check.sh [-q | -a]
 
 Checks the repository: format, modules, vet and build for every system that it is meant for, the
 oldest Go for it, staticcheck, shellcheck, shfmt and actionlint, then the tests, and last the tests
-of the tests (scripts/sabotage). As root the tests run twice: as root, and as an ordinary user in a
+of the tests (scripts/ci/mutation): a third of them, another one every day. As root the tests run twice: as root, and as an ordinary user in a
 copy of the tree.
 
-  -q  quick: without scripts/sabotage, which takes minutes
+  -q  quick: without scripts/ci/mutation, which takes minutes
+  -a  with all rows of scripts/ci/mutation
   -h  this text
-  --kernels
-      instead of all this: the tests of the steps on other kernels and with other cgroups, in
-      virtual machines (scripts/vm), which takes long; a table comes last
 
 A test that is skipped is listed; where the variable CI is set it counts as a failure.
 Exits with 0 only if all is well.
 EOF
 }
 
-if [ "$*" = --kernels ]; then
-    exec "$(dirname "$0")/vm/run.sh" -matrix
-fi
-quick=
-while getopts qh option; do
+part=$(($(date +%-j) % 3 + 1))/3
+while getopts qah option; do
     case $option in
-        q) quick=yes ;;
+        q) part= ;;
+        a) part=1/1 ;;
         h) usage && exit 0 ;;
         *) usage >&2 && exit 2 ;;
     esac
 done
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 # The checking tools, by exact version, so that a check means the same tomorrow.
 staticcheck=honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -103,8 +98,8 @@ go run "$staticcheck" ./...
 
 say "shellcheck, shfmt, actionlint"
 command -v shellcheck >/dev/null || fail "no shellcheck here: apt-get install shellcheck"
-shellcheck scripts/*.sh scripts/*/*.sh .ci/run
-go run "$shfmt" -i 4 -ci -d scripts/*.sh scripts/*/*.sh .ci/run
+shellcheck scripts/*.sh scripts/*/*.sh scripts/ci/*/*.sh .ci/run
+go run "$shfmt" -i 4 -ci -d scripts/*.sh scripts/*/*.sh scripts/ci/*/*.sh .ci/run
 go run "$actionlint" .github/workflows/*.yml
 
 passed=0
@@ -115,7 +110,7 @@ run_tests "$(id -un)" none "${shared[@]}" env
 if [ "$(id -u)" -eq 0 ]; then
     # 65534 is nobody, who needs no entry in /etc/passwd and has no home: so one is made.
     chmod 755 "$scratch"
-    scripts/fresh-clone.sh -u 65534 "$scratch/clone"
+    scripts/ci/fresh-clone.sh -u 65534 "$scratch/clone"
     install -d -o 65534 -g 65534 "$scratch/home" "$scratch/tmp"
     cd "$scratch/clone"
     # Most systems let everybody make the link that pasta needs, as tun(4); this one may not.
@@ -132,17 +127,17 @@ if [ "$(id -u)" -eq 0 ]; then
         GOPATH="$scratch/home/go" GOFLAGS=-mod=vendor GOPROXY=off)
     # With cgroups of the user's own, as systemd would lend them; but the chapters show what it is
     # like without.
-    mapfile -t packages < <("${ordinary[@]}" go list ./... | grep -v scripts/transcripts)
+    mapfile -t packages < <("${ordinary[@]}" go list ./... | grep -v scripts/ci/transcripts)
     run_tests "an ordinary user" "$roots|TestContainersKeyring|TestUnlimitedIsRefused" \
         scripts/delegate.sh 65534 "${ordinary[@]}"
-    packages=(./scripts/transcripts)
+    packages=(./scripts/ci/transcripts)
     run_tests "an ordinary user without cgroups" none "${ordinary[@]}"
     cd - >/dev/null
 fi
 
-if [ -z "$quick" ]; then
-    say "sabotage: each line of isolation taken out, and a test that notices"
-    go run ./scripts/sabotage
+if [ -n "$part" ]; then
+    say "mutation: lines of isolation taken out, one at a time, and a test that notices; part $part"
+    go run ./scripts/ci/mutation -part "$part"
 fi
 
 printf '\n%d passed, 0 failed\n' "$passed"

@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// TestFreshClone makes copies with scripts/fresh-clone.sh: of a git checkout, of a tree that is
+// TestFreshClone makes copies with scripts/ci/fresh-clone.sh: of a git checkout, of a tree that is
 // none, and of a copy.
 func TestFreshClone(t *testing.T) {
 	for _, name := range []string{"bash", "git", "go", "tar"} {
@@ -26,14 +26,14 @@ func TestFreshClone(t *testing.T) {
 		t.Fatal(err)
 	}
 	root := tree(t, map[string]string{
-		"scripts/fresh-clone.sh": string(script),
-		"go.mod":                 "module m\n\ngo 1.25.0\n",
-		".gitignore":             "ignored\n/vendor/\n",
-		"01-a/main.go":           "package main\n",
-		"01-a/a b\tc":            "",
-		"01-a/ignored":           "",
-		"01-a/deleted":           "",
-		"01-a/private":           "",
+		"scripts/ci/fresh-clone.sh": string(script),
+		"go.mod":                    "module m\n\ngo 1.25.0\n",
+		".gitignore":                "ignored\n/vendor/\n",
+		"01-a/main.go":              "package main\n",
+		"01-a/a b\tc":               "",
+		"01-a/ignored":              "",
+		"01-a/deleted":              "",
+		"01-a/private":              "",
 	})
 	run := func(args ...string) (string, error) {
 		cmd := exec.Command(args[0], args[1:]...)
@@ -47,12 +47,12 @@ func TestFreshClone(t *testing.T) {
 			t.Fatalf("%q: %v\n%s", args, err, out)
 		}
 	}
-	must("chmod", "0700", "scripts/fresh-clone.sh", "01-a")
+	must("chmod", "0700", "scripts/ci/fresh-clone.sh", "01-a")
 	must("chmod", "0600", "01-a/private")
 	must("ln", "-s", "main.go", "01-a/link")
 
 	common := []string{"01-a/a b\tc", "01-a/link", "01-a/main.go", "01-a/private", ".gitignore",
-		"go.mod", "scripts/fresh-clone.sh"}
+		"go.mod", "scripts/ci/fresh-clone.sh"}
 	check := func(copied string, more ...string) {
 		t.Helper()
 		want := slices.Sorted(slices.Values(append(more, common...)))
@@ -60,7 +60,7 @@ func TestFreshClone(t *testing.T) {
 			t.Errorf("%s holds\n%q\nwant\n%q", copied, got, want)
 		}
 		for name, mode := range map[string]fs.FileMode{
-			"01-a": 0o755, "01-a/private": 0o644, "scripts/fresh-clone.sh": 0o755,
+			"01-a": 0o755, "01-a/private": 0o644, "scripts/ci/fresh-clone.sh": 0o755,
 		} {
 			info, err := os.Stat(filepath.Join(copied, name))
 			if err != nil {
@@ -76,7 +76,7 @@ func TestFreshClone(t *testing.T) {
 		}
 	}
 	to := t.TempDir()
-	clone := filepath.Join(root, "scripts", "fresh-clone.sh")
+	clone := filepath.Join(root, "scripts", "ci", "fresh-clone.sh")
 
 	must(clone, to+"/plain")
 	check(to+"/plain", "01-a/deleted", "01-a/ignored")
@@ -93,7 +93,7 @@ func TestFreshClone(t *testing.T) {
 	check(to+"/vendored", "vendor/modules.txt", "vendor/x/x.go")
 
 	root = to + "/vendored"
-	must(root+"/scripts/fresh-clone.sh", to+"/copy")
+	must(root+"/scripts/ci/fresh-clone.sh", to+"/copy")
 	check(to+"/copy", "vendor/modules.txt", "vendor/x/x.go")
 
 	for _, args := range [][]string{
@@ -101,7 +101,7 @@ func TestFreshClone(t *testing.T) {
 		{clone, to + "/copy"},
 		{clone, "-x"},
 		{clone, "-u", "me", to + "/x"},
-		{root + "/scripts/fresh-clone.sh", root + "/in"},
+		{root + "/scripts/ci/fresh-clone.sh", root + "/in"},
 	} {
 		if out, err := run(args...); err == nil || out == "" {
 			t.Errorf("%q: %v, said %q; want an error and its reason", args, err, out)

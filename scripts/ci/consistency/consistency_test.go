@@ -1,5 +1,5 @@
-// Package ladder keeps the steps a ladder: each is the one before it plus one thing, and what two
-// of them share is the same to the letter, comments included.
+// Package consistency keeps the steps a ladder: each is the one before it plus one thing, and what
+// two of them share is the same to the letter, comments included.
 //
 // The steps repeat code on purpose, so that a reader can take one directory away and run it.
 // Repeated code drifts apart, and then the diff between two steps shows the drift as well as the
@@ -9,7 +9,7 @@
 //
 // The rest is about the shape of the repository: names at the top level, dependencies, comments,
 // widths.
-package ladder
+package consistency
 
 import (
 	"bytes"
@@ -31,7 +31,7 @@ import (
 )
 
 // root is the repository, seen from a test's working directory.
-const root = "../.."
+const root = "../../.."
 
 // topLevel is all that a reader finds on the first page, besides dot-files.
 var topLevel = []string{

@@ -5,7 +5,7 @@ set -euo pipefail
 
 usage() {
     cat <<'END'
-usage: scripts/fresh-clone.sh [-u UID] DIR
+usage: scripts/ci/fresh-clone.sh [-u UID] DIR
 
 Makes DIR, which must not exist or be empty, a copy of this tree: the files that git tracks and the
 ones it would (all but vendor/ and .git where this is no git checkout), as they are now, with their
@@ -67,7 +67,7 @@ if [[ -n $owner ]]; then
     ((EUID == 0)) || die "-u $owner: only root can give files away"
 fi
 
-tree=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+tree=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 case $(realpath -m -- "$1")/ in
     "$tree"/*) die "$1 lies in the tree that it would be a copy of" ;;
 esac

@@ -3,9 +3,9 @@
 // the one that is printed there. They also compare the code and the diffs that a chapter quotes
 // with what they are quoted from, and look where its links point.
 //
-//	go test ./scripts/transcripts            compare
-//	go test ./scripts/transcripts -v         … and list what is not run, and why
-//	go test ./scripts/transcripts -update    write what the commands print into the chapters
+//	go test ./scripts/ci/transcripts            compare
+//	go test ./scripts/ci/transcripts -v         … and list what is not run, and why
+//	go test ./scripts/ci/transcripts -update    write what the commands print into the chapters
 //
 // # Transcripts
 //

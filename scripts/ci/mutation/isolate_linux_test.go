@@ -107,9 +107,9 @@ func TestPowers(t *testing.T) {
 			t.Fatal(err)
 		}
 		dir := t.TempDir()
-		out, _ := contained(t, uid, "cd /proc/sys/kernel; echo sabotage >hostname; cat hostname;"+
+		out, _ := contained(t, uid, "cd /proc/sys/kernel; echo mutation >hostname; cat hostname;"+
 			"mount -t tmpfs none "+dir+" && touch "+dir+"/file && ls "+dir)
-		if out != "sabotage\nfile" {
+		if out != "mutation\nfile" {
 			t.Errorf("renaming and mounting inside: %q", out)
 		}
 		if after, err := os.Hostname(); err != nil || after != before {

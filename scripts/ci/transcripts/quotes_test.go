@@ -44,7 +44,7 @@ func read(t *testing.T, root, name string) *document {
 
 // TestQuotes compares the code and the diffs in the chapters with what they are quoted from.
 func TestQuotes(t *testing.T) {
-	const root = "../.."
+	const root = "../../.."
 	for _, name := range chapters(t, root) {
 		if name == "README.md" {
 			continue
@@ -59,7 +59,7 @@ func TestQuotes(t *testing.T) {
 
 // TestLinks looks where the relative links of README.md and the chapters point.
 func TestLinks(t *testing.T) {
-	const root = "../.."
+	const root = "../../.."
 	for _, name := range chapters(t, root) {
 		t.Run(name, func(t *testing.T) {
 			for _, problem := range linkProblems(root, read(t, root, name)) {
