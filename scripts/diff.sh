@@ -1,19 +1,103 @@
 #!/usr/bin/env bash
-# Shows what one step adds to the mechanism of another; -h says more. This only builds the program
-# in scripts/stepdiff and runs it. (`go run` would make 1 of its exit status, whatever that is.)
+# Shows what one step adds to another: git diff, without what a reader would skip.
 set -euo pipefail
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-if ! command -v go >/dev/null; then
-    echo "diff.sh: no go command in PATH" >&2
-    exit 1
+usage() {
+    cat <<'EOF'
+usage: scripts/diff.sh [-stat] FROM TO [FILE...]
+
+Shows what step TO adds to step FROM, for example: scripts/diff.sh 02 03
+
+main.go comes first and in full, then one line for each other file of the mechanism that is new or
+has changed. With FILE, only those files are shown, in full. The lesson, the tests and the chapter
+are left out unless you name them.
+
+  -stat  one line for every file, main.go too
+  -h     this help
+
+FROM and TO are numbers (02), names (02-pid-namespace) or paths.
+EOF
+}
+
+# What is no part of the mechanism: the lesson, and what it is written with.
+lesson='_test\.go$|^(demo|escape|hold|inode|narrate|objects|other|partner|sysv)\.go$'
+
+die() {
+    printf 'diff.sh: %s\n' "$1" >&2
+    exit 2
+}
+
+# directory STEP: its path, seen from the top of the repository.
+directory() {
+    local dir
+    for dir in "$1" "$1"-*; do
+        [[ ! -f $dir/main.go ]] || { printf '%s\n' "${dir%/}" && return; }
+    done
+    die "no step $1; there are: $(echo [0-9][0-9]-*)"
+}
+
+# git's own settings don't matter here: chapters quote the output.
+compare() { # [OPTION...] FILE
+    local old=$from/${*: -1} new=$to/${*: -1}
+    [[ -f $old ]] || old=/dev/null
+    [[ -f $new ]] || new=/dev/null
+    GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null GIT_CONFIG_COUNT=0 \
+        git diff --no-index --no-ext-diff --no-color --patience -U2 "${@:1:$#-1}" "$old" "$new" || (($? == 1))
+}
+
+# full FILE: the changes in it. The line numbers go: they mean nothing to a reader of both files.
+full() {
+    printf '%s%s%s\n' "$bold" "$1" "$plain"
+    compare "$1" | awk -v cyan="$cyan" -v green="$green" -v red="$red" -v plain="$plain" '
+        !hunk && !/^@@/ { next }
+        /^@@/ { hunk = 1; sub(/^@@ [^@]* @@ ?/, "@@ "); sub(/\(.*|( =)? [{(]$| *$/, ""); print cyan $0 plain; next }
+        /^\+/ { print green $0 plain; next }
+        /^-/  { print red $0 plain; next }
+        /^ *$/ { print ""; next }
+        { print }'
+}
+
+# brief FILE: one line. A new file says in its first sentence what it is for.
+brief() {
+    local added gone note=''
+    read -r added gone _ < <(compare --numstat "$1") || return 0 # no difference
+    if [[ ! -f $from/$1 ]]; then
+        note="new: $(sed -n '/^package/q; s,^// ,,p' "$to/$1" | paste -sd' ' | sed 's/[.:] .*//; s/\.$//')"
+    elif [[ ! -f $to/$1 ]]; then
+        note=gone
+    fi
+    printf '%-20s +%-4s -%-4s %s\n' "$1" "$added" "$gone" "$note"
+}
+
+stat=
+while [[ ${1:-} == -* ]]; do
+    case $1 in
+        -stat | --stat) stat=yes ;;
+        -h | --help) usage && exit ;;
+        *) usage >&2 && exit 2 ;;
+    esac
+    shift
+done
+(($# >= 2)) || { usage >&2 && exit 2; }
+command -v git >/dev/null || die "no git command in PATH"
+cd "$(dirname "$0")/.."
+from=$(directory "$1") && to=$(directory "$2")
+shift 2
+
+bold='' cyan='' green='' red='' plain=''
+if [[ -t 1 && -z ${NO_COLOR:-} && ${TERM:-dumb} != dumb ]]; then
+    bold=$'\e[1m' cyan=$'\e[36m' green=$'\e[32m' red=$'\e[31m' plain=$'\e[m'
 fi
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-# With these, bash lets the build end before it removes what that writes to.
-trap 'exit 129' HUP
-trap 'exit 143' TERM
-# GOTMPDIR: for what the go command leaves if a signal ends it.
-# -buildvcs=false: git may refuse to tell, where the tree is another user's.
-GOTMPDIR=$tmp go build -C "$root" -buildvcs=false -o "$tmp/" ./scripts/stepdiff || exit 1
-"$tmp/stepdiff" "$root" "$@"
+if (($#)); then
+    for file; do
+        [[ -f $from/$file || -f $to/$file ]] || die "neither step has a file $file"
+        full "$file"
+        echo
+    done
+    exit
+fi
+[[ -n $stat ]] || { full main.go && echo; }
+for file in "$from"/*.go "$to"/*.go; do
+    echo "${file##*/}"
+done | sort -u | grep -vE "$lesson" | grep -vx main.go | { [[ -z $stat ]] || echo main.go && cat; } |
+    while read -r file; do brief "$file"; done

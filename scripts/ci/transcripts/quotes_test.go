@@ -110,7 +110,8 @@ func quoteProblems(root string, d *document) (problems []string) {
 	return problems
 }
 
-// diffFromLast returns what scripts/diff.sh prints for a step and the one before it.
+// diffFromLast returns what scripts/diff.sh prints for a step and the one before it, all files in
+// full.
 func diffFromLast(root, step string) ([]string, error) {
 	steps, err := filepath.Glob(filepath.Join(root, "[0-9][0-9]-*"))
 	if err != nil {
@@ -120,7 +121,17 @@ func diffFromLast(root, step string) ([]string, error) {
 	if i <= 0 {
 		return nil, fmt.Errorf("there is no step before %s to differ from", step)
 	}
-	cmd := exec.Command("bash", "scripts/diff.sh", filepath.Base(steps[i-1]), step)
+	args := []string{"scripts/diff.sh", filepath.Base(steps[i-1]), step, "main.go"}
+	files, err := filepath.Glob(filepath.Join(root, step, "*.go"))
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range files {
+		if name := filepath.Base(file); name != "main.go" {
+			args = append(args, name)
+		}
+	}
+	cmd := exec.Command("bash", args...)
 	cmd.Dir = root
 	out, err := cmd.Output()
 	if err != nil {
