@@ -6,6 +6,7 @@ package main
 
 import (
 	"bufio"
+	"crypto/rand"
 	"fmt"
 	"os"
 	"os/exec"
@@ -22,122 +23,157 @@ import (
 // prints what it measured.
 var experiments = map[string]func([]string) error{
 	"lesson:init":   initProcess,
+	"lesson:stay":   stay,
 	"lesson:signal": signalNothing,
 	"lesson:count":  countProcesses,
+	"lesson:name":   printName,
 }
 
 // lesson starts one small family of processes and follows it from both sides to its end.
-func lesson() error {
+func lesson(n *narrator) error {
 	say("host", "%s", whoami(unix.CAP_SYS_ADMIN))
-	init, fact, err := start(host("/proc/self/exe", "lesson:init"))
+	init, fact, err := start(within("lesson:init"))
 	if err != nil {
 		return err
 	}
-	first := init.cmd.Process.Pid
-	say("host", "PID namespace %s; clone(CLONE_NEWPID) made a child that I call %d",
-		namespaceOf("pid"), first)
-	say("container", "%s", fact)
-
-	family, err := familyOf(first, 4)
+	family, err := familyOf(init.cmd.Process.Pid, 4)
 	if err != nil {
 		return err
 	}
-	fmt.Printf("\n%34s  %16s\n", "on the host", "in the container")
-	for _, p := range family {
-		fmt.Printf("%34d  %16d   %s\n", p.pid, p.inner, p.name)
-	}
-	fmt.Println()
+	n.part("One process, two PIDs")
+	printTree(family)
+	say(inside, "%s", fact)
+	n.compare(experiment{
+		what:   "PID namespace",
+		host:   "PID namespace " + namespaceOf("self", "pid"),
+		inside: "PID namespace " + namespaceOf(strconv.Itoa(family[0].pid), "pid"),
+		rule:   isShared, expect: held,
+	})
 
-	if err := whatReachesTheHost(); err != nil {
+	// The name is the secret: by it, the right process is told from another of that PID.
+	target, name, err := start(self("lesson:stay", "secret-"+rand.Text()[:8]))
+	if err != nil {
 		return err
 	}
-	if err := lifeOfInit(init, family); err != nil {
+	defer target.end()
+	if err := reachTheHost(n, target.cmd.Process.Pid, name); err != nil {
 		return err
 	}
-	return whatLeaks()
+	if err := lifeOfInit(n, init, family); err != nil {
+		return err
+	}
+	return whatLeaks(n, target.cmd.Process.Pid, name)
 }
 
-// whatReachesTheHost signals this process by its number, from the host and from inside.
-func whatReachesTheHost() error {
-	me := strconv.Itoa(os.Getpid())
-	control, err := ask(self("lesson:signal", me))
-	if err != nil {
-		return err
-	}
-	attack, err := ask(host("/proc/self/exe", "lesson:signal", me))
-	if err != nil {
-		return err
-	}
-	say("host", "another process of mine signals me: kill(%s, 0) = %s", me, control)
-	say("container", "the same from inside: kill(%s, 0) = %s", me, attack)
+// within prepares an experiment to be run in the container.
+func within(args ...string) *exec.Cmd {
+	return host(append([]string{"/proc/self/exe"}, args...)...)
+}
 
-	// A shell, since a Go program has handlers for these signals and so isn't what a PID 1 is.
-	for _, signal := range []string{"TERM", "KILL"} {
-		out, err := ask(host("sh", "-c", "kill -"+signal+" $$ && echo still here"))
-		if err != nil {
-			return err
-		}
-		say("container", "PID 1 sends itself SIG%s, for which it has no handler: %s", signal, out)
+// printTree prints the post's figure: this program and the container's processes, each with its PID
+// on the host and in the container.
+func printTree(family []process) {
+	rows := [][]string{{"host", inside, ""}, {strconv.Itoa(os.Getpid()), "-", step}}
+	depth := map[int]int{family[0].parent: 0}
+	for _, p := range family {
+		depth[p.pid] = depth[p.parent] + 1
+		branch := strings.Repeat("   ", depth[p.pid]-1) + "└─ "
+		rows = append(rows, []string{strconv.Itoa(p.pid), strconv.Itoa(p.inner), branch + p.name})
 	}
+	columns(rows)
+}
+
+// reachTheHost signals a process of the host by its PID, from the host and from inside.
+func reachTheHost(n *narrator, pid int, name string) error {
+	n.part("Can the container signal a process of the host?")
+	say("host", "process %d is named %s", pid, name)
+	e, err := n.ask("lesson:signal", strconv.Itoa(pid))
+	if err != nil {
+		return err
+	}
+	e.rule, e.expect = reaches("= ok"), held
+	n.compare(e)
 	return nil
 }
 
 // lifeOfInit shows what the kernel asks of PID 1, and what it does when PID 1 ends.
-func lifeOfInit(init *partner, family []process) error {
+func lifeOfInit(n *narrator, init *helper, family []process) error {
+	n.part("PID 1 is not like the others")
+	// A shell, since a Go program has handlers for some signals, and so isn't what a PID 1 usually is.
+	var rows []experiment
+	for _, signal := range []string{"TERM", "KILL"} {
+		shell := []string{"sh", "-c", "kill -" + signal + " $$ && echo still here"}
+		rows = append(rows, experiment{
+			what: "SIG" + signal,
+			host: outcome(exec.Command(shell[0], shell[1:]...)), inside: outcome(host(shell...)),
+		})
+	}
+	n.table("a shell sends itself", rows...)
 	shell := family[slices.IndexFunc(family, func(p process) bool { return p.name == "sh" })]
 	itsChild := func(p process) bool { return p.parent == shell.pid }
 	orphan := family[slices.IndexFunc(family, itsChild)]
 	if err := unix.Kill(shell.pid, unix.SIGKILL); err != nil {
 		return fmt.Errorf("kill %d (sh): %w", shell.pid, err)
 	}
-	say("host", "%s %d is a child of %s %d, which I kill",
-		orphan.name, orphan.pid, shell.name, shell.pid)
 	if err := until("the orphan gets a new parent", func() bool {
 		return readProcess(orphan.pid).parent != shell.pid
 	}); err != nil {
 		return err
 	}
 	parent := readProcess(readProcess(orphan.pid).parent)
-	say("host", "the orphan's parent is now %d, in the container %d: %s adopted it",
-		parent.pid, parent.inner, parent.name)
+	say("host", "I kill %s %d: its child %d now belongs to %s, PID %d inside",
+		shell.name, shell.pid, orphan.pid, parent.name, parent.inner)
 
-	if err := until("the killed shell becomes a zombie", func() bool {
-		return readProcess(shell.pid).state == "Z"
+	if err := until("the killed shell ends", func() bool {
+		state := readProcess(shell.pid).state
+		return state == "Z" || state == gone
 	}); err != nil {
 		return err
 	}
-	say("host", "the dead %s %d is listed still, in state Z: a zombie, until its parent waits",
-		shell.name, shell.pid)
+	say("host", "%s %d is %s", shell.name, shell.pid, readProcess(shell.pid).describe())
 	fact, err := init.tell("wait")
 	if err != nil {
 		return err
 	}
-	say("container", "%s", fact)
-	say("host", "now %d is %s", shell.pid, readProcess(shell.pid).state)
+	say(inside, "%s", fact)
+	say("host", "%s %d is %s", shell.name, shell.pid, readProcess(shell.pid).describe())
 
 	if err := init.cmd.Process.Kill(); err != nil {
 		return fmt.Errorf("kill PID 1, %d on the host: %w", init.cmd.Process.Pid, err)
 	}
 	ended := init.end()
 	isGone := func(p process) bool { return readProcess(p.pid).state == gone }
-	left := slices.DeleteFunc(family, isGone)
-	say("host", "I kill PID 1 from outside, where it is just %d (%v); left of its family: %d",
+	left := slices.DeleteFunc(slices.Clone(family), isGone)
+	say("host", "I kill %d, PID 1 inside (%v); processes left: %d",
 		init.cmd.Process.Pid, ended, len(left))
 	return nil
 }
 
-// whatLeaks counts what ps would list, outside and inside: ps knows nothing but /proc (proc(5)).
-func whatLeaks() error {
-	outside, err := ask(self("lesson:count"))
+// outcome is what a command printed, or how it ended.
+func outcome(cmd *exec.Cmd) string {
+	cmd.Stdin, cmd.Stdout = nil, nil
+	out, err := cmd.Output()
+	if err != nil {
+		return err.Error()
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// whatLeaks reads in /proc, where ps looks, about the process that the container can't signal.
+func whatLeaks(n *narrator, pid int, name string) error {
+	n.part("What is still the host's: /proc")
+	count, err := n.ask("lesson:count")
 	if err != nil {
 		return err
 	}
-	within, err := ask(host("/proc/self/exe", "lesson:count"))
+	n.compare(count)
+	read, err := n.ask("lesson:name", strconv.Itoa(pid))
 	if err != nil {
 		return err
 	}
-	say("host", "%s", outside)
-	say("leak", "%s, not 1; it is the host's, and ps looks nowhere else", within)
+	read.rule, read.expect = reaches(name), leak
+	n.compare(read)
+	put("\n")
 	say("next", "go run ./03-mount-namespace")
 	return nil
 }
@@ -161,12 +197,12 @@ func familyOf(pid, want int) (found []process, err error) {
 	return found, err
 }
 
-// tell says a word to the experiment and returns its answer.
-func (p *partner) tell(word string) (string, error) {
-	if _, err := fmt.Fprintln(p.stdin, word); err != nil {
-		return "", fmt.Errorf("tell %s to %s: %w", strings.Join(p.cmd.Args, " "), word, err)
+// tell gives the helper an order and returns its answer.
+func (h *helper) tell(order string) (string, error) {
+	if _, err := fmt.Fprintln(h.stdin, order); err != nil {
+		return "", fmt.Errorf("tell %s to %s: %w", strings.Join(h.cmd.Args, " "), order, err)
 	}
-	return p.listen()
+	return h.listen()
 }
 
 // until waits for something that another process is about to do, and gives up after ten seconds.
@@ -182,7 +218,7 @@ func until(what string, done func() bool) error {
 
 // process is what /proc/PID/status says of a process (proc_pid_status(5)), read on the host.
 type process struct {
-	pid, inner, parent int // inner is its number in its own, innermost PID namespace
+	pid, inner, parent int // inner is its PID in its own, innermost PID namespace
 	name, state        string
 }
 
@@ -212,6 +248,17 @@ func readProcess(pid int) process {
 	return p
 }
 
+// describe says what ps would say of the process.
+func (p process) describe() string {
+	switch p.state {
+	case gone:
+		return "gone"
+	case "Z":
+		return "a zombie: state Z, until its parent waits"
+	}
+	return "in state " + p.state
+}
+
 // childrenOf returns the processes whose parent is pid.
 func childrenOf(pid int) []process {
 	var children []process
@@ -237,26 +284,39 @@ func initProcess([]string) error {
 			return fmt.Errorf("start %s: %w", command[0], err)
 		}
 	}
-	fmt.Printf("getpid() = %d, getppid() = %d: my parent has no number here; PID namespace %s\n",
-		os.Getpid(), os.Getppid(), namespaceOf("pid"))
+	fmt.Printf("getpid() = %d, getppid() = %d\n", os.Getpid(), os.Getppid())
 	for orders := bufio.NewScanner(os.Stdin); orders.Scan(); {
-		pid, err := unix.Wait4(-1, nil, 0, nil)
-		if err != nil {
-			return os.NewSyscallError("wait4", err)
-		}
-		fmt.Printf("PID 1 waits, and wait4() returns %d\n", pid)
+		pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil)
+		fmt.Printf("PID 1 calls wait4(): %s\n", waited(pid, err))
 	}
 	return nil
 }
 
+// waited says what wait4(2) answered.
+func waited(pid int, err error) string {
+	if err != nil {
+		return errno(err)
+	}
+	return strconv.Itoa(pid)
+}
+
+// stay takes the name, as ps shows it, and keeps it until standard input ends.
+func stay(args []string) error {
+	if err := os.WriteFile("/proc/self/comm", []byte(args[0]), 0); err != nil {
+		return err
+	}
+	return waitForEOF(args[0])
+}
+
 // signalNothing sends signal 0 to a process, which only asks whether it could be signalled
-// (kill(2)), and prints the kernel's answer.
+// (kill(2)), and prints the kernel's answer. kill(2) takes a thread's ID, too, and one of ours may
+// have that number; tgkill(2) takes only a process and its thread.
 func signalNothing(args []string) error {
 	pid, err := strconv.Atoi(args[0])
 	if err != nil {
 		return err
 	}
-	fmt.Println(errno(unix.Kill(pid, 0)))
+	fmt.Printf("tgkill(%d, %d, 0) = %s\n", pid, pid, errno(unix.Tgkill(pid, pid, 0)))
 	return nil
 }
 
@@ -267,5 +327,16 @@ func countProcesses([]string) error {
 		return err
 	}
 	fmt.Println("processes listed in /proc:", len(all))
+	return nil
+}
+
+// printName prints what /proc says a process is called (proc_pid_comm(5)).
+func printName(args []string) error {
+	file := "/proc/" + args[0] + "/comm"
+	name, err := os.ReadFile(file)
+	if err != nil {
+		name = []byte(errno(err))
+	}
+	fmt.Printf("%s says %s\n", file, name)
 	return nil
 }

@@ -20,46 +20,49 @@ func TestLesson(t *testing.T) {
 	asEveryUser(t, func(t *testing.T, u user) {
 		out := expect(t, program(u))
 		contains(t, out,
-			"getpid() = 1, getppid() = 0",
-			"= ok\n",
-			"= ESRCH (no such process)",
-			"PID 1 sends itself SIGTERM, for which it has no handler: still here",
-			"PID 1 sends itself SIGKILL, for which it has no handler: still here",
-			", in the container 1: init adopted it",
-			"in state Z: a zombie",
-			"is gone\n",
-			"(signal: killed); left of its family: 0\n",
+			"container  getpid() = 1, getppid() = 0\n",
+			"SIGTERM               signal: terminated  still here\n",
+			"SIGKILL               signal: killed      still here\n",
+			" now belongs to init, PID 1 inside\n",
+			"is a zombie: state Z, until its parent waits\n",
+			" is gone\n",
+			"(signal: killed); processes left: 0\n",
 		)
-		// The two namespaces are two.
-		inodes := regexp.MustCompile(`PID namespace (\d+)`).FindAllStringSubmatch(out, -1)
-		if len(inodes) != 2 || inodes[0][1] == inodes[1][1] {
-			t.Errorf("PID namespaces of host and container: %q", inodes)
+		// The figure: this program and four processes, each with two PIDs.
+		rows := regexp.MustCompile(`(?m)^(\d+) +(\d+|-) +(└─ )?(\S+)$`).FindAllStringSubmatch(out, -1)
+		if len(rows) != 5 {
+			t.Fatalf("%d rows in the figure, want 5:\n%s", len(rows), out)
 		}
-		// The table: four processes, each with two numbers; init is 1 inside and not outside.
-		rows := regexp.MustCompile(`(?m)^ +(\d+) +(\d+)   (\w+)$`).FindAllStringSubmatch(out, -1)
-		if len(rows) != 4 {
-			t.Fatalf("%d rows in the table, want 4:\n%s", len(rows), out)
+		contains(t, out, "host       process "+rows[0][1]+", uid "+strconv.Itoa(u.uid))
+		depth := func(i int) int {
+			return (strings.Index(rows[i][0], "└") - strings.Index(rows[1][0], "└")) / 3
 		}
-		if rows[0][2] != "1" || rows[0][3] != "init" {
-			t.Errorf("the first row isn't init: %q", rows[0])
-		}
-		for _, row := range rows {
-			if row[1] == row[2] {
-				t.Errorf("%s has the same number on both sides: %s", row[3], row[1])
+		for i, want := range []struct {
+			name  string
+			depth int
+		}{{step, 0}, {"init", 0}, {"sleep", 1}, {"sh", 1}, {"sleep", 2}} {
+			if rows[i][4] != want.name || rows[i][1] == rows[i][2] || i > 0 && depth(i) != want.depth {
+				t.Errorf("row %d is %q, want another PID on each side, and %v", i, rows[i], want)
 			}
 		}
-		contains(t, out, "a child that I call "+rows[0][1])
-		// What leaks is the host's list.
-		counts := regexp.MustCompile(`processes listed in /proc: (\d+)`)
-		listed := counts.FindAllStringSubmatch(out, -1)
-		if len(listed) != 2 {
-			t.Fatalf("counts %q", listed)
+		if rows[0][2] != "-" || rows[1][2] != "1" {
+			t.Errorf("PIDs inside: %q of the lesson, %q of init", rows[0][2], rows[1][2])
 		}
-		if n, _ := strconv.Atoi(listed[1][1]); n < 3 {
-			t.Errorf("inside, /proc lists %d processes; here it should still be the host's", n)
+		contains(t, out, "I kill sh "+rows[3][1]+": its child "+rows[4][1])
+		// The same secret name is told three times, of a PID that only the host's side can signal.
+		secret := regexp.MustCompile(`process (\d+) is named (secret-\w{8})`).FindStringSubmatch(out)
+		if secret == nil {
+			t.Fatalf("no secret in:\n%s", out)
 		}
+		contains(t, out, fmt.Sprintf("host       tgkill(%s, %[1]s, 0) = ok\n", secret[1]),
+			fmt.Sprintf("container  tgkill(%s, %[1]s, 0) = ESRCH (no such process)", secret[1]),
+			fmt.Sprintf("host       /proc/%s/comm says %s\n", secret[1], secret[2]),
+			fmt.Sprintf("container  /proc/%s/comm says %s ", secret[1], secret[2]))
 	})
 }
+
+// TestVerdicts judges the lesson's answers again.
+func TestVerdicts(t *testing.T) { verdicts(t, 2, 1) }
 
 // TestCommandIsPID1 asks a shell for its own number, inside and, to compare, outside.
 func TestCommandIsPID1(t *testing.T) {
