@@ -28,7 +28,7 @@ func borrowRoot(attr *syscall.SysProcAttr, capability int) {
 func whoami(capability int) string {
 	line := fmt.Sprintf("process %d, uid %d", os.Getpid(), os.Getuid())
 	if !holds(capability) {
-		line += ", not root: a user namespace is added (see 05)"
+		line += ", not root: adds a user namespace (05)"
 	}
 	return line
 }
