@@ -18,6 +18,7 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+	"jail-to-container/scripts/steptest"
 )
 
 // TestLesson reads the lesson's facts and compares them with each other.
@@ -200,12 +201,10 @@ func TestLibrariesAsTheLoaderFindsThem(t *testing.T) {
 	}
 	defer file.Close()
 	if interpreter(file) == "" {
-		t.Skip("ls is static here and names no libraries; most systems have a dynamic one")
+		steptest.Skip(t,
+			"ls is static here and names no libraries; most systems have a dynamic one")
 	}
-	ldd, err := exec.LookPath("ldd")
-	if err != nil {
-		t.Skip("there is no ldd here to compare with; it comes with the C library's tools")
-	}
+	ldd := steptest.Need(t, "ldd", "libc-bin")
 	p := &picture{dir: t.TempDir()}
 	if err := p.install(ls, "/bin/ls"); err != nil {
 		t.Fatal(err)

@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+	"jail-to-container/scripts/steptest"
 )
 
 // TestLesson reads the lesson's facts and compares them with each other.
@@ -207,9 +208,7 @@ func TestAlone(t *testing.T) {
 			t.Errorf("processes inside: %q", out)
 		}
 	})
-	if _, err := exec.LookPath("ps"); err != nil {
-		t.Skip("there is no ps here to ask as well; it comes in the package procps")
-	}
+	steptest.Need(t, "ps", "procps")
 	asEveryUser(t, func(t *testing.T, u user) {
 		lines := strings.Split(strings.TrimSpace(expect(t, program(u, "ps", "-e"))), "\n")
 		if len(lines) != 2 || !strings.HasSuffix(lines[1], " ps") {
@@ -341,6 +340,9 @@ func init() {
 	experiments["test:readonly"] = func([]string) error {
 		if err := errors.Join(
 			mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
+			mount("tmpfs", "/usr/local", "tmpfs", 0, ""),
+			os.Mkdir("/usr/local/hidden", 0o755), // by the next but one
+			mount("tmpfs", "/usr/local/hidden", "tmpfs", 0, ""),
 			mount("tmpfs", "/usr/local", "tmpfs", unix.MS_NOSUID, ""),
 			mount("tmpfs", "/tmp", "tmpfs", 0, ""),
 			os.Mkdir("/tmp/bound", 0o755),

@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,10 +23,8 @@ import (
 // it begins as a group of its own. Any other command stays in ours, where Ctrl-C reaches us, for
 // PID 1 wouldn't mind it.
 func lendTerminal(cmd *exec.Cmd, command []string) (takeBack func()) {
-	shells := []string{"sh", "ash", "bash", "dash", "ksh", "zsh"}
 	ours, err := unix.IoctlGetInt(0, unix.TIOCGPGRP)
-	if err != nil || ours != unix.Getpgrp() || len(command) != 1 ||
-		!slices.Contains(shells, filepath.Base(command[0])) {
+	if err != nil || ours != unix.Getpgrp() || !startsShell(command) {
 		return func() {}
 	}
 	cmd.SysProcAttr.Foreground, cmd.SysProcAttr.Ctty = true, 0
@@ -34,4 +33,20 @@ func lendTerminal(cmd *exec.Cmd, command []string) (takeBack func()) {
 		signal.Ignore(unix.SIGTTOU)
 		_ = unix.IoctlSetPointerInt(0, unix.TIOCSPGRP, ours) // the terminal may be gone
 	}
+}
+
+// startsShell reports whether the command starts a shell that reads what is typed: a shell with no
+// arguments but flags, perhaps started by another program, as in `env A=b bash -l`. All we have is
+// the names, so a shell that a script starts, as in `sh -c sh`, doesn't count.
+func startsShell(command []string) bool {
+	shells := []string{"sh", "ash", "bash", "dash", "ksh", "zsh"}
+	starters := []string{"busybox", "chroot", "env", "nice", "setpriv", "unshare"}
+	isShell := func(word string) bool { return slices.Contains(shells, filepath.Base(word)) }
+	isNoFlag := func(word string) bool { return !strings.HasPrefix(word, "-") }
+	shell := 0
+	if slices.Contains(starters, filepath.Base(command[0])) {
+		shell = slices.IndexFunc(command, isShell)
+	}
+	return shell >= 0 && isShell(command[shell]) &&
+		!slices.ContainsFunc(command[shell+1:], isNoFlag)
 }

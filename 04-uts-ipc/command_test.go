@@ -22,6 +22,7 @@ import (
 	"unicode"
 
 	"golang.org/x/sys/unix"
+	"jail-to-container/scripts/steptest"
 )
 
 // TestExitStatus runs commands that end in every way there is.
@@ -125,7 +126,7 @@ func TestOtherNames(t *testing.T) {
 // WSL 2, or in a container that docker has started with --init.
 func TestMountBelowUsr(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("only root can mount something on the host: go test -exec sudo")
+		steptest.Skip(t, "only root can mount something on the host: go test -exec sudo")
 	}
 	asEveryUser(t, func(t *testing.T, u user) {
 		cmd := program(u, "sh", "-c", "echo ran")
@@ -382,7 +383,7 @@ func TestKilledCommand(t *testing.T) {
 // PID namespace, since each has a /proc of its own to set that on. The control is PID 1, hidden.
 func TestHidepid(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("only root can hide a process from an ordinary user; run it as root")
+		steptest.Skip(t, "only root can hide a process from an ordinary user; run it as root")
 	}
 	asEveryUser(t, func(t *testing.T, u user) {
 		for hidepid, hides := range map[string]string{"1": "EPERM", "2": "ENOENT", "4": "ENOENT"} {

@@ -64,6 +64,14 @@ func TestTerminal(t *testing.T) {
 				"it runs\n", "it runs\r\nit runs", "\x03",
 				prompt, "exit 4\n",
 			}, 4},
+			{[]string{"sh", "-i"}, []string{prompt, "exit 5\n"}, 5},
+			{[]string{"env", "-u", "A", "B=c", "sh", "-i"}, []string{prompt, "exit 6\n"}, 6},
+			{[]string{"sh", "-c", "echo ready; exec cat"}, []string{
+				"ready\r\n", "it runs\n", "it runs\r\nit runs", "\x03",
+			}, 130},
+			{[]string{"env", "A=b", "cat", "/proc/self/comm", "-"}, []string{
+				"cat\r\n", "it runs\n", "it runs\r\nit runs", "\x03",
+			}, 130},
 			{[]string{"cat", "/proc/self/comm", "-"}, []string{
 				"cat\r\n", "it runs\n", "it runs\r\nit runs", "\x03",
 			}, 130},
@@ -75,6 +83,20 @@ func TestTerminal(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestStartsShell tells the shells that read what is typed from all other commands.
+func TestStartsShell(t *testing.T) {
+	for command, want := range map[string]bool{
+		"sh": true, "/bin/bash": true, "sh -i": true, "bash -l": true, "bash --norc -i": true,
+		"env A=b sh": true, "env -i /bin/sh -l": true, "busybox ash": true, "chroot / sh": true,
+		"cat": false, "ssh": false, "sh -c cat": false, "sh script": false, "sh -e script": false,
+		"env": false, "env A=b cat": false, "env sh -c cat": false, "find / -name sh": false,
+	} {
+		if got := startsShell(strings.Fields(command)); got != want {
+			t.Errorf("%s: %t, want %t", command, got, want)
+		}
+	}
 }
 
 // converse runs a command at a terminal, and returns what it has shown, and its exit status.

@@ -8,13 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"regexp"
 	"strings"
 	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
+	"jail-to-container/scripts/steptest"
 )
 
 // firstOf is the uid on the host that the container's uid 0 has to be, for a test's user.
@@ -29,7 +29,8 @@ func firstOf(t *testing.T, u user) int {
 		t.Fatal(err)
 	}
 	if !strings.Contains(string(ours), "4294967295") { // all IDs there are
-		t.Skip("root may have no 65536 ids to give away here; run it outside of a user namespace")
+		steptest.Skip(t,
+			"root may have no 65536 ids to give away here; run it outside of a user namespace")
 	}
 	if own.count >= 65536 {
 		return int(own.first)
@@ -148,11 +149,9 @@ func TestProgramsStayTheHosts(t *testing.T) {
 // inside. The ranges of users and groups differ, one may be missing, and under no_new_privs the
 // helpers, which are set-user-ID programs, fail.
 func TestHelpers(t *testing.T) {
-	if _, err := exec.LookPath("newuidmap"); err != nil {
-		t.Skip("there is no newuidmap here; it comes in the package uidmap (or shadow)")
-	}
+	steptest.Need(t, "newuidmap", "uidmap")
 	if os.Getuid() != 0 {
-		t.Skip("only root can set ids aside for somebody; run it as root")
+		steptest.Skip(t, "only root can set ids aside for somebody; run it as root")
 	}
 	const ownUID, ownGID = "0 12345 1 ", "0 23456 1 "
 	for _, c := range []struct{ name, uids, gids, privileges, want string }{
@@ -258,7 +257,7 @@ func TestRanges(t *testing.T) {
 // looks which IDs root's container has then.
 func TestTakenIDs(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("only root gives containers IDs that aren't its own; run it as root")
+		steptest.Skip(t, "only root gives containers IDs that aren't its own; run it as root")
 	}
 	ldap := t.TempDir() // what its getent(1) knows
 	script := "#!/bin/sh\n[ $1 = group ] && [ $3 = 2100065535 ] && echo ldap:*:2100065535:\n"

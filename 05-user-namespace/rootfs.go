@@ -142,7 +142,9 @@ func remount(target string, set uintptr) error {
 		// A remount sets all flags anew, and in a user namespace one that the host had set
 		// can't be taken back (mount_namespaces(7)): carry them over.
 		var have unix.Statfs_t
-		if err := unix.Statfs(point, &have); err != nil {
+		if err := unix.Statfs(point, &have); errors.Is(err, unix.ENOENT) {
+			continue // another mount hides it: no path leads there
+		} else if err != nil {
 			return &os.PathError{Op: "statfs", Path: point, Err: err}
 		}
 		keep := uintptr(have.Flags) &

@@ -24,12 +24,13 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"jail-to-container/scripts/steptest"
 )
 
 // TestLesson reads the lesson's facts and compares them with each other. The lesson itself ends
 // with an error if a word doesn't arrive, or the world sees another caller than it should.
 func TestLesson(t *testing.T) {
-	needsNft(t)
+	steptest.Need(t, "nft", "nftables")
 	asEveryUser(t, func(t *testing.T, u user) {
 		out := expect(t, program(u))
 		view := regexp.MustCompile(`(?m)^(host|container) +network namespace (\d+) with links (.*)`)
@@ -92,7 +93,7 @@ func TestOwnNetwork(t *testing.T) {
 // TestWorld connects a played host to a played world, and lets a container's command call it. The
 // world has to see the host, and without the table of nft nobody.
 func TestWorld(t *testing.T) {
-	needsNft(t)
+	steptest.Need(t, "nft", "nftables")
 	asEveryUser(t, func(t *testing.T, u user) {
 		out := expect(t, onPlayedHost(u, "test:world"))
 		want := "the world was called by the host\n" +
@@ -110,7 +111,7 @@ func TestWorld(t *testing.T) {
 // for another. It does so again, and kills them all. Nothing may be left. With -short, as on an
 // emulated machine, they are five.
 func TestTwenty(t *testing.T) {
-	needsNft(t)
+	steptest.Need(t, "nft", "nftables")
 	many := "20"
 	if testing.Short() {
 		many = "5"
@@ -161,7 +162,7 @@ func TestOwnMAC(t *testing.T) {
 // TestForwardingDropped sets up chains like those of Docker and of firewalls, and looks whether the
 // step says so, whether what it advises helps, and whether the lesson goes on without that host.
 func TestForwardingDropped(t *testing.T) {
-	needsNft(t)
+	steptest.Need(t, "nft", "nftables")
 	asEveryUser(t, func(t *testing.T, u user) {
 		chain, body := "ip filter FORWARD", "type filter hook forward priority 0; policy drop;"
 		if u.uid != 0 {
@@ -196,7 +197,7 @@ func TestForwardingDropped(t *testing.T) {
 // TestForwardingTakenOver has somebody else make the whole host forward while a container runs, as
 // Docker does: then that has to stay when the container goes.
 func TestForwardingTakenOver(t *testing.T) {
-	needsNft(t)
+	steptest.Need(t, "nft", "nftables")
 	asEveryUser(t, func(t *testing.T, u user) {
 		out := expect(t, onPlayedHost(u, "test:takeover"))
 		if out != "afterwards, forwarding is false\nafterwards, forwarding is true\n" {
@@ -209,7 +210,8 @@ func TestForwardingTakenOver(t *testing.T) {
 // it. The control is a host that speaks IPv6 at its end of the cable.
 func TestNoRouter(t *testing.T) {
 	if _, err := os.Stat("/proc/sys/net/ipv6/conf/all/disable_ipv6"); err != nil {
-		t.Skipf("there is no IPv6 in this kernel (%v): boot it without ipv6.disable=1", err)
+		steptest.Skip(t,
+			"there is no IPv6 in this kernel (%v): boot it without ipv6.disable=1", err)
 	}
 	asEveryUser(t, func(t *testing.T, u user) {
 		out := expect(t, onPlayedHost(u, "test:gullible"))
@@ -223,7 +225,7 @@ func TestNoRouter(t *testing.T) {
 // address. The world must get none, and does once the rule is gone; and those under the container's
 // own address come from the host in any case.
 func TestForgedSender(t *testing.T) {
-	needsNft(t)
+	steptest.Need(t, "nft", "nftables")
 	asEveryUser(t, func(t *testing.T, u user) {
 		out := expect(t, onPlayedHost(u, "test:forged"))
 		want := "the world hears: the host\nwithout the rule: " + forged.String() + " the host\n"
@@ -236,11 +238,9 @@ func TestForgedSender(t *testing.T) {
 // TestManyIDs sets ids aside for an ordinary user, and looks whether they get through the played
 // host into the container, as newuidmap(1) has brought them into 05's.
 func TestManyIDs(t *testing.T) {
-	if _, err := exec.LookPath("newuidmap"); err != nil {
-		t.Skip("there is no newuidmap here; it comes in the package uidmap (or shadow)")
-	}
+	steptest.Need(t, "newuidmap", "uidmap")
 	if os.Getuid() != 0 {
-		t.Skip("only root can set ids aside for somebody; run it as root")
+		steptest.Skip(t, "only root can set ids aside for somebody; run it as root")
 	}
 	cmd := self("test:ids")
 	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNS
@@ -254,12 +254,10 @@ func TestManyIDs(t *testing.T) {
 // installed. The control has no pasta. The host's own 127.0.0.1 must stay out of reach: pasta can
 // be told to lead there by the gateway's address.
 func TestPasta(t *testing.T) {
-	needsNft(t)
-	if _, err := exec.LookPath("pasta"); err != nil {
-		t.Skip("there is no pasta here; it comes in the package passt")
-	}
+	steptest.Need(t, "nft", "nftables")
+	steptest.Need(t, "pasta", "passt")
 	if os.Getuid() != 0 {
-		t.Skip("only root can play a host with a world for another user; run it as root")
+		steptest.Skip(t, "only root can play a host with a world for another user; run it as root")
 	}
 	w := newWatch(t)
 	cmd := onPlayedHost(user{"root", 0}, "test:pasta")
@@ -357,14 +355,6 @@ func TestReachable(t *testing.T) {
 	want := "nameserver 192.0.2.53\nnameserver 198.51.100.7\n"
 	if got := reachable(text); got != want {
 		t.Errorf("reachable: %q, want %q", got, want)
-	}
-}
-
-// needsNft skips a test without nft.
-func needsNft(t *testing.T) {
-	t.Helper()
-	if _, err := exec.LookPath("nft"); err != nil {
-		t.Skip("there is no nft here; it comes in the package nftables")
 	}
 }
 

@@ -18,13 +18,14 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"jail-to-container/scripts/steptest"
 )
 
 // TestNoWay starts containers where there is no way to the world: without a default route, without
 // nft, and with one that fails. The host forwards all else, as one with Docker does, and the world
 // knows how to answer: so whatever gets out is seen. The control is a link that forwards.
 func TestNoWay(t *testing.T) {
-	needsNft(t)
+	steptest.Need(t, "nft", "nftables")
 	asEveryUser(t, func(t *testing.T, u user) {
 		r := finish(t, onPlayedHost(u, "test:closed"))
 		want := "without a route: forwards false; # there is no way to the world: " +
@@ -40,10 +41,7 @@ func TestNoWay(t *testing.T) {
 // TestNoWayIsSaid reads what a person is told at a terminal, where there is no way to the world. A
 // script is told nothing: see expect, by which the other tests run theirs.
 func TestNoWayIsSaid(t *testing.T) {
-	nft, err := exec.LookPath("nft")
-	if err != nil {
-		needsNft(t)
-	}
+	nft := steptest.Need(t, "nft", "nftables")
 	dir, err := os.MkdirTemp("", "path-") // open to the user, who finds nft here and no pasta
 	if err != nil {
 		t.Fatal(err)
@@ -72,7 +70,7 @@ func TestNoWayIsSaid(t *testing.T) {
 // as one with Docker does: the LAN, also past connection tracking, and another container. The host
 // itself may. The control is the same without the rule.
 func TestNobodyConnects(t *testing.T) {
-	needsNft(t)
+	steptest.Need(t, "nft", "nftables")
 	asEveryUser(t, func(t *testing.T, u user) {
 		want := "the LAN: deadline; untracked: deadline; a container: deadline; the host: word\n" +
 			"without the rule:\n" +
@@ -86,7 +84,7 @@ func TestNobodyConnects(t *testing.T) {
 // TestHostsLoopback sends a packet to the host's own 127.0.0.1 from inside, on a host that lets
 // such packets in, as Kubernetes sets it. The control is the same without the rule.
 func TestHostsLoopback(t *testing.T) {
-	needsNft(t)
+	steptest.Need(t, "nft", "nftables")
 	asEveryUser(t, func(t *testing.T, u user) {
 		want := "the host hears: nothing\nwithout the rule: a packet\n"
 		if out := expect(t, onPlayedHost(u, "test:loopback")); out != want {
@@ -128,12 +126,12 @@ func TestNotPluggedIn(t *testing.T) {
 // TestLargeSet runs a container where nft has a set of many addresses. It takes less than to list
 // that set once, though it lists what there is at both its ends.
 func TestLargeSet(t *testing.T) {
-	needsNft(t)
+	steptest.Need(t, "nft", "nftables")
 	if testing.Short() {
-		t.Skip("with -short; it takes some seconds")
+		steptest.Skip(t, "with -short; it takes some seconds")
 	}
 	if os.Getuid() != 0 {
-		t.Skip("only root can send the kernel so long a message; run it as root")
+		steptest.Skip(t, "only root can send the kernel so long a message; run it as root")
 	}
 	if out := expect(t, onPlayedHost(user{"root", 0}, "test:set")); out != "faster\n" {
 		t.Error(out)

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"jail-to-container/scripts/steptest"
 )
 
 // TestMain makes of the test binary the step's program as well: under any name but that of a test
@@ -84,7 +85,7 @@ func asEveryUser(t *testing.T, test func(*testing.T, user)) {
 		t.Run(u.name, func(t *testing.T) {
 			if u.name == "user" {
 				if err := program(u, "test:userns").Run(); err != nil {
-					t.Skipf("an ordinary user may not make user namespaces here (%v)%s",
+					steptest.Skip(t, "an ordinary user may not make user namespaces here (%v)%s",
 						err, whyForbidden())
 				}
 			}

@@ -12,13 +12,14 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+	"jail-to-container/scripts/steptest"
 )
 
 // TestSharedTmp runs the step where every mount is shared, as systemd makes them, and where /tmp is
 // a mount of its own, over which the step builds its root: neither may notice the other.
 func TestSharedTmp(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("only root can make the host's mounts shared; run it as root")
+		steptest.Skip(t, "only root can make the host's mounts shared; run it as root")
 	}
 	asEveryUser(t, func(t *testing.T, u user) {
 		cmd := self("test:shared-tmp", u.name)

@@ -18,6 +18,7 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+	"jail-to-container/scripts/steptest"
 )
 
 // TestLesson reads the lesson's facts and compares them with each other.
@@ -138,7 +139,8 @@ func TestUnlimitedIsRefused(t *testing.T) {
 		// Somebody who has been lent nothing.
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: ordinary, Gid: ordinaryGroup}
 	} else if finish(t, program(user{uid: os.Getuid()}, "test:cgroup")).status == 0 {
-		t.Skip("a part of the tree of cgroups is yours; run this outside of it, or as root")
+		steptest.Skip(t,
+			"a part of the tree of cgroups is yours; run this outside of it, or as root")
 	}
 	r := finish(t, cmd)
 	if r.status != 125 || r.stdout != "" || strings.Count(r.stderr, "\n") != 1 {

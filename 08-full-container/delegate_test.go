@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+	"jail-to-container/scripts/steptest"
 )
 
 // delegated holds, for each user, the directories that have been handed out.
@@ -64,7 +65,7 @@ func delegatedDirs(u user) (dirs []string, err error) {
 func init() {
 	ready = func(t *testing.T, u user) {
 		if r := finish(t, program(u, "test:cgroup")); r.status != 0 {
-			t.Skip(strings.TrimSpace(r.stderr))
+			steptest.Skip(t, "%s", strings.TrimSpace(r.stderr))
 		}
 	}
 	lend = func(u user, cmd *exec.Cmd) {

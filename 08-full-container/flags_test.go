@@ -11,7 +11,6 @@ import (
 	"maps"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -20,6 +19,7 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+	"jail-to-container/scripts/steptest"
 )
 
 // TestBadFlags gives values that make no sense. One line must say what would, and nothing is run.
@@ -172,7 +172,7 @@ func TestVolume(t *testing.T) {
 func TestVolumeBelowVolume(t *testing.T) {
 	u := user{"root", os.Getuid()}
 	if u.uid != 0 {
-		t.Skip("only root can mount something in a volume: go test -exec sudo")
+		steptest.Skip(t, "only root can mount something in a volume: go test -exec sudo")
 	}
 	b := newBench(t, u)
 	owner := "0"
@@ -212,7 +212,7 @@ func init() {
 // mounts there later must not appear inside: it wouldn't be read-only.
 func TestSharedMounts(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("only root can make the host's mounts shared: go test -exec sudo")
+		steptest.Skip(t, "only root can make the host's mounts shared: go test -exec sudo")
 	}
 	asEveryUser(t, func(t *testing.T, u user) {
 		b := newBench(t, u)
@@ -385,11 +385,7 @@ func shiftsIDs(t *testing.T, dir string) bool {
 // busyboxRoot makes a directory to run in, with one program.
 func (b *bench) busyboxRoot(t *testing.T) string {
 	t.Helper()
-	path, err := exec.LookPath("busybox")
-	if err != nil {
-		t.Skip("what runs there is a busybox: apt-get install busybox-static")
-	}
-	busybox, err := os.ReadFile(path)
+	busybox, err := os.ReadFile(steptest.Need(t, "busybox", "busybox-static"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -460,7 +456,7 @@ func TestRootDirectory(t *testing.T) {
 // and so the root is read-only, which one line says; but what the container covers doesn't matter.
 func TestRootWithMountBelow(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("only root can mount something on the host: go test -exec sudo")
+		steptest.Skip(t, "only root can mount something on the host: go test -exec sudo")
 	}
 	asEveryUser(t, func(t *testing.T, u user) {
 		b := newBench(t, u)

@@ -13,12 +13,13 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+	"jail-to-container/scripts/steptest"
 )
 
 // needsKeys skips the test where the kernel has no keyrings.
 func needsKeys(t *testing.T) {
 	if !exists("/proc/key-users") {
-		t.Skip("this kernel has no keyrings (CONFIG_KEYS): run it on one that has")
+		steptest.Skip(t, "this kernel has no keyrings (CONFIG_KEYS): run it on one that has")
 	}
 }
 
@@ -41,7 +42,7 @@ func TestNewKeyring(t *testing.T) {
 func TestContainersKeyring(t *testing.T) {
 	needsKeys(t)
 	if os.Getuid() != 0 {
-		t.Skip("only root can become a user whom nobody else is; run it as root")
+		steptest.Skip(t, "only root can become a user whom nobody else is; run it as root")
 	}
 	random, err := rand.Int(rand.Reader, big.NewInt(1<<30))
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+	"jail-to-container/scripts/steptest"
 )
 
 // init lets the mark by which a test finds its processes into the containers as well: nothing else
@@ -130,7 +131,8 @@ func TestCoreLimitStays(t *testing.T) {
 			t.Fatal(err)
 		}
 		if ours.Max == 0 && !(u.uid == 0 && holds(unix.CAP_SYS_RESOURCE)) {
-			t.Skip("the limit is 0 already, and can't be raised to 1; raise it: ulimit -Hc 1")
+			steptest.Skip(t,
+				"the limit is 0 already, and can't be raised to 1; raise it: ulimit -Hc 1")
 		}
 		for call, want := range map[string]string{
 			"setrlimit": "ok, 1 1\n", "prlimit64": "ok, 1 1\n", "prlimit64-old": "EPERM, 1 1\n",
@@ -257,7 +259,7 @@ func environment(t *testing.T, pid int) string {
 // that lets the command read PID 1's memory must not find a password there.
 func TestEnvironmentOfPID1(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("PID 1 hides its environment from an ordinary user; run it as root")
+		steptest.Skip(t, "PID 1 hides its environment from an ordinary user; run it as root")
 	}
 	asEveryUser(t, func(t *testing.T, u user) {
 		w := newWatch(t)

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+	"jail-to-container/scripts/steptest"
 )
 
 // What Docker masks and makes read-only by default, written down here a second time (moby,
@@ -35,7 +36,7 @@ var (
 // TestAllMasks makes all of Docker's paths, of which no kernel has every one, and masks them.
 func TestAllMasks(t *testing.T) {
 	if err := unix.MountSetattr(-1, "", 0, &unix.MountAttr{}); errors.Is(err, unix.ENOSYS) {
-		t.Skip("before Linux 5.12 the step needs the /proc that this test replaces")
+		steptest.Skip(t, "before Linux 5.12 the step needs the /proc that this test replaces")
 	}
 	cmd := self("test:all-masks")
 	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWUSER | unix.CLONE_NEWNS
@@ -77,7 +78,7 @@ func TestMasks(t *testing.T) {
 			contains(t, inner, want)
 		}
 		if controls == 0 {
-			t.Skip("everything is masked outside too; run it on a host")
+			steptest.Skip(t, "everything is masked outside too; run it on a host")
 		}
 	})
 }

@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+	"jail-to-container/scripts/steptest"
 )
 
 // TestOverlay writes to a root, or tries to, and looks at what became of the layer.
@@ -120,7 +121,7 @@ func keepsMarks(t *testing.T, dir string) bool {
 	t.Helper()
 	file, err := os.CreateTemp(dir, "lesson-")
 	if err != nil {
-		t.Skipf("no place to try attributes in (%v): mount a tmpfs at /dev/shm", err)
+		steptest.Skip(t, "no place to try attributes in (%v): mount a tmpfs at /dev/shm", err)
 	}
 	defer os.Remove(file.Name())
 	defer file.Close()
@@ -135,8 +136,9 @@ func keepsMarks(t *testing.T, dir string) bool {
 func needsOverlay(t *testing.T) {
 	t.Helper()
 	if !overlays(t) {
-		t.Skip("this kernel has no overlayfs for user namespaces: run it on Linux 5.11 or later, " +
-			"or after modprobe overlay")
+		steptest.Skip(t,
+			"this kernel has no overlayfs for user namespaces: run it on Linux 5.11 or later, "+
+				"or after modprobe overlay")
 	}
 }
 

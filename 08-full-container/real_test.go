@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"jail-to-container/scripts/steptest"
 )
 
 // dockerfile adds layers, some of which are empty, and a config.
@@ -38,18 +39,15 @@ CMD ["echo $WORD"]
 // in a chroot below the overlay, for what a container has no means to see.
 func TestRealImages(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("only root can start a Docker engine; run it as root")
+		steptest.Skip(t, "only root can start a Docker engine; run it as root")
 	}
 	for _, tool := range []string{"dockerd", "docker", "umoci", "skopeo", "mmdebstrap", "busybox"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Skipf("there is no %s here (apt-get install --no-install-recommends docker.io umoci "+
-				"skopeo mmdebstrap busybox-static)", tool)
-		}
+		steptest.Need(t, tool, "docker.io umoci skopeo mmdebstrap busybox-static")
 	}
 	root := user{"root", 0}
 	b := newBench(t, root)
 	docker := startDocker(t, b.dir)
-	busybox, err := os.ReadFile(mustLookPath(t, "busybox"))
+	busybox, err := os.ReadFile(steptest.Need(t, "busybox", "busybox-static"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +81,7 @@ func TestRealImages(t *testing.T) {
 		// What it mounts is no part of the host then, where another test looks for what is new.
 		mmdebstrap.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS}
 		if out, err := mmdebstrap.CombinedOutput(); err != nil {
-			t.Skipf("mmdebstrap makes no Debian of this system's sources (%v): run it on "+
+			steptest.Skip(t, "mmdebstrap makes no Debian of this system's sources (%v): run it on "+
 				"Debian: %s", err, out)
 		}
 		realImage(t, docker, base, map[string]string{
@@ -221,16 +219,6 @@ func sameTree(t *testing.T, archive, layer string) {
 	if compared < 10 {
 		t.Errorf("%d files compared", compared)
 	}
-}
-
-// mustLookPath returns where a program is.
-func mustLookPath(t *testing.T, program string) string {
-	t.Helper()
-	path, err := exec.LookPath(program)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
 }
 
 // startDocker starts an engine that lives in dir, and returns the environment that leads clients to

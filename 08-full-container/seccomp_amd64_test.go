@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"jail-to-container/scripts/steptest"
 )
 
 // TestKernelKillsI386 runs a program of 32 bits, which does nothing but exit with status 7: under
@@ -25,7 +27,7 @@ func TestKernelKillsI386(t *testing.T) {
 	us := user{uid: os.Getuid()}
 	switch r := finish(t, program(us, "test:exec", file)); {
 	case r.status == 125 && r.stderr != "":
-		t.Skipf("this kernel runs no programs of 32 bits: %s; run it on one with "+
+		steptest.Skip(t, "this kernel runs no programs of 32 bits: %s; run it on one with "+
 			"CONFIG_IA32_EMULATION", r.stderr)
 	case r.status != 7:
 		t.Fatalf("the control ends with status %d, want 7", r.status)

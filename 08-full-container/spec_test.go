@@ -8,21 +8,18 @@ import (
 	"errors"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
+
+	"jail-to-container/scripts/steptest"
 )
 
 // TestImageFromStandardInput gives the image as a file. The command must not read it once more.
 func TestImageFromStandardInput(t *testing.T) {
-	path, err := exec.LookPath("busybox")
-	if err != nil {
-		t.Skip("the image is a busybox: apt-get install busybox-static")
-	}
-	busybox, err := os.ReadFile(path)
+	busybox, err := os.ReadFile(steptest.Need(t, "busybox", "busybox-static"))
 	if err != nil {
 		t.Fatal(err)
 	}

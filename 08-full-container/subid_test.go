@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+	"jail-to-container/scripts/steptest"
 )
 
 // giveIDs makes these texts /etc/subuid and /etc/subgid in this process's mount namespace, which
@@ -50,7 +51,8 @@ func TestRootsRanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	if os.Getuid() != 0 || !strings.Contains(string(text), "4294967295") {
-		t.Skip("only the host's root can give ranges away; run it as root, in no user namespace")
+		steptest.Skip(t,
+			"only the host's root can give ranges away; run it as root, in no user namespace")
 	}
 	cmd := self("test:roots-ranges")
 	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNS

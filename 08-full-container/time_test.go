@@ -9,17 +9,19 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"jail-to-container/scripts/steptest"
 )
 
 // TestUptime reads how long the container has been up: not longer than it takes from before its
 // start until after its end, where the host has been up before.
 func TestUptime(t *testing.T) {
 	if !exists("/proc/self/ns/time") {
-		t.Skip(noClocks())
+		steptest.Skip(t, "%s", noClocks())
 	}
 	asEveryUser(t, func(t *testing.T, u user) {
 		if u.uid == 0 && noClocks() != "" {
-			t.Skip(noClocks())
+			steptest.Skip(t, "%s", noClocks())
 		}
 		uptime := func(text string) (seconds float64) {
 			if _, err := fmt.Sscan(text, &seconds); err != nil {
@@ -38,7 +40,8 @@ func TestUptime(t *testing.T) {
 		inside := uptime(expect(t, program(u, "cat", "/proc/uptime")))
 		after := outside()
 		if after-before >= before { // the control would say nothing
-			t.Skipf("this machine has only just been started, %.2f s ago: run it again", after)
+			steptest.Skip(t,
+				"this machine has only just been started, %.2f s ago: run it again", after)
 		}
 		if inside > after-before+1 { // the clocks are set to a whole second
 			t.Errorf("up %.2f s inside, while %.2f s went by outside", inside, after-before)

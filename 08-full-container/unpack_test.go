@@ -28,6 +28,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"jail-to-container/scripts/steptest"
 )
 
 // owned sets the owner and the mode of an item.
@@ -370,7 +371,8 @@ func TestNamesOfTools(t *testing.T) {
 			asEveryUser(t, func(t *testing.T, u user) {
 				b := newBench(t, u)
 				if strings.Contains(name, "by way of") && !keepsMarks(t, b.dir) {
-					t.Skip("this file system can't keep a layer's marks: set TMPDIR to another")
+					steptest.Skip(t,
+						"this file system can't keep a layer's marks: set TMPDIR to another")
 				}
 				var got []string
 				layers := b.image(t, layered(lower, c.items).oci().pack()).Layers
@@ -649,7 +651,7 @@ func TestGiant(t *testing.T) {
 	}
 	hole, err := exec.Command("tar", "-cSC", filepath.Dir(sparse), "hole").Output()
 	if err != nil || len(hole) > 1<<20 {
-		t.Skipf("tar -S isn't GNU's here (%v); it comes in the package tar", err)
+		steptest.Skip(t, "tar -S isn't GNU's here (%v); it comes in the package tar", err)
 	}
 	asEveryUser(t, func(t *testing.T, u user) {
 		for _, layer := range [][]byte{claimed.Bytes(), hole} {
@@ -860,7 +862,7 @@ func TestPlayedHost(t *testing.T) {
 // TestUsualCache unpacks as root to where it does by itself, in a mount namespace of its own.
 func TestUsualCache(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("only root has a cache below /var; run it as root")
+		steptest.Skip(t, "only root has a cache below /var; run it as root")
 	}
 	b := newBench(t, user{"root", 0})
 	archive := b.write(t, "archive", small().oci().pack())
@@ -882,11 +884,13 @@ func TestUsualCache(t *testing.T) {
 func TestRootsCache(t *testing.T) {
 	needsOverlay(t)
 	if link, _ := os.Readlink("/bin"); os.Getuid() != 0 || link != "usr/bin" {
-		t.Skip("only root has this cache, and the image here has its programs from a merged /usr")
+		steptest.Skip(t,
+			"only root has this cache, and the image here has its programs from a merged /usr")
 	}
 	b := newBench(t, user{"root", 0})
 	if !shiftsIDs(t, b.dir) || !overlaysIdmapped() {
-		t.Skip("no idmapped layers here: that takes Linux 5.19 and a file system like ext4")
+		steptest.Skip(t,
+			"no idmapped layers here: that takes Linux 5.19 and a file system like ext4")
 	}
 	b.cache = b.dir + "/jail-to-container"
 	usr := []item{dir("usr"), symlink("bin", "usr/bin"), symlink("lib", "usr/lib"),
@@ -1008,11 +1012,9 @@ func TestCacheOfOthers(t *testing.T) {
 
 // TestHelpersUnpack gives an ordinary user a range of ids and newuidmap(1): owners are kept then.
 func TestHelpersUnpack(t *testing.T) {
-	if _, err := exec.LookPath("newuidmap"); err != nil {
-		t.Skip("there is no newuidmap here; it comes in the package uidmap (or shadow)")
-	}
+	steptest.Need(t, "newuidmap", "uidmap")
 	if os.Getuid() != 0 {
-		t.Skip("only root can set ids aside for somebody; run it as root")
+		steptest.Skip(t, "only root can set ids aside for somebody; run it as root")
 	}
 	b := newBench(t, user{"user", ordinary})
 	m := layered([]item{file("f", "").owned(1000, 100, 0o4755)})

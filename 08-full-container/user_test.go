@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+	"jail-to-container/scripts/steptest"
 )
 
 // TestNumbers has users and groups whose names are numbers, but not their own.
@@ -69,7 +70,7 @@ func TestUserIsQuoted(t *testing.T) {
 // in root's container, and in that of an ordinary user with subordinate IDs.
 func TestUserOpensPipes(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("only root can give an ordinary user IDs; run it as root")
+		steptest.Skip(t, "only root can give an ordinary user IDs; run it as root")
 	}
 	for _, id := range []string{"1000", "1000:1000"} {
 		for fd, name := range []string{"stdin", "stdout", "stderr"} {

@@ -2,6 +2,7 @@
 # Copies the tree as it is now into a new directory, ready to build without a module cache and
 # without a network. The tests of the chapters run there, as the ordinary user a reader is.
 set -euo pipefail
+umask 022 # for the directories, which are made anew
 
 usage() {
     cat <<'END'

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"jail-to-container/scripts/steptest"
 )
 
 // TestOwnProc: from 03 on, the container's ps lists the container's processes only. The host's ps
@@ -249,14 +251,9 @@ func says(t *testing.T, text, pattern string) {
 // needs skips a test where a program is missing or the caller may not make such namespaces.
 func needs(t *testing.T, namespaces uintptr) {
 	t.Helper()
-	for program, fix := range map[string]string{
-		"ps": "install procps (Fedora, Arch: procps-ng)",
-		"go": "add it to PATH", "bash": "install bash",
-	} {
-		if _, err := exec.LookPath(program); err != nil {
-			t.Skipf("no %s in PATH: %s", program, fix)
-		}
-	}
+	steptest.Need(t, "ps", "procps")
+	steptest.Need(t, "go", "golang")
+	steptest.Need(t, "bash", "bash")
 	if namespaces == 0 {
 		return
 	}
@@ -268,6 +265,7 @@ func needs(t *testing.T, namespaces uintptr) {
 		probe.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
 	}
 	if err := probe.Run(); err != nil {
-		t.Skipf("may not make namespaces: %v; go run ./02-pid-namespace says what helps", err)
+		steptest.Skip(t,
+			"may not make namespaces: %v; go run ./02-pid-namespace says what helps", err)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"jail-to-container/scripts/steptest"
 )
 
 // contained runs a script behind the walls, as another user if uid isn't 0, and returns what it
@@ -41,7 +43,8 @@ func eachUser(t *testing.T, test func(t *testing.T, uid int)) {
 	for _, uid := range users {
 		t.Run(fmt.Sprint("uid ", uid), func(t *testing.T) {
 			if out, status := contained(t, uid, "true"); status != 0 {
-				t.Skipf("no namespaces for uid %d here, run it on a host that allows them: %s",
+				steptest.Skip(t,
+					"no namespaces for uid %d here, run it on a host that allows them: %s",
 					uid, out)
 			}
 			test(t, uid)
@@ -61,8 +64,12 @@ func TestWhatIsContained(t *testing.T) {
 				t.Errorf("the %s namespace inside is %s, outside it is %s", kind, out, host)
 			}
 		}
+		gid := uid
+		if uid == os.Geteuid() {
+			gid = os.Getegid()
+		}
 		for script, want := range map[string]string{
-			"id -u; id -g": fmt.Sprintf("%d\n%d", uid, uid),
+			"id -u; id -g": fmt.Sprintf("%d\n%d", uid, gid),
 			"echo $PPID":   "1",
 			// Five processes at most; the host has more, and higher numbers.
 			"ls -d /proc/[0-9]*[0-9][0-9] 2>/dev/null":       "",

@@ -25,12 +25,17 @@ type block struct {
 	body     []string
 	asRoot   bool   // the commands of the host are root's, by their prompts
 	notRun   string // the reason, if the block is not to be run
+	needs    []need // the programs that it runs only with
 	varies   []*regexp.Regexp
 }
 
+// need is a program that a block needs and that not every system has.
+type need struct{ program, pkg string }
+
 var (
 	fenceLine = regexp.MustCompile("^( *)(`{3,}|~{3,})([^`]*)$")
-	directive = regexp.MustCompile(`(?s)^<!--\s*(not run|varies)\b:?(.*?)-->$`)
+	directive = regexp.MustCompile(`(?s)^<!--\s*(not run|varies|needs)\b:?(.*?)-->$`)
+	needRE    = regexp.MustCompile(`^([\w.-]+) \(([\w.+-]+)\)$`)
 	comment   = regexp.MustCompile(`(?s)<!--.*?-->`)
 	promptRE  = regexp.MustCompile(`^(\$|host\$|container#|jail#) (.*)$`)
 	rootsRE   = regexp.MustCompile(`^(#|host#|container#|jail#) (.*)$`)
@@ -120,7 +125,12 @@ func cutIndent(line, indent string) string {
 func directivePrefix(line string) bool {
 	rest, ok := strings.CutPrefix(line, "<!--")
 	rest = strings.TrimSpace(rest)
-	return ok && (strings.HasPrefix(rest, "not run") || strings.HasPrefix(rest, "varies"))
+	for _, word := range []string{"not run", "varies", "needs"} {
+		if ok && strings.HasPrefix(rest, word) {
+			return true
+		}
+	}
+	return false
 }
 
 // directives reads the comments straight before a block: upwards from its fence, over blank lines
@@ -157,6 +167,17 @@ func (d *document) directives(b *block, used map[int]bool) {
 			if value == "" {
 				d.problem(b.fence, "“not run” needs a reason: <!-- not run: REASON -->")
 				b.notRun = "no reason given"
+			}
+			continue
+		}
+		if m[1] == "needs" {
+			for part := range strings.SplitSeq(value, ", ") {
+				p := needRE.FindStringSubmatch(part)
+				if p == nil {
+					d.problem(b.fence, "<!-- needs: %s -->: want PROGRAM (PACKAGE), …", value)
+					break
+				}
+				b.needs = append(b.needs, need{p[1], p[2]})
 			}
 			continue
 		}

@@ -11,15 +11,15 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"jail-to-container/scripts/steptest"
 )
 
 // TestFreshClone makes copies with scripts/ci/fresh-clone.sh: of a git checkout, of a tree that is
 // none, and of a copy.
 func TestFreshClone(t *testing.T) {
-	for _, name := range []string{"bash", "git", "go", "tar"} {
-		if _, err := exec.LookPath(name); err != nil {
-			t.Skipf("fresh-clone.sh is tested with %s: install it", name)
-		}
+	for _, name := range []string{"bash", "git", "tar"} {
+		steptest.Need(t, name, name)
 	}
 	script, err := os.ReadFile("../fresh-clone.sh")
 	if err != nil {

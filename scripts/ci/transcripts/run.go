@@ -7,6 +7,7 @@ package transcripts
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -27,6 +28,7 @@ type runner struct {
 	rootEnv []string      // of blocks that are root's; without it they are not run
 	until   time.Time     // when all must have ended; zero for no such time
 	update  bool
+	lacking bool // skip the blocks that need a program that isn't here; CI has them all
 }
 
 // naming gives a path of this machine the name that chapters have for it.
@@ -36,6 +38,7 @@ type naming struct{ path, name string }
 type report struct {
 	problems []string
 	notes    []string // what was not run, what was rewritten
+	lacking  []string // the reasons of blocks that need what isn't here
 	ran      int      // commands
 }
 
@@ -62,6 +65,16 @@ func (r *runner) document(name string) (report, error) {
 				": not run: only root's tests run what root does")
 			continue
 		}
+		if why := r.lacks(&b); why != "" {
+			note := fmt.Sprintf("%s: not run: %s", d.at(b.fence), why)
+			if r.lacking {
+				rep.lacking = append(rep.lacking, why)
+				rep.notes = append(rep.notes, note)
+			} else {
+				rep.problems = append(rep.problems, note)
+			}
+			continue
+		}
 		edits = append(edits, r.block(d, &b, &rep)...)
 	}
 	if len(edits) == 0 {
@@ -69,6 +82,29 @@ func (r *runner) document(name string) (report, error) {
 	}
 	// WriteFile keeps the mode of a file that is there.
 	return rep, os.WriteFile(file, []byte(d.apply(edits)), 0o644)
+}
+
+// lacks says which program a block needs that isn't in the PATH of its user.
+func (r *runner) lacks(b *block) string {
+	env := r.env
+	if b.asRoot {
+		env = r.rootEnv
+	}
+	path := ""
+	for _, v := range env {
+		if value, ok := strings.CutPrefix(v, "PATH="); ok {
+			path = value
+		}
+	}
+	for _, n := range b.needs {
+		if !slices.ContainsFunc(filepath.SplitList(path), func(dir string) bool {
+			_, err := exec.LookPath(filepath.Join(dir, n.program))
+			return err == nil
+		}) {
+			return fmt.Sprintf("no %s here: apt-get install %s", n.program, n.pkg)
+		}
+	}
+	return ""
 }
 
 // block runs one transcript and reports on it. The result is what an update is to change.

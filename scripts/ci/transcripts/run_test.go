@@ -142,6 +142,30 @@ func TestNotRun(t *testing.T) {
 	}
 }
 
+// TestNeeds: a block that needs a program runs where the program is, and is listed where it isn't.
+func TestNeeds(t *testing.T) {
+	dir := t.TempDir()
+	text := "<!-- needs: rare (rarities), sh (dash) -->\n```console\n$ rare\nit runs\n```\n"
+	change := func(r *runner) {
+		r.lacking = true
+		r.env = append(r.env, "PATH="+dir+":"+os.Getenv("PATH"))
+	}
+	rep, _ := run(t, text, change)
+	const why = "no rare here: apt-get install rarities"
+	if len(rep.problems) > 0 || rep.ran != 0 || !slices.Equal(rep.lacking, []string{why}) ||
+		!slices.Equal(rep.notes, []string{"README.md:2: not run: " + why}) {
+		t.Errorf("without the program: %+v", rep)
+	}
+	program := []byte("#!/bin/sh\necho it runs\n")
+	if err := os.WriteFile(filepath.Join(dir, "rare"), program, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	rep, _ = run(t, text, change)
+	if len(rep.problems) > 0 || rep.ran != 1 || rep.lacking != nil {
+		t.Errorf("with the program: %+v", rep)
+	}
+}
+
 // TestUpdate: -update rewrites the outputs of a block that differs, all of them, and nothing else.
 // It refuses what would be read as a prompt or a fence.
 func TestUpdate(t *testing.T) {

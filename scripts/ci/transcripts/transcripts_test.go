@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"jail-to-container/scripts/steptest"
 )
 
 var update = flag.Bool("update", false, "write the commands' output into the chapters")
@@ -36,6 +38,7 @@ func TestChapters(t *testing.T) {
 	dependOn(t, root)
 	r := newRunner(t, root)
 	r.update = *update
+	r.lacking = os.Getenv("CI") == ""
 	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
 			rep, err := r.document(name)
@@ -44,6 +47,9 @@ func TestChapters(t *testing.T) {
 			}
 			for _, note := range rep.notes {
 				t.Log(note)
+			}
+			for _, why := range rep.lacking {
+				steptest.List(t.Name(), why)
 			}
 			for _, problem := range rep.problems {
 				t.Error(problem)
@@ -77,11 +83,9 @@ func newRunner(t *testing.T, root string) *runner {
 	t.Helper()
 	gocmd, err := exec.LookPath("go")
 	if err != nil {
-		t.Skip("transcripts need the go command in PATH: https://go.dev/doc/install")
+		steptest.Skip(t, "transcripts need the go command in PATH: https://go.dev/doc/install")
 	}
-	if _, err := exec.LookPath("bash"); err != nil {
-		t.Skip("transcripts need bash in PATH: install the package bash")
-	}
+	steptest.Need(t, "bash", "bash")
 	r := &runner{root: root, timeout: 120 * time.Second, grace: 10 * time.Second}
 	if deadline, ok := t.Deadline(); ok {
 		r.until = deadline.Add(-20 * time.Second)
@@ -106,13 +110,13 @@ func newRunner(t *testing.T, root string) *runner {
 	}
 
 	if out, err := r.try("go", "version"); err != nil {
-		t.Skipf("uid %d can't run %s: %v\n%s\n"+
+		steptest.Skip(t, "uid %d can't run %s: %v\n%s\n"+
 			"Install Go where everybody can read it, or run the tests as an ordinary user.",
 			nobody, gocmd, err, out)
 	}
 	if _, err := exec.LookPath("unshare"); err == nil {
 		if out, err := r.try("unshare", "--user", "--map-root-user", "true"); err != nil {
-			t.Skipf("an ordinary user can't make user namespaces here: %v\n%s\n"+
+			steptest.Skip(t, "an ordinary user can't make user namespaces here: %v\n%s\n"+
 				"Transcripts need them. The settings that forbid it (sysctl): "+
 				"kernel.apparmor_restrict_unprivileged_userns=1, "+
 				"kernel.unprivileged_userns_clone=0, user.max_user_namespaces=0.", err, out)
@@ -211,7 +215,8 @@ func tempDir(t *testing.T) string {
 		})
 		return dir
 	}
-	t.Skip("transcripts need a temporary directory that all users can reach: set TMPDIR to one")
+	steptest.Skip(t,
+		"transcripts need a temporary directory that all users can reach: set TMPDIR to one")
 	return ""
 }
 

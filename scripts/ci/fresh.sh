@@ -1,0 +1,179 @@
+#!/usr/bin/env bash
+# Runs page one's commands on a machine that has Go and nothing else. -h says more.
+set -euo pipefail
+
+usage() {
+    cat <<'END'
+usage: scripts/ci/fresh.sh [-k] [-r DIR] [-s RELEASE] [-u USER] [-x 'GO TEST FLAGS']
+
+Makes the smallest Debian (mmdebstrap, variant minbase, with git and ca-certificates: no ps, ip, nft,
+ping or busybox), adds this machine's Go and a clone of this tree, makes that the root of new mount,
+PID, UTS and IPC namespaces with their own /proc, /sys and /dev, and runs the commands of page one in
+it, taken from the first section of README.md that shows any: as root, and as reader, an ordinary
+user with an account, a login's PATH, umask 002, subordinate IDs, and a gid that isn't the uid.
+
+Every command must exit with 0, a package of tests within five minutes. A block of README.md that
+needs more than Go (<!-- needs: ... -->) is left out; one with root's prompt is root's alone.
+
+  -k          keep the directory, and print its name
+  -r DIR      start from the Debian in DIR/RELEASE, and make it first if it isn't there
+  -s RELEASE  the Debian release (default: this machine's)
+  -u USER     only as root, or only as reader
+  -x FLAGS    append flags to go test's, to try one test: -x '-run TestTerminal -v'
+  -h          this help
+Needs root, mmdebstrap, git, go and unshare. Making the Debian takes half a minute.
+END
+}
+
+die() {
+    printf 'fresh.sh: %s\n' "$*" >&2
+    exit 2
+}
+
+keep='' flags='' cache='' users='root reader'
+release=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+while getopts hkr:s:u:x: option; do
+    case $option in
+        h) usage && exit 0 ;;
+        k) keep=yes ;;
+        r) cache=$OPTARG ;;
+        s) release=$OPTARG ;;
+        u) users=$OPTARG ;;
+        x) flags=$OPTARG ;;
+        *) usage >&2 && exit 2 ;;
+    esac
+done
+cd "$(dirname "$0")/../.."
+((EUID == 0)) || die "only root can do this"
+
+scratch=$(mktemp -d)
+root=$scratch/root
+# shellcheck disable=SC2317 # the trap calls it
+cleanup() { # everything is mounted in namespaces that have ended
+    if [[ -n $keep ]]; then
+        echo "kept: $scratch"
+    else
+        rm -rf --one-file-system "$scratch"
+    fi
+}
+trap cleanup EXIT
+trap 'exit 143' TERM HUP
+
+# make_debian DIR: the mirror that apt has for this machine's release has the others as well.
+make_debian() {
+    local here mirror
+    here=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+    mirror=$(apt-get indextargets --format "\$(CODENAME) \$(REPO_URI)" 'Created-By: Packages' |
+        sed -n "s/^$here //p" | head -n 1)
+    mmdebstrap --quiet --mode=root --variant=minbase --include=ca-certificates,git \
+        "$release" "$1" "$mirror"
+}
+
+if [[ -z $cache ]]; then
+    make_debian "$root"
+else
+    [[ -d $cache/$release ]] || make_debian "$cache/$release"
+    cp -a --reflink=auto "$cache/$release" "$root"
+fi
+for program in ps ip nft ping busybox newuidmap pasta; do
+    ! chroot "$root" sh -c "command -v $program" >/dev/null ||
+        die "$program is in this Debian: it isn't minimal"
+done
+
+# reader is an account such as a laptop has: with subordinate IDs, and other IDs than any test uses.
+chroot "$root" groupadd --gid 2000 people
+chroot "$root" useradd --create-home --shell /bin/bash --uid 1001 --gid people reader
+echo reader:200000:65536 | tee "$root/etc/subuid" >"$root/etc/subgid"
+for home in root home/reader; do
+    git clone -q . "$root/$home/jail-to-container"
+    git diff HEAD | git -C "$root/$home/jail-to-container" apply --allow-empty
+    git -C "$root/$home/jail-to-container" remote remove origin
+done
+chroot "$root" chown -R reader: /home/reader
+
+# The modules come in the proxy's own layout, so no network is needed.
+go mod download
+GOROOT=$(go env GOROOT)
+modules=$(go env GOMODCACHE)/cache/download
+mkdir -p "$root/usr/local/go" "$root/opt/proxy"
+cp -r "$modules/." "$root/opt/proxy/"
+chmod -R a+rX "$root/opt/proxy"
+
+# enter COMMAND...: as the machine's root, with $root as /. It takes pivot_root: the kernel gives no
+# user namespace to a process that has been chrooted (clone(2), EPERM).
+enter() {
+    # shellcheck disable=SC2016
+    unshare --mount --propagation private --pid --fork --kill-child --uts --ipc bash -ec '
+        root=$1 goroot=$2; shift 2
+        mount --bind "$root" "$root"
+        cd "$root"
+        mount --bind "$goroot" usr/local/go
+        mount -o remount,bind,ro usr/local/go
+        mount -t proc -o nosuid,nodev,noexec proc proc
+        mount -t sysfs -o nosuid,nodev,noexec sysfs sys
+        mount --rbind /sys/fs/cgroup sys/fs/cgroup
+        mount -t tmpfs -o mode=755,nosuid none dev
+        for device in null zero full random urandom tty; do
+            : >"dev/$device"
+            mount --bind "/dev/$device" "dev/$device"
+        done
+        mkdir dev/pts dev/shm dev/mqueue
+        mount -t devpts -o newinstance,ptmxmode=666,gid=5,mode=620 devpts dev/pts
+        mount -t tmpfs -o mode=1777 none dev/shm
+        mount -t mqueue mqueue dev/mqueue
+        ln -s pts/ptmx dev/ptmx
+        ln -s /proc/self/fd dev/fd
+        ln -s fd/0 dev/stdin
+        ln -s fd/1 dev/stdout
+        ln -s fd/2 dev/stderr
+        hostname fresh
+        mkdir -p .old
+        pivot_root . .old
+        cd /
+        umount -l /.old
+        exec "$@"' enter "$root" "$GOROOT" "$@" </dev/null
+}
+
+# as USER COMMAND: in the clone, with the environment of a login. The shell stays as PID 1, which
+# must reap; bash would exec the last command in its place.
+as() {
+    local home=/home/reader path=/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games umask=002
+    if [[ $1 = root ]]; then
+        home=/root path=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin umask=022
+    fi
+    enter setpriv --reuid="$1" --regid="$(chroot "$root" id -g "$1")" --init-groups env -i \
+        HOME="$home" USER="$1" LOGNAME="$1" SHELL=/bin/bash TERM=xterm LANG=C.UTF-8 \
+        GOTOOLCHAIN=local GOPROXY=file:///opt/proxy PATH="$path:/usr/local/go/bin" \
+        bash -c "umask $umask; cd ~/jail-to-container; $2"$'\nexit $?'
+}
+
+# commands USER: the commands of the first section of README.md that shows any.
+commands() {
+    local prompt='[$] '
+    [[ $1 != root ]] || prompt='[$#] '
+    awk -v prompt="^$prompt" '
+        /^## / && found { exit }
+        /^<!-- needs: / { needs = 1 }
+        /^```/ { if (inside) needs = 0; inside = !inside && /^```console$/; found += inside }
+        inside && !needs && $0 ~ prompt { sub(prompt, ""); print }' README.md
+}
+
+failed=0
+for user in $users; do
+    mapfile -t all < <(commands "$user")
+    [[ ${all[*]} = *"go run ./"*"go test "* ]] ||
+        die "README.md: page one shows $user no 'go run' or no 'go test': ${all[*]}"
+    for command in "${all[@]}"; do
+        printf '\n== %s on a fresh %s: %s\n' "$user" "$release" "$command"
+        [[ $command != "go test "* ]] || command="${command/go test/go test -timeout 5m} $flags"
+        start=$SECONDS status=0
+        # What goroutines did when a test hung is long, and of no use here.
+        as "$user" "$command" 2>&1 | sed '/^goroutine /,/^FAIL/d; /^go: downloading /d' || status=$?
+        printf '== %s s\n' $((SECONDS - start))
+        if ((status != 0)); then
+            failed=1
+            printf 'fresh.sh: FAILED as %s, exit status %s: %s\n' "$user" "$status" "$command"
+        fi
+    done
+done
+exit "$failed"

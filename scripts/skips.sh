@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Prints what the tests skipped, and what to install; -h says more.
+set -euo pipefail
+
+usage() {
+    cat <<'END'
+usage: scripts/skips.sh
+
+Prints the tests that the last `go test` of each package skipped, by reason (go test itself doesn't
+mention them), and then the one command that installs what was missing, by Debian's package names.
+A result that go test has cached isn't new: run go test -count=1 ./...
+
+  -h  this help
+END
+}
+
+if (($# > 0)); then
+    [[ $* = -h ]] && usage && exit
+    usage >&2
+    exit 2
+fi
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# The name of a list is its package's directory, and each line is TEST, a tab, REASON.
+shopt -s nullglob
+lists=(.skips/*)
+if ((${#lists[@]} == 0)); then
+    echo "nothing was skipped"
+    exit
+fi
+for list in "${lists[@]}"; do
+    sed "s|^|${list#.skips/} |" "$list"
+done | sort -u | awk -F '\t' '
+    {
+        if (!($2 in tests)) reasons[++n] = $2
+        count[$2]++
+        tests[$2] = tests[$2] "\n    " $1
+    }
+    END { for (i = 1; i <= n; i++) print count[reasons[i]] " skipped: " reasons[i] tests[reasons[i]] }'
+packages=$(cat "${lists[@]}" | sed -n 's/.*: apt-get install \(.*\)/\1/p' | tr ' ' '\n' | sort -u | xargs)
+if [[ -n $packages ]]; then
+    printf '\nTo run most of them as well:\n\n    sudo apt-get install %s\n' "$packages"
+fi
