@@ -102,7 +102,7 @@ func init() {
 		child.end() // "signal: killed", as meant
 		return err
 	}
-	experiments["test:hold"] = func([]string) error { return holdOn("ready") }
+	experiments["test:hold"] = func([]string) error { return waitForEOF("ready") }
 }
 
 // firstWord is the name of an errno without its description.

@@ -25,10 +25,15 @@ type options struct {
 	volumes                 []volume
 	env                     []string // K=V
 	command                 []string
-	flagged                 bool // there are flags
+	flagged                 bool     // there are flags
+	without                 []string // walls
+	pause                   bool     // in the lesson
 }
 
-// isLesson reports whether nothing was asked for: then the lesson is told.
+// maxPIDs is how many a system can have (PID_MAX_LIMIT, proc_sys_kernel(5)).
+const maxPIDs = 1 << 22
+
+// isLesson reports whether nothing was asked for: then the lesson runs.
 func (o *options) isLesson() bool { return len(o.command) == 0 && !o.flagged }
 
 // parseFlags reads the command line. It returns nil where only help was asked for.
@@ -42,7 +47,7 @@ func parseFlags(args []string) (*options, error) {
 			step)
 		flags.PrintDefaults()
 		fmt.Fprintf(&said, "Runs COMMAND in a container and exits with its status; "+
-			"with no COMMAND, what the\nimage says; with neither, tells the lesson. As root: "+
+			"with no COMMAND, what the\nimage says; with neither, runs the lesson. As root: "+
 			"go run -exec sudo ./%s\n", step)
 	}
 	flags.StringVar(&o.image, "image", "", "run an image: `FILE` is an archive of docker save, or "+
@@ -63,6 +68,9 @@ func parseFlags(args []string) (*options, error) {
 	flags.BoolVar(&o.readOnly, "read-only", false, "a root that can't be written to")
 	flags.BoolVar(&o.tty, "tty", terminalAt(0) >= 0 && terminalAt(1) >= 0,
 		"a terminal of its own (default: if there is one)")
+	flags.Func("without", "for learning: leave out `WALL`, one of "+strings.Join(walls, ", "),
+		o.parseWalls)
+	flags.BoolVar(&o.pause, "pause", false, "the lesson waits for Enter before each part")
 
 	err := flags.Parse(args)
 	switch {
@@ -76,7 +84,7 @@ func parseFlags(args []string) (*options, error) {
 	}
 	o.command = flags.Args()
 	flags.Visit(func(f *flag.Flag) {
-		o.flagged = true
+		o.flagged = o.flagged || f.Name != "pause"
 		if f.Value.String() == "" && (f.Name == "image" || f.Name == "root") {
 			err = fmt.Errorf("-%s: empty, where a path was expected", f.Name)
 		}
@@ -84,6 +92,7 @@ func parseFlags(args []string) (*options, error) {
 	if err != nil {
 		return nil, err
 	}
+	o.leaveOut()
 	return o, o.check()
 }
 
@@ -96,8 +105,8 @@ func (o *options) check() error {
 		return errors.New("no COMMAND, and no -image that could say what to run")
 	case o.memory < 6<<20:
 		return fmt.Errorf("-memory %d: at least 6M, or the container's own start fails", o.memory)
-	case o.pids < 16 || o.pids > 1<<22:
-		return fmt.Errorf("-pids %d: from 16, of which PID 1 takes up to 10, to %d", o.pids, 1<<22)
+	case o.pids < 16 || o.pids > maxPIDs:
+		return fmt.Errorf("-pids %d: from 16, of which PID 1 takes up to 10, to %d", o.pids, maxPIDs)
 	case !(o.cpus >= 0.01 && o.cpus <= 1024):
 		return fmt.Errorf("-cpus %v: from 0.01 to 1024", o.cpus)
 	case o.hostname == "" || len(o.hostname) > 64 || strings.ContainsAny(o.hostname, " /\n"):

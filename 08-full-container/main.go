@@ -68,7 +68,7 @@ func run(args []string) error {
 		return playHost(args, o.isLesson(), reason)
 	}
 	if o.isLesson() {
-		return lesson()
+		return tell(o.pause)
 	}
 	if err := host(o); err != nil {
 		return fmt.Errorf("run a container: %w", err)
@@ -134,6 +134,9 @@ func contain(group cgroup, s *spec, o *options) error {
 		Pdeathsig: unix.SIGKILL,
 		// Ctrl-C comes in here, and goes on over the line; it must not arrive twice.
 		Setsid: true,
+	}
+	if slices.Contains(s.Without, "net") {
+		cmd.SysProcAttr.Cloneflags &^= unix.CLONE_NEWNET
 	}
 	mapLater, err := mapIDs(cmd.SysProcAttr)
 	if err != nil {
@@ -243,7 +246,10 @@ func container() error {
 	if err := pivotRoot(rootfs); err != nil {
 		return err
 	}
-	if err := maskPaths(); err != nil {
+	if err := s.wall("masks", maskPaths); err != nil {
+		return err
+	}
+	if err := s.wall("read-only", protectPaths); err != nil {
 		return err
 	}
 	if err := s.attachVolumes(); err != nil {
@@ -255,7 +261,7 @@ func container() error {
 	}
 	// 06 is done for us, from outside, and handOver waits for it. Without a cable nobody sets up
 	// the loopback; so we do.
-	if err := setUpLoopback(); err != nil {
+	if err := s.wall("net", setUpLoopback); err != nil {
 		return err
 	}
 
@@ -283,13 +289,14 @@ func container() error {
 	if err := newKeyring(); err != nil {
 		return err
 	}
-	if err := dropCapabilities(); err != nil {
+	if err := s.wall("no-new-privs", noNewPrivs); err != nil {
 		return err
 	}
-	if err := noNewPrivs(); err != nil {
+	// Before the capabilities go: without no_new_privs, loading a filter takes CAP_SYS_ADMIN.
+	if err := s.wall("seccomp", loadSeccomp); err != nil {
 		return err
 	}
-	if err := loadSeccomp(); err != nil {
+	if err := s.wall("capabilities", dropCapabilities); err != nil {
 		return err
 	}
 	// 02: PID 1, with its duties.

@@ -38,8 +38,8 @@ var readOnly = []string{
 	"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger",
 }
 
-// maskPaths covers the ones and write-protects the others, at the container's own /. What the
-// kernel hasn't got needs no mask. Without CAP_SYS_ADMIN nobody can take these mounts away.
+// maskPaths hides the paths in masked, at the container's own /. What this kernel doesn't have needs
+// no mask. It takes CAP_SYS_ADMIN to take these mounts away.
 func maskPaths() error {
 	for _, pattern := range masked {
 		paths, err := filepath.Glob(pattern)
@@ -52,6 +52,11 @@ func maskPaths() error {
 			}
 		}
 	}
+	return nil
+}
+
+// protectPaths makes those in readOnly read-only.
+func protectPaths() error {
 	for _, path := range readOnly {
 		if err := bindReadOnly(path, path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err

@@ -183,7 +183,7 @@ func init() {
 			err = errors.Join(err, os.MkdirAll(dir, 0o755),
 				os.WriteFile(filepath.Join(dir, file), []byte("secret"), 0o644))
 		}
-		if err := errors.Join(err, maskPaths()); err != nil {
+		if err := errors.Join(err, maskPaths(), protectPaths()); err != nil {
 			return err
 		}
 		for _, path := range all {

@@ -25,7 +25,7 @@ func (s *spec) encode() (text []byte) {
 	for _, v := range s.Volumes {
 		volumes = append(volumes, v.Source, v.Target, strconv.FormatBool(v.ReadOnly))
 	}
-	for _, line := range [][]string{s.Args, s.Env, s.Layers, volumes, {
+	for _, line := range [][]string{s.Args, s.Env, s.Layers, s.Without, volumes, {
 		s.Dir, s.User, s.Hostname, s.ResolvConf,
 		strconv.FormatBool(s.ReadOnly), strconv.FormatBool(s.TTY), strconv.Itoa(s.Lent),
 	}} {
@@ -56,14 +56,14 @@ func decode(text string) (*spec, error) {
 		}
 		lines = append(lines, words)
 	}
-	if len(lines) != 5 || len(lines[3])%3 != 0 || len(lines[4]) != 7 {
+	if len(lines) != 6 || len(lines[4])%3 != 0 || len(lines[5]) != 7 {
 		return nil, fmt.Errorf("not a spec: %q", text)
 	}
-	s := &spec{Args: lines[0], Env: lines[1], Layers: lines[2]}
-	for v := lines[3]; len(v) > 0; v = v[3:] {
+	s := &spec{Args: lines[0], Env: lines[1], Layers: lines[2], Without: lines[3]}
+	for v := lines[4]; len(v) > 0; v = v[3:] {
 		s.Volumes = append(s.Volumes, volume{Source: v[0], Target: v[1], ReadOnly: v[2] == "true"})
 	}
-	last := lines[4]
+	last := lines[5]
 	s.Dir, s.User, s.Hostname, s.ResolvConf = last[0], last[1], last[2], last[3]
 	s.ReadOnly, s.TTY = last[4] == "true", last[5] == "true"
 	var err error

@@ -34,7 +34,7 @@ func notRoot() string {
 // installed, it carries a command's packets there and back, as connections of this user's.
 func playHost(args []string, isLesson bool, reason string) error {
 	if isLesson {
-		say("host", "I am process %d, %s: a network namespace plays the host", os.Getpid(), reason)
+		say("host", "process %d, %s: a network namespace plays the host", os.Getpid(), reason)
 	}
 	line, theirs, err := newLine()
 	if err != nil {
@@ -102,7 +102,7 @@ func keepPasta(args []string) error {
 	if err := pasta.Start(); err != nil {
 		return err
 	}
-	err := holdOn("started")
+	err := waitForEOF("started")
 	if killed := pasta.Process.Kill(); !errors.Is(killed, os.ErrProcessDone) {
 		err = errors.Join(err, killed)
 	}

@@ -27,8 +27,8 @@ const (
 	lookIntoSetrlimit   = "setrlimit"
 )
 
-// rule is what happens to one system call.
-type rule struct {
+// callRule is what happens to one system call.
+type callRule struct {
 	call uint32
 	then string
 	why  string
@@ -44,7 +44,7 @@ type gap struct{ first, last uint32 }
 // own processes, and debuggers live on them (before Linux 4.8 a tracer could step around the
 // filter); adjtimex(2) reads the clock's state for everybody, and sets it for the host's root
 // alone; chroot(2) and mknod(2) come with their capabilities.
-var refused = []rule{
+var refused = []callRule{
 	// Other code in the kernel, or another kernel.
 	{unix.SYS_BPF, eperm, "loads programs into the kernel; its verifier was fooled often"},
 	{unix.SYS_INIT_MODULE, eperm, "loads code into the kernel"},

@@ -44,7 +44,8 @@ func (s *spec) buildRoot() error {
 		return fmt.Errorf("%w (is part of this /proc covered, as in a container? "+
 			"Docker's --security-opt systempaths=unconfined uncovers it)", err)
 	}
-	if err := mountSys(rootfs + "/sys"); err != nil {
+	// A sysfs shows a network namespace, and only that one's owner may mount it.
+	if err := s.wall("net", func() error { return mountSys(rootfs + "/sys") }); err != nil {
 		return err
 	}
 	flags := uintptr(unix.MS_NOSUID | unix.MS_NOEXEC)

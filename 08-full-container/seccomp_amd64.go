@@ -14,7 +14,7 @@ const auditArch = unix.AUDIT_ARCH_X86_64
 var gaps = []gap{{337, 423}}
 
 // refusedHere is what only amd64 has.
-var refusedHere = []rule{
+var refusedHere = []callRule{
 	{unix.SYS_IOPL, eperm, "the machine's ports"},
 	{unix.SYS_IOPERM, eperm, "the machine's ports"},
 	{unix.SYS_MODIFY_LDT, enosys, "segments, for programs of 16 bits (CVE-2017-17053)"},

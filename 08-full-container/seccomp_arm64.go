@@ -14,4 +14,4 @@ const auditArch = unix.AUDIT_ARCH_AARCH64
 var gaps = []gap{{244, 259}, {295, 423}}
 
 // refusedHere is what only arm64 has: nothing.
-var refusedHere []rule
+var refusedHere []callRule

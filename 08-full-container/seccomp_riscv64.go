@@ -14,4 +14,4 @@ const auditArch = unix.AUDIT_ARCH_RISCV64
 var gaps = []gap{{38, 38}, {244, 257}, {295, 423}}
 
 // refusedHere is what only riscv64 has: nothing.
-var refusedHere []rule
+var refusedHere []callRule

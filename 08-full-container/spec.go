@@ -25,6 +25,7 @@ type spec struct {
 	Lent       int      // so many of Volumes come as descriptors, along with the message
 	ReadOnly   bool
 	TTY        bool
+	Without    []string // walls
 }
 
 // defaultEnv is the environment that every container has. Nothing of the caller's is in it, which
@@ -38,6 +39,7 @@ func newSpec(o *options) (*spec, error) {
 	s := &spec{
 		Args: o.command, Dir: o.workdir, User: o.user, Hostname: o.hostname,
 		Volumes: byDepth(o.volumes), ReadOnly: o.readOnly, TTY: o.tty,
+		Without: o.without,
 	}
 	var config imageConfig
 	if o.image != "" {
