@@ -44,6 +44,9 @@ func (e *commandError) Unwrap() error { return e.error }
 // docker do: the command's own, or 128+n where signal n ended it; 127 for a command that isn't
 // there, 126 for one that can't be executed, 125 for a container that couldn't be built.
 func report(err error) int {
+	if err == nil {
+		err = lost
+	}
 	var exit *exec.ExitError
 	var command *commandError
 	switch {
@@ -122,8 +125,8 @@ func usage(flag string) error {
 		"Runs COMMAND inside and exits with its status; without a command, tells the lesson.\n"+
 		"As root: go run -exec sudo ./%[1]s\n", step)
 	if strings.TrimLeft(flag, "-") == "h" || strings.TrimLeft(flag, "-") == "help" {
-		fmt.Print(text)
-		return nil
+		_, err := fmt.Print(text)
+		return err
 	}
 	return fmt.Errorf("unknown flag %s (for the usage: %s -h)", flag, step)
 }

@@ -232,10 +232,38 @@ func TestUserNamespacesForbidden(t *testing.T) {
 	})
 }
 
+// TestFullDisk: a lesson and a usage text that can't be printed are an error, and not a success for
+// a script to believe in.
+func TestFullDisk(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	for arg, want := range map[string]string{"test:say": "host       here\n", "-h": "usage: "} {
+		asEveryUser(t, func(t *testing.T, u user) {
+			contains(t, expect(t, program(u, arg)), want) // the control
+			cmd := program(u, arg)
+			cmd.Stdout = full
+			var said strings.Builder
+			cmd.Stderr = &said
+			err := cmd.Run()
+			if err == nil || cmd.ProcessState.ExitCode() != 125 {
+				t.Errorf("%s > /dev/full: %v, want exit status 125", arg, err)
+			}
+			contains(t, said.String(), "write /dev/stdout: no space left on device")
+		})
+	}
+}
+
 // init adds what these tests run in the program's place, before they become the program.
 func init() {
 	become := func(args []string) error {
 		return unix.Exec("/proc/self/exe", append([]string{step}, args...), os.Environ())
+	}
+	experiments["test:say"] = func([]string) error {
+		say("host", "here")
+		return nil
 	}
 	experiments["test:name"] = func(args []string) error {
 		return asFirst(nil, step, append([]string{"test:first"}, args...)...)

@@ -67,8 +67,8 @@ func parseFlags(args []string) (*options, error) {
 	err := flags.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Print(said.String())
-		return nil, nil
+		_, err := fmt.Print(said.String())
+		return nil, err
 	case err != nil && strings.HasPrefix(err.Error(), "flag provided but not defined: "):
 		return nil, usage(args[len(args)-flags.NArg()-1])
 	case err != nil:
