@@ -33,7 +33,9 @@ var experiments = map[string]func([]string) error{
 }
 
 // undoings are what the keeper can undo.
-var undoings = map[string]func(which string) error{"cgroup": undoCgroup, "nat": removeNAT}
+var undoings = map[string]func(which string) error{
+	"cgroup": undoCgroup, "nat": removeNAT, "unpacker": undoUnpacker,
+}
 
 // lesson compares the host with a container, part by part.
 func lesson() error {

@@ -303,6 +303,15 @@ func newBench(t *testing.T, u user) *bench {
 	return &bench{u, dir, filepath.Join(dir, "cache")}
 }
 
+// ownBench makes one for whoever runs the tests, and skips the test where that user may make no
+// cgroup for an unpacker.
+func ownBench(t *testing.T) *bench {
+	t.Helper()
+	u := user{"me", os.Getuid()}
+	ready(t, u)
+	return newBench(t, u)
+}
+
 // write makes a file for the test.
 func (b *bench) write(t *testing.T, name string, content []byte) string {
 	t.Helper()
@@ -675,7 +684,7 @@ func TestNoCommandsForTheTerminal(t *testing.T) {
 		"its parent": layered([]item{file(title, ""), file(title+"/f", "")}).oci(),
 	} {
 		t.Run(name, func(t *testing.T) {
-			newBench(t, user{"", os.Getuid()}).refuses(t, b.pack(), quoted)
+			ownBench(t).refuses(t, b.pack(), quoted)
 		})
 	}
 }
@@ -748,7 +757,7 @@ func TestManyImages(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		bench := newBench(t, user{"", os.Getuid()})
+		bench := ownBench(t)
 		archive := bench.write(t, "archive", pack(file("manifest.json", string(text))))
 		r := finish(t, bench.unpack(archive))
 		if r.status != 125 || len(r.stderr) > 4200 || len(images) > 2 &&
@@ -809,6 +818,17 @@ func init() {
 			there.Layers = append(there.Layers, filepath.Join(i.Cache.Source, string(layer)))
 		}
 		return json.NewEncoder(os.Stdout).Encode(there)
+	}
+	// test:unpack-as-root does so as root of a user namespace, which an ordinary user can be.
+	experiments["test:unpack-as-root"] = func(args []string) error {
+		cmd := self(append([]string{"test:unpack"}, args...)...)
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+		cmd.SysProcAttr = &syscall.SysProcAttr{
+			Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNET,
+			UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
+			GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
+		}
+		return cmd.Run()
 	}
 	// test:enter LAYERS [overlay [EXPERIMENT...]] looks at layers, where the word is given by no
 	// other way, and test:remove DIR empties a directory, both as root of a container's namespaces.

@@ -36,7 +36,7 @@ type unpacked struct {
 // unpackImage is the outer half. It has the image in an archive unpacked, as far as it isn't in the
 // cache yet: below the directory cache, or, if that is "", the usual one. An *exec.ExitError means
 // that the unpacker has said on standard error what is wrong.
-func unpackImage(archive *os.File, cache string) (*image, error) {
+func unpackImage(archive *os.File, cache string) (_ *image, err error) {
 	quitQuietly()
 	info, err := archive.Stat()
 	if err != nil {
@@ -59,6 +59,11 @@ func unpackImage(archive *os.File, cache string) (*image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a cache for images: %w", err)
 	}
+	group, release, err := newUnpackerCgroup()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = cleanUp(err, release) }()
 	for i, dir := range dirs {
 		layers, err := dir.open()
 		if err != nil {
@@ -72,7 +77,7 @@ func unpackImage(archive *os.File, cache string) (*image, error) {
 			}
 			defer archive.Close()
 		}
-		result, err := dir.fill(layers, archive, attr, mapLater)
+		result, err := dir.fill(group, layers, archive, attr, mapLater)
 		if !errors.Is(err, errNoIdmap) {
 			return result, err
 		}
@@ -80,8 +85,36 @@ func unpackImage(archive *os.File, cache string) (*image, error) {
 	return nil, errNoIdmap
 }
 
-// fill starts the unpacker, for a directory of the cache that is open.
-func (d cacheDir) fill(layers, archive *os.File, attr *syscall.SysProcAttr,
+// newUnpackerCgroup makes a cgroup for the unpacker, beside the container's. Its limits are the same
+// whatever the flags allow the container: an archive that is made to use up the machine's memory
+// can't, and one that is honest is unpacked, though its container may need less.
+func newUnpackerCgroup() (group cgroup, release func() error, err error) {
+	memory, pids, cpu := memoryLimit, pidsLimit, cpuLimit
+	defer func() { memoryLimit, pidsLimit, cpuLimit = memory, pids, cpu }()
+	memoryLimit, pidsLimit, cpuLimit = 256<<20, 64, 1*cpuPeriod
+	group, remove, err := newCgroup()
+	if err != nil {
+		return nil, nil, err
+	}
+	// The keeper undoes the last first: it waits, and then removes the cgroup.
+	if err := keep("unpacker", group.String()); err != nil {
+		return nil, nil, errors.Join(err, remove())
+	}
+	waited := func() error { return nil } // by fill
+	return group, func() error { return errors.Join(relieve(waited), remove()) }, nil
+}
+
+// undoUnpacker is for the keeper. When the outer process dies, the unpacker tidies up the cache and
+// ends. The keeper waits for that; what takes longer than 30 seconds undoCgroup kills.
+func undoUnpacker(which string) error {
+	for dir := range strings.SplitSeq(which, "\t") {
+		_ = removeCgroup(dir+"/inner", func() error { return nil }) // or undoCgroup does
+	}
+	return nil
+}
+
+// fill starts the unpacker in a cgroup, for a directory of the cache that is open.
+func (d cacheDir) fill(group cgroup, layers, archive *os.File, attr *syscall.SysProcAttr,
 	mapLater func(pid int) error) (*image, error) {
 	wait, ready, err := os.Pipe()
 	if err != nil {
@@ -100,7 +133,7 @@ func (d cacheDir) fill(layers, archive *os.File, attr *syscall.SysProcAttr,
 		return nil, err
 	}
 	// No Pdeathsig: it ends by itself when the pipe does, and tidies up before that.
-	if err := cmd.Start(); err != nil {
+	if err := group.start(cmd); err != nil {
 		return nil, fmt.Errorf("start the unpacker: %w", err)
 	}
 	if err := mapLater(cmd.Process.Pid); err != nil {
@@ -117,8 +150,8 @@ func (d cacheDir) fill(layers, archive *os.File, attr *syscall.SysProcAttr,
 	var said unpacked
 	decoded := json.NewDecoder(io.LimitReader(stdout, maxJSON)).Decode(&said)
 	if err := cmd.Wait(); err != nil {
-		if !cmd.ProcessState.Exited() {
-			err = fmt.Errorf("unpack the image: %s", cmd.ProcessState) // it had no time to say why
+		if !cmd.ProcessState.Exited() { // it had no time to say why
+			err = fmt.Errorf("unpack the image: %s%s", cmd.ProcessState, whyKilled(group))
 		}
 		return nil, err
 	}
@@ -132,6 +165,15 @@ func (d cacheDir) fill(layers, archive *os.File, attr *syscall.SysProcAttr,
 	}
 	cache := volume{Source: d.path, Target: rootfs, ReadOnly: true, Shifted: !d.idmapped}
 	return &image{cache, said.Layers, said.Config}, nil
+}
+
+// whyKilled is what the kernel has to say about an unpacker that was killed.
+func whyKilled(group cgroup) string {
+	if kills, err := group.counters().oomKills.read(); err != nil || kills == 0 {
+		return ""
+	}
+	return ", by the kernel: it needed more than 256 MiB of memory (is the cache for images on a " +
+		"tmpfs, which counts as memory? XDG_CACHE_HOME=DIR puts it elsewhere)"
 }
 
 // beUnpacker is the inner half: it reads the archive at descriptor 3, fills the cache, and says on
