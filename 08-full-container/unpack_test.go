@@ -769,8 +769,8 @@ func TestKilled(t *testing.T) {
 	})
 }
 
-// TestUnpackersCgroup reads the limits of an unpacker that is in its midst. They aren't those that the
-// flags set for the container. Then it kills the outer process.
+// TestUnpackersCgroup reads the limits of an unpacker that is in its midst. They aren't those that
+// the flags set for the container. Then it kills the outer process.
 func TestUnpackersCgroup(t *testing.T) {
 	archive := large(20_000)
 	asEveryUser(t, func(t *testing.T, u user) {
@@ -820,8 +820,8 @@ func TestUnpackerOutOfMemory(t *testing.T) {
 		if r.status != 125 || strings.Count(r.stderr, "\n") != 1 {
 			t.Errorf("%+v", r)
 		}
-		contains(t, r.stderr, "unpack the image: signal: killed, by the kernel: it needed more than "+
-			"256 MiB of memory")
+		contains(t, r.stderr, "unpack the image: signal: killed, by the kernel: it needed more "+
+			"than 256 MiB of memory")
 	})
 }
 

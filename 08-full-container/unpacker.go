@@ -85,9 +85,9 @@ func unpackImage(archive *os.File, cache string) (_ *image, err error) {
 	return nil, errNoIdmap
 }
 
-// newUnpackerCgroup makes a cgroup for the unpacker, beside the container's. Its limits are the same
-// whatever the flags allow the container: an archive that is made to use up the machine's memory
-// can't, and one that is honest is unpacked, though its container may need less.
+// newUnpackerCgroup makes a cgroup for the unpacker, beside the container's, with limits that no
+// flag changes: an archive that is made to use up the machine's memory can't, and an honest one can
+// be unpacked for a container that gets little.
 func newUnpackerCgroup() (group cgroup, release func() error, err error) {
 	memory, pids, cpu := memoryLimit, pidsLimit, cpuLimit
 	defer func() { memoryLimit, pidsLimit, cpuLimit = memory, pids, cpu }()

@@ -1047,7 +1047,7 @@ var table = []row{
 		find:    "memoryLimit, pidsLimit, cpuLimit = 256<<20, 64, 1*cpuPeriod",
 		replace: "_, _, _ = memory, pids, cpu",
 		test:    "^TestUnpackersCgroup$",
-		why:     "an archive could take what a flag gives the container, or fail where that is little",
+		why:     "an archive could take all that a flag gives the container",
 	},
 	{
 		step: "08-full-container", file: "unpacker.go",
