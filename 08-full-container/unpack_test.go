@@ -801,13 +801,13 @@ func TestUnpackersCgroup(t *testing.T) {
 // TestUnpackerOutOfMemory unpacks a file of 272 MiB to where files are memory. The error says so.
 func TestUnpackerOutOfMemory(t *testing.T) {
 	if testing.Short() {
-		t.Skip("with -short; it takes some seconds")
+		steptest.Skip(t, "with -short; it takes some seconds")
 	}
 	const size = 272 << 20
 	var shm unix.Statfs_t
 	if err := unix.Statfs("/dev/shm", &shm); err != nil || shm.Type != unix.TMPFS_MAGIC ||
 		int64(shm.Bavail)*int64(shm.Bsize) < size {
-		t.Skipf("/dev/shm is no tmpfs with %d bytes to spare: %v", size, err)
+		steptest.Skip(t, "/dev/shm is no tmpfs with %d bytes to spare: %v", size, err)
 	}
 	archive := layered([]item{file("large", strings.Repeat("word", size/4))})
 	archive.zipped = true
