@@ -104,6 +104,11 @@ func explain(err error) string {
 		if errors.Is(err, unix.ELOOP) && errors.As(err, &path) && exists(path.Path) {
 			return " (it is a script, its interpreter is one, too, and so on)"
 		}
+		if onNoexec(err) {
+			return " (its file system is mounted noexec; 01 makes its jail in $TMPDIR)"
+		}
+	case errors.Is(err, unix.EROFS) && inContainer():
+		return whyForbidden()
 	case errors.As(err, &path) && path.Op != "fork/exec":
 		// About a file; not about what the kernel lets us make.
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES), errors.Is(err, unix.ENOSPC),
@@ -117,6 +122,21 @@ func explain(err error) string {
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
+}
+
+// onNoexec reports whether a command wasn't found, or not executed, because nothing can be executed
+// where it is (mount(8)).
+func onNoexec(err error) bool {
+	var search *exec.Error
+	if !errors.As(err, &search) {
+		return false
+	}
+	name := "/bin"
+	if strings.Contains(search.Name, "/") {
+		name = search.Name
+	}
+	var where unix.Statfs_t
+	return unix.Statfs(name, &where) == nil && where.Flags&unix.MS_NOEXEC != 0
 }
 
 // usage answers -h, and refuses every other flag: steps 01 to 07 have none.

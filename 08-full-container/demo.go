@@ -49,7 +49,7 @@ func lesson() error {
 	if refusal != "" {
 		say("host", "I can't make a cgroup: %s", refusal)
 		say("host", "so nothing is run: a full container has limits")
-		say("next", "go run -exec sudo ./%s", step)
+		say("next", "%s", remedy())
 		return nil
 	}
 	for _, part := range []func() error{twoViews, eachPart, eachAttack, sameKernel} {
