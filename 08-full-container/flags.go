@@ -45,8 +45,9 @@ func parseFlags(args []string) (*options, error) {
 			"with no COMMAND, what the\nimage says; with neither, tells the lesson. As root: "+
 			"go run -exec sudo ./%s\n", step)
 	}
-	flags.StringVar(&o.image, "image", "", "run an image: `FILE` is an archive of docker save, or "+
-		"an OCI layout as tar; - is standard input")
+	flags.StringVar(&o.image, "image", "", "run an image: `FILE[:NAME]` is what docker save "+
+		"writes, or an OCI layout\nas tar; - is standard input; NAME, such as a tag, chooses one "+
+		"image of several")
 	flags.StringVar(&o.root, "root", "",
 		"run in a copy of the directory `DIR`, which isn't written to")
 	flags.Func("memory", "bytes of memory at the most, with K, M or G: `SIZE` (default 256M)",

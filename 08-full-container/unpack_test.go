@@ -206,6 +206,38 @@ func TestWhiteouts(t *testing.T) {
 	})
 }
 
+// TestWhiteoutOnOverlay unpacks to an overlayfs, such as a container's root, which refuses
+// whiteouts.
+func TestWhiteoutOnOverlay(t *testing.T) {
+	needsOverlay(t)
+	if os.Getuid() != 0 {
+		steptest.Skip(t, "only root can mount something on the host: go test -exec sudo")
+	}
+	b := newBench(t, user{"root", 0})
+	for _, c := range []struct {
+		item   item
+		status int
+		why    string
+	}{
+		{file("f", ""), 0, ""},
+		{file(".wh.etc", ""), 125, ": operation not permitted (an overlayfs, such as a " +
+			"container's root, can't hold a whiteout: XDG_CACHE_HOME=DIR unpacks"},
+	} {
+		archive := b.write(t, "archive", layered([]item{dir("etc")}, []item{c.item}).oci().pack())
+		cmd := self("test:on-host", `mkdir -p tmp on; mount -t tmpfs none tmp
+			mkdir tmp/lower tmp/upper tmp/work; cd tmp
+			mount -t overlay none ../on -o lowerdir=lower,upperdir=upper,workdir=work`,
+			"test:unpack", archive, filepath.Join(b.dir, "on/cache"))
+		cmd.Dir = b.dir
+		cmd.SysProcAttr.Unshareflags = unix.CLONE_NEWNS
+		r := finish(t, cmd)
+		if r.status != c.status {
+			t.Errorf("%s: exit status %d, want %d", c.item.Name, r.status, c.status)
+		}
+		contains(t, r.stderr, c.why)
+	}
+}
+
 // TestHostile unpacks layers that would write outside. A simple unpacker does, for a control. Some
 // are refused; others are what an honest layer may hold as well, and stay within their directory.
 func TestHostile(t *testing.T) {

@@ -34,9 +34,10 @@ type unpacked struct {
 }
 
 // unpackImage is the outer half. It has the image in an archive unpacked, as far as it isn't in the
-// cache yet: below the directory cache, or, if that is "", the usual one. An *exec.ExitError means
-// that the unpacker has said on standard error what is wrong.
-func unpackImage(archive *os.File, cache string) (_ *image, err error) {
+// cache yet: below the directory cache, or, if that is "", the usual one. The name chooses among
+// several images. An *exec.ExitError means that the unpacker has said on standard error what is
+// wrong.
+func unpackImage(archive *os.File, name, cache string) (_ *image, err error) {
 	quitQuietly()
 	info, err := archive.Stat()
 	if err != nil {
@@ -77,7 +78,7 @@ func unpackImage(archive *os.File, cache string) (_ *image, err error) {
 			}
 			defer archive.Close()
 		}
-		result, err := dir.fill(group, layers, archive, attr, mapLater)
+		result, err := dir.fill(group, layers, archive, name, attr, mapLater)
 		if !errors.Is(err, errNoIdmap) {
 			return result, err
 		}
@@ -114,8 +115,8 @@ func undoUnpacker(which string) error {
 }
 
 // fill starts the unpacker in a cgroup, for a directory of the cache that is open.
-func (d cacheDir) fill(group cgroup, layers, archive *os.File, attr *syscall.SysProcAttr,
-	mapLater func(pid int) error) (*image, error) {
+func (d cacheDir) fill(group cgroup, layers, archive *os.File, name string,
+	attr *syscall.SysProcAttr, mapLater func(pid int) error) (*image, error) {
 	wait, ready, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -123,7 +124,7 @@ func (d cacheDir) fill(group cgroup, layers, archive *os.File, attr *syscall.Sys
 	defer ready.Close()
 	defer wait.Close()
 	cmd := exec.Command("/proc/self/exe")
-	cmd.Args = []string{role(unpacker)}
+	cmd.Args = []string{role(unpacker), name}
 	cmd.SysProcAttr = attr
 	cmd.ExtraFiles = []*os.File{archive, wait, layers} // descriptors 3, 4 and 5 there
 	cmd.Env = slices.Clone(defaultEnv)
@@ -178,7 +179,10 @@ func whyKilled(group cgroup) string {
 
 // beUnpacker is the inner half: it reads the archive at descriptor 3, fills the cache, and says on
 // standard output what there is.
-func beUnpacker() error {
+func beUnpacker(args []string) error {
+	if len(args) != 1 {
+		return errors.New("the unpacker is started by this program alone")
+	}
 	if err := closeDescriptors(3, 4, 5); err != nil {
 		return err
 	}
@@ -207,7 +211,7 @@ func beUnpacker() error {
 	if err := unix.Fchdir(5); err != nil {
 		return os.NewSyscallError("fchdir", err)
 	}
-	said, err := unpack(os.NewFile(3, "the image"), ".", gone)
+	said, err := unpack(os.NewFile(3, "the image"), args[0], ".", gone)
 	if errors.Is(err, errAlone) {
 		return nil // and nobody is there to be told
 	}
@@ -235,7 +239,7 @@ func (w watched) ReadAt(p []byte, offset int64) (int, error) {
 }
 
 // unpack reads the archive and fills the cache.
-func unpack(file *os.File, cache string, gone func() error) (*unpacked, error) {
+func unpack(file *os.File, name, cache string, gone func() error) (*unpacked, error) {
 	if err := settle(); err != nil {
 		return nil, err
 	}
@@ -249,7 +253,7 @@ func unpack(file *os.File, cache string, gone func() error) (*unpacked, error) {
 		return nil, err
 	}
 	a.source = watched{a.source, gone} // which may be a copy by now
-	config, layers, err := readImage(a)
+	image, err := readImage(a, name)
 	if err != nil {
 		return nil, err
 	}
@@ -259,11 +263,11 @@ func unpack(file *os.File, cache string, gone func() error) (*unpacked, error) {
 		return nil, err
 	}
 	left := budget{read: maxBytes, written: maxBytes, entries: maxEntries, names: maxNames}
-	if err := fill(cache, layers, uids > 1 && gids > 1, left, gone); err != nil {
+	if err := fill(cache, image.layers, uids > 1 && gids > 1, left, gone); err != nil {
 		return nil, err
 	}
-	stack, err := stacked(cache, layers)
-	return &unpacked{stack, config}, err
+	stack, err := stacked(cache, image.layers)
+	return &unpacked{stack, image.config}, err
 }
 
 // mapped counts the ids that this user namespace has, "uid" or "gid".
