@@ -44,6 +44,9 @@ func (e *commandError) Unwrap() error { return e.error }
 // docker do: the command's own, or 128+n where signal n ended it; 127 for a command that isn't
 // there, 126 for one that can't be executed, 125 for a container that couldn't be built.
 func report(err error) int {
+	if err == nil {
+		err = lost
+	}
 	var exit *exec.ExitError
 	var command *commandError
 	switch {
@@ -101,6 +104,11 @@ func explain(err error) string {
 		if errors.Is(err, unix.ELOOP) && errors.As(err, &path) && exists(path.Path) {
 			return " (it is a script, its interpreter is one, too, and so on)"
 		}
+		if onNoexec(err) {
+			return " (its file system is mounted noexec; 01 makes its jail in $TMPDIR)"
+		}
+	case errors.Is(err, unix.EROFS) && inContainer():
+		return whyForbidden()
 	case errors.As(err, &path) && path.Op != "fork/exec":
 		// About a file; not about what the kernel lets us make.
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES), errors.Is(err, unix.ENOSPC),
@@ -116,14 +124,29 @@ func exists(path string) bool {
 	return err == nil
 }
 
+// onNoexec reports whether a command wasn't found, or not executed, because nothing can be executed
+// where it is (mount(8)).
+func onNoexec(err error) bool {
+	var search *exec.Error
+	if !errors.As(err, &search) {
+		return false
+	}
+	name := "/bin"
+	if strings.Contains(search.Name, "/") {
+		name = search.Name
+	}
+	var where unix.Statfs_t
+	return unix.Statfs(name, &where) == nil && where.Flags&unix.MS_NOEXEC != 0
+}
+
 // usage answers -h, and refuses every other flag: steps 01 to 07 have none.
 func usage(flag string) error {
 	text := fmt.Sprintf("usage: %[1]s [COMMAND [ARG...]]\n"+
 		"Runs COMMAND inside and exits with its status; without a command, tells the lesson.\n"+
 		"As root: go run -exec sudo ./%[1]s\n", step)
 	if strings.TrimLeft(flag, "-") == "h" || strings.TrimLeft(flag, "-") == "help" {
-		fmt.Print(text)
-		return nil
+		_, err := fmt.Print(text)
+		return err
 	}
 	return fmt.Errorf("unknown flag %s (for the usage: %s -h)", flag, step)
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -232,10 +233,116 @@ func TestUserNamespacesForbidden(t *testing.T) {
 	})
 }
 
+// asItsRoot prepares an experiment as root of a user namespace of this user's.
+func asItsRoot(u user, args ...string) *exec.Cmd {
+	cmd := self(args...)
+	cmd.Stderr = nil
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNS,
+		UidMappings: []syscall.SysProcIDMap{{HostID: u.uid, Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{HostID: u.gid(), Size: 1}},
+		Credential:  &syscall.Credential{NoSetGroups: true},
+	}
+	return cmd
+}
+
+// TestRemedy: what helps depends on who asks, and where. sudo is for an ordinary user on a host.
+func TestRemedy(t *testing.T) {
+	if inContainer() {
+		steptest.Skip(t, "this is a container; run it on a host")
+	}
+	asEveryUser(t, func(t *testing.T, u user) {
+		want := "go run -exec sudo ./" + step + "\n"
+		if u.uid == 0 {
+			want = "you are root, but this root may not: run this outside, as the host's root\n"
+		}
+		if got := expect(t, asItsRoot(u, "test:remedy")); got != want {
+			t.Errorf("on a host: %q, want %q", got, want)
+		}
+		want = "this is a container whose runtime forbids it: start that one with --privileged, " +
+			"or run this on the host\n"
+		if got := expect(t, asItsRoot(u, "test:remedy", "contained")); got != want {
+			t.Errorf("in a container: %q, want %q", got, want)
+		}
+	})
+}
+
+// TestNoexec says why nothing can be executed, where the file's mode isn't the reason.
+func TestNoexec(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		for program, want := range map[string]struct {
+			status int
+			reason string
+		}{
+			"/bin/sh": {126, "permission denied"},
+			"sh":      {127, "executable file not found in $PATH"},
+		} {
+			r := finish(t, asItsRoot(u, "test:noexec", program))
+			says := fmt.Sprintf("%s: exec: %q: %s (its file system is mounted noexec; 01 makes "+
+				"its jail in $TMPDIR)\n", step, program, want.reason)
+			if r.status != want.status || r.stderr != says {
+				t.Errorf("exit status %d, standard error %q, want %d and %q",
+					r.status, r.stderr, want.status, says)
+			}
+		}
+	})
+}
+
+// TestFullDisk: a lesson and a usage text that can't be printed are an error, and not a success for
+// a script to believe in.
+func TestFullDisk(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	for arg, want := range map[string]string{"test:say": "host       here\n", "-h": "usage: "} {
+		asEveryUser(t, func(t *testing.T, u user) {
+			contains(t, expect(t, program(u, arg)), want) // the control
+			cmd := program(u, arg)
+			cmd.Stdout = full
+			var said strings.Builder
+			cmd.Stderr = &said
+			err := cmd.Run()
+			if err == nil || cmd.ProcessState.ExitCode() != 125 {
+				t.Errorf("%s > /dev/full: %v, want exit status 125", arg, err)
+			}
+			contains(t, said.String(), "write /dev/stdout: no space left on device")
+		})
+	}
+}
+
 // init adds what these tests run in the program's place, before they become the program.
 func init() {
+	experiments["test:noexec"] = func(args []string) error {
+		if err := errors.Join(
+			unix.Mount("tmpfs", "/tmp", "tmpfs", unix.MS_NOEXEC, ""),
+			os.Mkdir("/tmp/bin", 0o755),
+			os.WriteFile("/tmp/bin/sh", []byte("#!/bin/sh\n"), 0o755),
+			unix.Chroot("/tmp"),
+		); err != nil {
+			return err
+		}
+		return become(args)
+	}
 	become := func(args []string) error {
 		return unix.Exec("/proc/self/exe", append([]string{step}, args...), os.Environ())
+	}
+	experiments["test:remedy"] = func(args []string) error {
+		if len(args) > 0 {
+			runtime.LockOSThread() // the bounding set is a thread's
+			if err := errors.Join(unix.Mount("tmpfs", "/run", "tmpfs", 0, ""),
+				os.WriteFile("/run/.containerenv", nil, 0o644),
+				unix.Prctl(unix.PR_CAPBSET_DROP, unix.CAP_SYS_ADMIN, 0, 0, 0)); err != nil {
+				return err
+			}
+		}
+		fmt.Println(remedy())
+		return nil
+	}
+	experiments["test:say"] = func([]string) error {
+		say("host", "here")
+		return nil
 	}
 	experiments["test:name"] = func(args []string) error {
 		return asFirst(nil, step, append([]string{"test:first"}, args...)...)

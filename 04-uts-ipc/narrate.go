@@ -27,10 +27,16 @@ var colours = map[string]*color.Color{
 	"next":      color.New(color.Faint),
 }
 
+// lost is why a line couldn't be printed, as on a full disk. Then the lesson fails in the end.
+var lost error
+
 // say prints one fact: who, then what.
 func say(who, format string, args ...any) {
 	blanks := strings.Repeat(" ", len("container  ")-len(who))
-	fmt.Print(colours[who].Sprint(who), blanks, fmt.Sprintf(format, args...), "\n")
+	text := fmt.Sprintf(format, args...)
+	if _, err := fmt.Print(colours[who].Sprint(who), blanks, text, "\n"); err != nil {
+		lost = err
+	}
 }
 
 // self prepares this program to be run again as it is, outside: the control of an experiment

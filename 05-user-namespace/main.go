@@ -145,6 +145,7 @@ func container(command []string) error {
 	if err := setNames("container", "jail.example"); err != nil {
 		return err
 	}
+	explainStreams(command)
 	return become(command)
 }
 

@@ -105,6 +105,60 @@ func streamByName(t *testing.T, u user, kind string, fd int,
 	return "ok"
 }
 
+// TestRefusedStreamIsExplained has commands name a file of root's that they get as a stream. There
+// is one line for those that can't open it, and none for any other command.
+func TestRefusedStreamIsExplained(t *testing.T) {
+	const refused = step + ": the command can't open /dev/%s by name, because its owner is a " +
+		"user of the host (use a pipe: %s)\n"
+	asEveryUser(t, func(t *testing.T, u user) {
+		for _, c := range []struct {
+			kind, script, want string
+			fd                 int
+		}{
+			{"file", "cat /dev/stdin",
+				fmt.Sprintf(refused, "stdin", "cat FILE | COMMAND"), 0},
+			{"file", ": > /dev/stdout",
+				fmt.Sprintf(refused, "stdout", "COMMAND | cat > FILE"), 1},
+			{"file", ": > /dev/stderr",
+				fmt.Sprintf(refused, "stderr", "COMMAND 2>&1 | cat > FILE"), 2},
+			{"file", ": > /dev/null", "", 1},
+			{"pipe", ": > /dev/stdout", "", 1},
+			{"socket", ": > /dev/stdout", "", 1}, // no Linux opens it
+		} {
+			theirs, ours := stream(t, c.kind, c.fd)
+			if err := theirs.Chown(u.uid, u.gid()); err != nil {
+				t.Fatal(err)
+			}
+			var text strings.Builder
+			cmd := program(u, "sh", "-c", c.script)
+			cmd.Stderr = &text
+			switch c.fd {
+			case 0:
+				cmd.Stdin = theirs
+			case 1:
+				cmd.Stdout = theirs
+			case 2:
+				cmd.Stderr = theirs
+			}
+			_ = cmd.Run() // TestStreamsByName sees to that
+			if c.fd == 2 {
+				if _, err := io.Copy(&text, ours); err != nil {
+					t.Fatal(err)
+				}
+			}
+			theirs.Close()
+			ours.Close()
+			if u.uid != 0 {
+				c.want = "" // the file's owner, inside as well
+			}
+			explained := strings.Contains(text.String(), "use a pipe")
+			if explained != (c.want != "") || !strings.HasPrefix(text.String(), c.want) {
+				t.Errorf("%s, %s: %q, want %q", c.kind, c.script, &text, c.want)
+			}
+		}
+	})
+}
+
 // stream makes a stream of some kind, mode 0600: their end, which is for descriptor fd, and ours.
 func stream(t *testing.T, kind string, fd int) (theirs, ours *os.File) {
 	t.Helper()

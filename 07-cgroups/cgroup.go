@@ -149,9 +149,11 @@ func whyRefused(err error, group cgroup) string {
 	_, one := group.(cgroup2)
 	switch {
 	case errors.Is(err, fs.ErrPermission) && one:
-		return " (that part of the tree isn't yours; " + delegation + ")"
+		return " (that part of the tree isn't yours; " + delegation() + ")"
+	case errors.Is(err, fs.ErrPermission) && (inContainer() || isRoot()):
+		return " (" + remedy() + ")"
 	case errors.Is(err, fs.ErrPermission):
-		return " (in version 1 only root divides the tree: go run -exec sudo ./" + step +
+		return " (in version 1 only root divides the tree: " + remedy() +
 			", or lends a part of it: scripts/delegate.sh)"
 	case errors.Is(err, unix.EROFS):
 		return " (read-only, as in most containers: run this on the host)"

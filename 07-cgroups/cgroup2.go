@@ -102,9 +102,18 @@ func (c cgroup2) remove() error {
 		exclusively(parent, func() error { return stepBack(parent) }))
 }
 
-// delegation says how an ordinary user comes by a part of the tree.
-const delegation = "as root it works, and systemd lends an ordinary user one: " +
-	"systemd-run --user --scope -p Delegate=yes go run ./" + step
+// delegation says how an ordinary user comes by a cgroup. Only a systemd that runs can delegate one
+// (sd_booted(3)).
+func delegation() string {
+	switch {
+	case inContainer(), isRoot():
+		return remedy()
+	case exists("/run/systemd/system"):
+		return "as root it works, and systemd delegates one to an ordinary user: " +
+			"systemd-run --user --scope -p Delegate=yes go run ./" + step
+	}
+	return "as root it works, " + remedy() + ", or root delegates one: scripts/delegate.sh"
+}
 
 // aside is where processes go that have to leave a cgroup; see divide.
 const aside = "outside"
@@ -140,7 +149,7 @@ func placeInTree(tree cgroupTree) (string, error) {
 	handedOver := !owns(filepath.Dir(own)) || strings.HasPrefix(filepath.Base(own), "run-")
 	if !owns(own) || !handedOver {
 		return "", fmt.Errorf("this process is in the cgroup %s: that isn't yours to divide (%s)",
-			tree.own, delegation)
+			tree.own, delegation())
 	}
 	return own, nil
 }

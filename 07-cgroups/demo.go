@@ -57,7 +57,7 @@ func lesson() error {
 	if refusal != "" {
 		say("host", "I can't make a cgroup: %s", refusal)
 		say("host", "so nothing is run: without limits it would be 06 again")
-		say("next", "go run -exec sudo ./%s", step)
+		say("next", "%s", remedy())
 		return nil
 	}
 	for _, part := range []func() error{

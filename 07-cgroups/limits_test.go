@@ -87,32 +87,37 @@ func TestKernelsLimits(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer p.end()
-			dirs := w.cgroups(t)
-			if len(dirs) == 0 {
-				t.Fatal("the container is in no cgroup of the step's")
-			}
-			read := func(name string) (string, bool) {
-				for _, dir := range dirs {
-					text, err := os.ReadFile(filepath.Join(dir, name))
-					if err == nil {
-						return strings.TrimSpace(string(text)), true
-					}
-				}
-				return "", false
-			}
-			version := "v1"
-			if _, found := read("memory.max"); found {
-				version = "v2"
-			}
-			for name, want := range limits.files()[version] {
-				name, optional := strings.CutSuffix(name, "?")
-				got, found := read(name)
-				if got != want && (found || !optional) {
-					t.Errorf("%q: %s is %q, want %q", args, name, got, want)
-				}
-			}
+			limits.areIn(t, w.cgroups(t))
 		}
 	})
+}
+
+// areIn compares the limits with those of a cgroup, which is in these directories.
+func (l limits) areIn(t *testing.T, dirs []string) {
+	t.Helper()
+	if len(dirs) == 0 {
+		t.Fatal("no process is in a cgroup of the step's")
+	}
+	read := func(name string) (string, bool) {
+		for _, dir := range dirs {
+			text, err := os.ReadFile(filepath.Join(dir, name))
+			if err == nil {
+				return strings.TrimSpace(string(text)), true
+			}
+		}
+		return "", false
+	}
+	version := "v1"
+	if _, found := read("memory.max"); found {
+		version = "v2"
+	}
+	for name, want := range l.files()[version] {
+		name, optional := strings.CutSuffix(name, "?")
+		got, found := read(name)
+		if got != want && (found || !optional) {
+			t.Errorf("limits %v: %s is %q, want %q", l, name, got, want)
+		}
+	}
 }
 
 // TestSocketBuffers fills the buffers of connections, of which the kernel holds some 10 MB each.

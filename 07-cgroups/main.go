@@ -177,6 +177,7 @@ func container(command []string) error {
 	if err := errors.Join(err, os.Chmod("/etc/resolv.conf", 0o644)); err != nil {
 		return err
 	}
+	explainStreams(command)
 	return become(command)
 }
 

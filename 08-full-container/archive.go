@@ -51,11 +51,9 @@ func openArchive(source io.ReaderAt, size int64, dir string, limit int64) (*arch
 	if err != nil && err != io.EOF {
 		return nil, err
 	}
-	compressed, err := isGzip(start[:n])
-	if err != nil {
-		return nil, err
-	}
-	if compressed {
+	switch kind := compression(start[:n]); kind {
+	case "":
+	case "gzip":
 		unzipped, err := gzip.NewReader(bufio.NewReader(file))
 		if err != nil {
 			return nil, err
@@ -69,6 +67,9 @@ func openArchive(source io.ReaderAt, size int64, dir string, limit int64) (*arch
 			return nil, err
 		}
 		file = io.NewSectionReader(plain, 0, info.Size())
+	default:
+		return nil, fmt.Errorf("it is compressed with %[1]s, and only gzip is understood "+
+			"here: %[1]s -dc FILE > NEW decompresses it", kind)
 	}
 	a := &archive{file, map[string]member{}}
 	return a, a.index(file)
@@ -108,7 +109,7 @@ func (a *archive) index(file *io.SectionReader) error {
 		m.link = strings.Clone(m.link)
 		a.members[strings.Clone(path.Clean(header.Name))] = m
 	}
-	return fmt.Errorf("more than %d members", maxMembers)
+	return fmt.Errorf("more than %d members: %s", maxMembers, notAnImage)
 }
 
 // has reports whether there is such a member.
@@ -146,8 +147,7 @@ func (a *archive) read(name string, want digest) ([]byte, error) {
 	if _, err := io.ReadFull(content, text); err != nil {
 		return nil, fmt.Errorf("read %q: %w", name, err)
 	}
-	sum := sha256.Sum256(text)
-	if got := digest(hex.EncodeToString(sum[:])); want != "" && got != want {
+	if got := digestOf(text); want != "" && got != want {
 		return nil, fmt.Errorf("%q has the digest sha256:%s, not %s", name, got, want)
 	}
 	return text, nil
@@ -166,16 +166,22 @@ func parseDigest(text string) (digest, error) {
 	return digest(digits), nil
 }
 
-// isGzip looks at the first bytes of something that is a tar or a compressed one.
-func isGzip(start []byte) (bool, error) {
+// digestOf returns the digest of a text.
+func digestOf(text []byte) digest {
+	sum := sha256.Sum256(text)
+	return digest(hex.EncodeToString(sum[:]))
+}
+
+// compression returns the name of the program that has compressed what begins so, or "".
+func compression(start []byte) string {
 	for name, magic := range map[string]string{
-		"zstd": "\x28\xb5\x2f\xfd", "xz": "\xfd7zXZ\x00", "bzip2": "BZh",
+		"gzip": "\x1f\x8b", "zstd": "\x28\xb5\x2f\xfd", "xz": "\xfd7zXZ\x00", "bzip2": "BZh",
 	} {
 		if bytes.HasPrefix(start, []byte(magic)) {
-			return false, fmt.Errorf("compressed with %s, and only gzip is understood here", name)
+			return name
 		}
 	}
-	return bytes.HasPrefix(start, []byte("\x1f\x8b")), nil
+	return ""
 }
 
 // spool writes everything into a file without a name in dir (O_TMPFILE, open(2)), so that nothing

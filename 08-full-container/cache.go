@@ -261,15 +261,15 @@ func unpackBlob(l layerBlob, dir string, owners bool, left *budget) error {
 	if err != nil && err != io.EOF {
 		return err
 	}
-	compressed, err := isGzip(start)
-	if err != nil {
-		return err
-	}
 	var plain io.Reader = stored
-	if compressed {
+	switch kind := compression(start); kind {
+	case "":
+	case "gzip":
 		if plain, err = gzip.NewReader(stored); err != nil {
 			return err
 		}
+	default:
+		return errCompressed(kind)
 	}
 	plain = io.TeeReader(&metered{plain, left}, diffSum)
 	if err := unpackLayer(plain, root, owners, left); err != nil {

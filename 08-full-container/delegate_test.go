@@ -38,12 +38,12 @@ func delegatedDirs(u user) (dirs []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	group, err := choosePlace(trees, fmt.Sprint(step, "-delegated-", u.uid))
+	group, err := choosePlace(trees, fmt.Sprint(step, "-delegated-", u.uid, "-", os.Getpid()))
 	if err != nil {
 		return nil, err
 	}
 	for dir := range strings.SplitSeq(group.String(), "\t") {
-		// It is there already if a test run was killed before it took it back.
+		// It is there already if a test run that had our PID was killed before it took it back.
 		if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 			return dirs, err
 		}

@@ -34,7 +34,9 @@ var experiments = map[string]func([]string) error{
 }
 
 // undoings are what the keeper can undo.
-var undoings = map[string]func(which string) error{"cgroup": undoCgroup, "nat": removeNAT}
+var undoings = map[string]func(which string) error{
+	"cgroup": undoCgroup, "nat": removeNAT, "unpacker": undoUnpacker,
+}
 
 // lesson compares the host with a container: what one program sees, and what it can do.
 func lesson(n *narrator) error {
@@ -48,7 +50,7 @@ func lesson(n *narrator) error {
 	if refusal != "" {
 		say("host", "I can't make a cgroup, and a full container has limits: nothing is run")
 		put(strings.Repeat(" ", margin) + refusal + "\n")
-		say("next", "go run -exec sudo ./%s", step)
+		say("next", "%s", remedy())
 		return nil
 	}
 	for _, part := range []func(*narrator) error{twoViews, whatItSees, whatItTries, sameKernel} {

@@ -6,52 +6,58 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"path"
 	"strings"
 )
 
-// readDocker reads what manifest.json names. Of digests there is the config's, which is its name,
-// and in it the layers' diff_ids; so all is verified that isn't manifest.json itself.
-func readDocker(a *archive) (imageConfig, []layerBlob, error) {
-	fail := func(err error) (imageConfig, []layerBlob, error) { return imageConfig{}, nil, err }
-	text, err := a.read("manifest.json", "")
+// searchManifests searches manifest.json. It is a list of images, each with the names of its config
+// and its layers. In a directory that skopeo's dir: has written, it is a manifest, or an index.
+func (c *choice) searchManifests() error {
+	text, err := c.read("manifest.json", "")
 	if err != nil {
-		return fail(err)
+		return err
+	}
+	if bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) {
+		return c.searchDir(text)
 	}
 	var images []struct {
 		Config           string
 		RepoTags, Layers []string
 	}
 	if err := json.Unmarshal(text, &images); err != nil {
-		return fail(fmt.Errorf("read manifest.json: %w", err))
+		return fmt.Errorf("read manifest.json: %w", err)
 	}
-	if len(images) != 1 {
-		var names []string
-		for _, i := range images[:min(len(images), maxNamed+1)] {
-			names = append(names, fmt.Sprintf("%q", i.RepoTags))
+	for _, i := range images {
+		if names := append(i.RepoTags, i.Config); c.wants(names) {
+			c.add(i.Config, names, func() (*parts, error) {
+				return c.readDocker(i.Config, i.Layers)
+			})
 		}
-		return fail(tooMany(names))
 	}
+	return nil
+}
+
+// readDocker reads an image. Of digests there is the config's, which is its name, and in it the
+// layers' diff_ids; so all is verified that isn't manifest.json itself.
+func (a *archive) readDocker(config string, layers []string) (*parts, error) {
 	// Docker calls it DIGEST.json, its newer archives blobs/sha256/DIGEST, others sha256:DIGEST.
-	name := images[0].Config
+	// Jib calls it config.json: then it is trusted as it is, like manifest.json.
 	sum, err := parseDigest("sha256:" +
-		strings.TrimSuffix(strings.TrimPrefix(path.Base(name), "sha256:"), ".json"))
+		strings.TrimSuffix(strings.TrimPrefix(path.Base(config), "sha256:"), ".json"))
 	if err != nil {
-		return fail(fmt.Errorf("the config isn't named after its digest: %w", err))
+		sum = ""
 	}
-	config, diffIDs, err := readConfig(a, name, sum, len(images[0].Layers))
+	image, err := readConfig(a, config, sum, len(layers))
 	if err != nil {
-		return fail(err)
+		return nil, err
 	}
-	var layers []layerBlob
-	for i, name := range images[0].Layers {
-		content, err := a.open(name)
-		if err != nil {
-			return fail(err)
+	for i, name := range layers {
+		if image.layers[i].content, err = a.open(name); err != nil {
+			return nil, err
 		}
-		layers = append(layers, layerBlob{diffID: diffIDs[i], content: content})
 	}
-	return config, layers, nil
+	return image, nil
 }

@@ -123,13 +123,27 @@ func (t *tree) mark() error {
 		// A character device 0/0: that is none, so user namespaces may make it as well (mknod(2)).
 		err := t.mknod(name, unix.S_IFCHR)
 		if errors.Is(err, unix.EPERM) {
-			err = fmt.Errorf("%w (Linux lets user namespaces make whiteouts since 5.8)", err)
+			err = fmt.Errorf("%w (%s)", err, t.whyNoWhiteout())
 		}
 		if err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
 	}
 	return nil
+}
+
+// whyNoWhiteout says why this layer can't have a whiteout, and what helps.
+func (t *tree) whyNoWhiteout() string {
+	var info unix.Statfs_t
+	dir, err := t.root.Open(".")
+	if err == nil {
+		err = errors.Join(unix.Fstatfs(int(dir.Fd()), &info), dir.Close())
+	}
+	if err == nil && info.Type == unix.OVERLAYFS_SUPER_MAGIC {
+		return "an overlayfs, such as a container's root, can't hold a whiteout: " +
+			"XDG_CACHE_HOME=DIR unpacks to another file system"
+	}
+	return "Linux lets user namespaces make whiteouts since 5.8"
 }
 
 // isHidden reports whether a directory above is opaque, so that nothing below it shows through.

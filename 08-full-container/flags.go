@@ -50,8 +50,9 @@ func parseFlags(args []string) (*options, error) {
 			"with no COMMAND, what the\nimage says; with neither, runs the lesson. As root: "+
 			"go run -exec sudo ./%s\n", step)
 	}
-	flags.StringVar(&o.image, "image", "", "run an image: `FILE` is an archive of docker save, or "+
-		"an OCI layout as tar; - is standard input")
+	flags.StringVar(&o.image, "image", "", "run an image: `FILE[:NAME]` is what docker save "+
+		"writes, or an OCI layout\nas tar; - is standard input; NAME, such as a tag, chooses one "+
+		"image of several")
 	flags.StringVar(&o.root, "root", "",
 		"run in a copy of the directory `DIR`, which isn't written to")
 	flags.Func("memory", "bytes of memory at the most, with K, M or G: `SIZE` (default 256M)",
@@ -75,8 +76,8 @@ func parseFlags(args []string) (*options, error) {
 	err := flags.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Print(said.String())
-		return nil, nil
+		_, err := fmt.Print(said.String())
+		return nil, err
 	case err != nil && strings.HasPrefix(err.Error(), "flag provided but not defined: "):
 		return nil, usage(args[len(args)-flags.NArg()-1])
 	case err != nil:

@@ -37,6 +37,15 @@ type layerBlob struct {
 // maxLayers is how many layers an image may have. Overlayfs stacks up to 500.
 const maxLayers = 400
 
+// parts is what an archive has of one image: its config, and its layers, the lowest first. The
+// config lists the digests of the layers, so its own digest stands for the whole image.
+type parts struct {
+	id         digest
+	config     imageConfig
+	layers     []layerBlob
+	unreadable error // why the layers can't be unpacked here
+}
+
 // platform is what an image is made for. Architectures are called as in Go.
 type platform struct{ OS, Architecture string }
 
@@ -46,21 +55,30 @@ var ours = platform{"linux", runtime.GOARCH}
 // String is how docker writes it.
 func (p platform) String() string { return p.OS + "/" + p.Architecture }
 
-// readImage finds the image in an archive: its config and its layers, the lowest first.
-func readImage(a *archive) (imageConfig, []layerBlob, error) {
-	switch {
-	case a.has("index.json"): // today's `docker save` writes both, and this one has more digests
-		return readOCI(a)
-	case a.has("manifest.json"):
-		return readDocker(a)
-	}
-	return imageConfig{}, nil, errors.New("it has neither an index.json nor a manifest.json: " +
-		"what is understood here are archives of `docker save` and OCI layouts")
+// fits reports whether this machine runs it. Some tools don't say what an image is for.
+func (p platform) fits() bool {
+	return (p.OS == "" || p.OS == ours.OS) &&
+		(p.Architecture == "" || p.Architecture == ours.Architecture)
+}
+
+// wrongPlatform is the error for an image that this machine can't run.
+type wrongPlatform struct{ platform }
+
+// Error says what the image is for.
+func (w wrongPlatform) Error() string { return "it is for " + w.String() }
+
+// errNotImage is the error for a manifest of something else: signatures and SBOMs have one as well.
+var errNotImage = errors.New("not an image")
+
+// errCompressed is the error for a layer in a compression that this program can't read.
+func errCompressed(kind string) error {
+	return fmt.Errorf("a layer is compressed with %s, and only gzip is understood here: skopeo "+
+		"copy --dest-compress-format gzip oci-archive:FILE oci-archive:NEW recompresses it", kind)
 }
 
 // readConfig reads an image's config: how to run it, and the diff_ids of its layers, of which
 // there must be as many as the manifest names.
-func readConfig(a *archive, name string, sum digest, layers int) (imageConfig, []digest, error) {
+func readConfig(a *archive, name string, sum digest, layers int) (*parts, error) {
 	var file struct {
 		platform
 		Config imageConfig
@@ -69,28 +87,27 @@ func readConfig(a *archive, name string, sum digest, layers int) (imageConfig, [
 			DiffIDs []string `json:"diff_ids"`
 		}
 	}
-	fail := func(err error) (imageConfig, []digest, error) { return imageConfig{}, nil, err }
 	text, err := a.read(name, sum)
 	if err != nil {
-		return fail(err)
+		return nil, err
 	}
 	if err := json.Unmarshal(text, &file); err != nil {
-		return fail(fmt.Errorf("read the config %q: %w", name, err))
+		return nil, fmt.Errorf("read the config %q: %w", name, err)
 	}
-	if file.platform != ours {
-		return fail(fmt.Errorf("it is for %q, and this machine is %s", file.platform, ours))
+	if !file.fits() {
+		return nil, wrongPlatform{file.platform}
 	}
 	if n := len(file.RootFS.DiffIDs); n != layers || n == 0 || n > maxLayers {
-		return fail(fmt.Errorf("%d layers and %d diff_ids, where there must be as many, 1 to %d",
-			layers, n, maxLayers))
+		return nil, fmt.Errorf("%d layers and %d diff_ids, where there must be as many, 1 to %d",
+			layers, n, maxLayers)
 	}
-	var diffIDs []digest
+	image := &parts{id: digestOf(text), config: file.Config}
 	for _, text := range file.RootFS.DiffIDs {
 		id, err := parseDigest(text)
 		if err != nil {
-			return fail(err)
+			return nil, err
 		}
-		diffIDs = append(diffIDs, id)
+		image.layers = append(image.layers, layerBlob{diffID: id})
 	}
-	return file.Config, diffIDs, nil
+	return image, nil
 }

@@ -303,6 +303,15 @@ func newBench(t *testing.T, u user) *bench {
 	return &bench{u, dir, filepath.Join(dir, "cache")}
 }
 
+// ownBench makes one for whoever runs the tests, and skips the test where that user may make no
+// cgroup for an unpacker.
+func ownBench(t *testing.T) *bench {
+	t.Helper()
+	u := user{"me", os.Getuid()}
+	ready(t, u)
+	return newBench(t, u)
+}
+
 // write makes a file for the test.
 func (b *bench) write(t *testing.T, name string, content []byte) string {
 	t.Helper()
@@ -484,14 +493,28 @@ func TestBroken(t *testing.T) {
 		m.change = change
 		return m.oci().pack()
 	}
+	digits := func(text string) []byte {
+		return changed(func(c object) {
+			c["rootfs"].(object)["diff_ids"].([]string)[1] = "sha256:" + text
+		})
+	}
+	// The layer is what its diff_id says, but compressed in another way than its digest says.
+	recompressed := zipped.oci()
+	for name, content := range recompressed {
+		if name == "blobs/sha256/"+strings.TrimPrefix(sum(zip(m.layers[1])), "sha256:") {
+			again := slices.Clone(content.([]byte))
+			again[9] ^= 1 // the system on which it was made (RFC 1952)
+			recompressed[name] = again
+		}
+	}
 	typed := func(kind string) []byte {
 		m := m
 		m.layerType = kind
 		return m.oci().pack()
 	}
-	two := m.oci()
-	foreignInTwo := foreign
-	two.index(m.manifest(two), foreignInTwo.manifest(two))
+	two, second := m.oci(), m
+	second.change = func(c object) { c["author"] = "another" }
+	two.index(m.manifest(two), second.manifest(two))
 	nested := m.oci()
 	inner := nested.put(indexTypes[0], nested["index.json"].([]byte))
 	for range maxIndexes {
@@ -527,9 +550,16 @@ func TestBroken(t *testing.T) {
 		},
 		"another system": {changed(func(c object) { c["os"] = "windows" }),
 			`it is for "windows/` + runtime.GOARCH + `"`},
-		"zstd, by type": {typed(layerTypes[0] + "+zstd"), "tar+zstd\", where these are understood"},
-		"zstd, whole":   {zstd, "compressed with zstd, and only gzip"},
-		"zstd, a layer": {badLayer.pack(), "compressed with zstd, and only gzip"},
+		"zstd, by type": {
+			typed(layerTypes[0] + "+zstd"), "a layer is compressed with zstd, and only gzip is " +
+				"understood here: skopeo copy --dest-compress-format gzip oci-archive:FILE " +
+				"oci-archive:NEW recompresses it\n",
+		},
+		"zstd, whole": {zstd, ": it is compressed with zstd, and only gzip is understood here: " +
+			"zstd -dc FILE > NEW decompresses it\n"},
+		"xz, whole":     {[]byte("\xfd7zXZ\x00\x00"), "here: xz -dc FILE > NEW decompresses it\n"},
+		"bzip2, whole":  {[]byte("BZh91AY&SY"), "here: bzip2 -dc FILE > NEW decompresses it\n"},
+		"zstd, a layer": {badLayer.pack(), ": a layer is compressed with zstd, and only gzip"},
 		"unknown type":  {typed("text/plain"), "media type \"text/plain\""},
 
 		"damaged manifest": {damage(m.oci(), manifestSum), " has the digest sha256:"},
@@ -541,12 +571,19 @@ func TestBroken(t *testing.T) {
 		"damaged layer":        {damage(m.oci(), sum(m.layers[0])), "layer sha256:"},
 		"damaged layer, upper": {damage(m.oci(), sum(m.layers[1])), "layer sha256:"},
 		"damaged layer, old":   {damage(m.docker(), "layer1/layer.tar"), "layer sha256:"},
+		"recompressed layer":   {recompressed.pack(), "what lies in the archive has the digest"},
 		"wrong diff_id": {changed(func(c object) {
 			c["rootfs"].(object)["diff_ids"].([]string)[1] = sum([]byte("other"))
 		}), "the layer's tar has the digest sha256:"},
 		"another digest's name": {changed(func(c object) {
 			c["rootfs"].(object)["diff_ids"].([]string)[1] = "md5:00"
 		}), `"md5:00" is no sha256 digest`},
+		"no digits":    {digits(""), `"sha256:" is no sha256 digest`},
+		"63 digits":    {digits(strings.Repeat("a", 63)), `aaa" is no sha256 digest`},
+		"65 digits":    {digits(strings.Repeat("a", 65)), `aaa" is no sha256 digest`},
+		"66 digits":    {digits(strings.Repeat("a", 66)), `aaa" is no sha256 digest`},
+		"upper case":   {digits(strings.Repeat("A", 64)), `AAA" is no sha256 digest`},
+		"other digits": {digits(strings.Repeat("g", 64)), `ggg" is no sha256 digest`},
 		"a path for a digest": {changed(func(c object) {
 			c["rootfs"].(object)["diff_ids"].([]string)[1] = "sha256:../../../../etc"
 		}), "is no sha256 digest"},
@@ -557,9 +594,13 @@ func TestBroken(t *testing.T) {
 		"wrong size": {wrongSize.pack(), "bytes, not 1"},
 
 		"no manifest": {pack(file("hello", "")), "neither an index.json nor a manifest.json"},
+		"of docker export": {
+			pack(file("bin/sh", "")),
+			"for a tar of files, such as `docker export` writes, unpack it and use -root\n",
+		},
 		"no images": {
 			with(m.docker(), "manifest.json", []byte("[]")),
-			"0 images in one archive",
+			"it names no image",
 		},
 		"no JSON": {
 			with(m.docker(), "manifest.json", []byte("{")),
@@ -567,13 +608,16 @@ func TestBroken(t *testing.T) {
 		},
 		"null": {
 			with(m.docker(), "manifest.json", []byte("[null]")),
-			"isn't named after its digest",
+			`"." isn't in the archive`,
 		},
 		"no index": {
 			with(m.oci(), "index.json", []byte("{}")),
-			"index.json names no image",
+			"it names no image",
 		},
-		"two images":         {two.pack(), "2 images in one archive"},
+		"two images": {
+			two.pack(),
+			"2 images in one archive, where one is needed (-image FILE:NAME): [\"sha256:",
+		},
 		"indexes in indexes": {nested.pack(), "4 indexes within each other"},
 		"missing layer": {
 			without(m.docker(), "layer1/layer.tar"),
@@ -584,7 +628,7 @@ func TestBroken(t *testing.T) {
 			with(m.oci(), "index.json", make([]byte, maxJSON+1)),
 			`"index.json" has 4194305 bytes`,
 		},
-		"a million members": {pack(many...), "more than 16384 members"},
+		"a million members": {pack(many...), "more than 16384 members: -image takes"},
 		"a giant name":      {pack(file(strings.Repeat("n", 1<<19), "")), "file name too long"},
 		"a giant link":      {pack(symlink("l", strings.Repeat("n", 1<<19))), "file name too long"},
 		"a link out": {
@@ -654,9 +698,9 @@ func TestNoCommandsForTheTerminal(t *testing.T) {
 	kind := m
 	kind.layerType = title
 	tags := m.docker()
-	one := object{"RepoTags": []string{title}}
+	one, two := object{"RepoTags": []string{title}, "Config": "1"}, object{"Config": "2"}
 	tags["manifest.json"] = append(append(append([]byte("["), one.json()...), ','),
-		append(one.json(), ']')...)
+		append(two.json(), ']')...)
 	config, layer, text := m.docker(), m.docker(), m.docker()
 	name := title + "/" + strings.Repeat("0", 64)
 	config.manifestJSON(name)
@@ -675,7 +719,7 @@ func TestNoCommandsForTheTerminal(t *testing.T) {
 		"its parent": layered([]item{file(title, ""), file(title+"/f", "")}).oci(),
 	} {
 		t.Run(name, func(t *testing.T) {
-			newBench(t, user{"", os.Getuid()}).refuses(t, b.pack(), quoted)
+			ownBench(t).refuses(t, b.pack(), quoted)
 		})
 	}
 }
@@ -709,8 +753,8 @@ func TestManyIndexes(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.source = &limited{a.source, 1000}
-	if config, layers, err := readImage(a); err != nil || len(layers) != 3 {
-		t.Errorf("%v, %d layers, %v", config, len(layers), err)
+	if image, err := readImage(a, ""); err != nil || len(image.layers) != 3 {
+		t.Errorf("%+v, %v", image, err)
 	}
 }
 
@@ -735,20 +779,21 @@ func TestManyImages(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.source = &limited{a.source, 2} // index.json and the first index
-	_, _, err = readImage(a)
+	_, err = readImage(a, "")
 	if names(err) != 10 || !strings.Contains(err.Error(), "more than 10 images in one archive") {
 		t.Errorf("%d names in: %v", names(err), err)
 	}
 	old, long := []object{}, object{"RepoTags": []string{strings.Repeat("n", 1<<20)}}
 	for n := range 12 {
-		old = append(old, object{"RepoTags": []string{fmt.Sprint("v0.", n)}})
+		tags := []string{fmt.Sprint("v0.", n)}
+		old = append(old, object{"RepoTags": tags, "Config": fmt.Sprint(n)})
 	}
 	for _, images := range [][]object{old, {long, long}} {
 		text, err := json.Marshal(images)
 		if err != nil {
 			t.Fatal(err)
 		}
-		bench := newBench(t, user{"", os.Getuid()})
+		bench := ownBench(t)
 		archive := bench.write(t, "archive", pack(file("manifest.json", string(text))))
 		r := finish(t, bench.unpack(archive))
 		if r.status != 125 || len(r.stderr) > 4200 || len(images) > 2 &&
@@ -774,11 +819,11 @@ func FuzzArchive(f *testing.F) {
 		if err != nil {
 			return
 		}
-		_, layers, err := readImage(a)
+		image, err := readImage(a, "")
 		if err != nil {
 			return
 		}
-		for _, l := range layers {
+		for _, l := range image.layers {
 			if _, err := parseDigest("sha256:" + string(l.diffID)); err != nil {
 				t.Error(err)
 			}
@@ -800,7 +845,7 @@ func init() {
 			}
 		}
 		unix.Umask(0o077) // the strictest that users have, and nothing may come of it
-		i, err := unpackImage(file, args[1])
+		i, err := unpackImage(file, strings.Join(args[2:], ""), args[1])
 		if err != nil {
 			return err
 		}
@@ -809,6 +854,17 @@ func init() {
 			there.Layers = append(there.Layers, filepath.Join(i.Cache.Source, string(layer)))
 		}
 		return json.NewEncoder(os.Stdout).Encode(there)
+	}
+	// test:unpack-as-root does so as root of a user namespace, which an ordinary user can be.
+	experiments["test:unpack-as-root"] = func(args []string) error {
+		cmd := self(append([]string{"test:unpack"}, args...)...)
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+		cmd.SysProcAttr = &syscall.SysProcAttr{
+			Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNET,
+			UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
+			GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
+		}
+		return cmd.Run()
 	}
 	// test:enter LAYERS [overlay [EXPERIMENT...]] looks at layers, where the word is given by no
 	// other way, and test:remove DIR empties a directory, both as root of a container's namespaces.

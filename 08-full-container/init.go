@@ -42,6 +42,7 @@ func runCommand(p process, signals <-chan os.Signal) error {
 	if err != nil {
 		return &commandError{err}
 	}
+	explainStreams(p.args)
 	// Not with os/exec: its Wait and the one below would take each other's children.
 	command, err := syscall.ForkExec(path, p.args, &syscall.ProcAttr{
 		Env:   p.env,

@@ -51,7 +51,7 @@ func run(args []string) error {
 	case os.Args[0] == role(inside):
 		return container()
 	case os.Args[0] == role(unpacker):
-		return beUnpacker()
+		return beUnpacker(args)
 	case len(args) > 0 && experiments[args[0]] != nil:
 		return experiments[args[0]](args[1:])
 	}

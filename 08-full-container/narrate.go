@@ -79,9 +79,6 @@ func tell(pause bool) error {
 	if err := lesson(n); err != nil {
 		return err
 	}
-	if lost != nil {
-		return lost
-	}
 	if len(n.broken) > 0 {
 		return &leakError{strings.Join(n.broken, "; ")}
 	}
@@ -219,7 +216,7 @@ func say(who, format string, args ...any) {
 	put(colours[who].Sprint(who) + blanks + fit(fmt.Sprintf(format, args...), width-margin) + "\n")
 }
 
-// lost is why the lesson's output can't be written, such as a full disk.
+// lost is why a line couldn't be printed, as on a full disk. Then the lesson fails in the end.
 var lost error
 
 // put prints a piece of the lesson.

@@ -7,11 +7,8 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"maps"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -35,150 +32,171 @@ var (
 		"application/vnd.oci.image.layer.v1.tar+gzip",
 		"application/vnd.docker.image.rootfs.diff.tar",
 		"application/vnd.docker.image.rootfs.diff.tar.gzip"}
+	zstdTypes = []string{"application/vnd.oci.image.layer.v1.tar+zstd",
+		"application/vnd.docker.image.rootfs.diff.tar.zstd"}
 )
 
 // maxIndexes is how deep an index may lie in others: two are in use.
 const maxIndexes = 4
 
-// readOCI follows the digests from index.json, which has none itself.
-func readOCI(a *archive) (imageConfig, []layerBlob, error) {
-	fail := func(err error) (imageConfig, []layerBlob, error) { return imageConfig{}, nil, err }
-	chosen, err := chooseManifest(a)
+// searchLayout searches index.json, which has no digest itself.
+func (c *choice) searchLayout() error {
+	text, err := c.read("index.json", "")
 	if err != nil {
-		return fail(err)
+		return err
 	}
-	var manifest struct {
-		Config descriptor
-		Layers []descriptor
-	}
-	if err := readBlob(a, chosen, manifestTypes, &manifest); err != nil {
-		return fail(err)
-	}
-	name, sum, err := locate(a, manifest.Config, configTypes)
-	if err != nil {
-		return fail(err)
-	}
-	config, diffIDs, err := readConfig(a, name, sum, len(manifest.Layers))
-	if err != nil {
-		return fail(err)
-	}
-	var layers []layerBlob
-	for i, d := range manifest.Layers {
-		name, sum, err := locate(a, d, layerTypes)
-		if err != nil {
-			return fail(err)
-		}
-		content, err := a.open(name)
-		if err != nil {
-			return fail(err)
-		}
-		layers = append(layers, layerBlob{diffIDs[i], sum, content})
-	}
-	return config, layers, nil
+	return c.searchIndex(text, maxIndexes, nil)
 }
 
-// chooseManifest returns the one manifest for this machine that index.json leads to. An image for
-// several architectures is an index as well, one floor down.
-func chooseManifest(a *archive) (descriptor, error) {
-	fit, others := map[digest]descriptor{}, map[string]bool{}
-	text, err := a.read("index.json", "")
-	if err == nil {
-		err = searchIndex(a, text, maxIndexes, map[digest]bool{}, fit, others)
+// searchDir searches the manifest.json of skopeo's dir:, which is an image's manifest, or an index.
+func (c *choice) searchDir(text []byte) error {
+	var index struct{ Manifests []descriptor }
+	if err := json.Unmarshal(text, &index); err != nil {
+		return fmt.Errorf("read manifest.json: %w", err)
 	}
-	switch {
-	case err != nil:
-		return descriptor{}, err
-	case len(fit) == 0 && len(others) == 0:
-		return descriptor{}, errors.New("index.json names no image")
-	case len(fit) == 0:
-		names := slices.Sorted(maps.Keys(others))
-		return descriptor{}, fmt.Errorf("it is for %s, and this machine is %s",
-			strings.Join(names[:min(len(names), maxNamed)], ", "), ours)
-	case len(fit) > 1:
-		var names []string
-		for sum, d := range fit {
-			ref := d.Annotations["org.opencontainers.image.ref.name"]
-			names = append(names, fmt.Sprintf("%q %q", ref, "sha256:"+sum))
-		}
-		return descriptor{}, tooMany(names)
+	if len(index.Manifests) > 0 {
+		return c.searchIndex(text, maxIndexes, nil)
 	}
-	return slices.Collect(maps.Values(fit))[0], nil
+	name := "sha256:" + string(digestOf(text))
+	if c.wants([]string{name}) {
+		c.add(name, []string{name}, func() (*parts, error) { return c.readManifest(text) })
+	}
+	return nil
 }
 
-// maxNamed is how many images an error names.
-const maxNamed = 10
-
-// tooMany is the error for an archive of several images.
-func tooMany(names []string) error {
-	slices.Sort(names)
-	if len(names) > maxNamed {
-		return fmt.Errorf("more than %d images in one archive, where one is needed: %s and more",
-			maxNamed, strings.Join(names[:maxNamed], ", "))
-	}
-	return fmt.Errorf("%d images in one archive, where one is needed: %s",
-		len(names), strings.Join(names, ", "))
-}
-
-// searchIndex sorts the manifests of an index, and of those in it, by digest into the ones that fit
-// this machine, and by platform into the others. It reads each index once: if one names the next a
-// thousand times, and so on, that would have no end. An archive can name millions, and each takes
-// memory: it collects no more of either than an error names, and one.
-func searchIndex(
-	a *archive, text []byte, depth int,
-	read map[digest]bool, fit map[digest]descriptor, others map[string]bool,
-) error {
+// searchIndex takes up the manifests in an index that may fit. An image for several architectures
+// is an index as well, one floor down, and its names are those of all that is in it.
+func (c *choice) searchIndex(text []byte, depth int, outer []string) error {
 	var index struct{ Manifests []descriptor }
 	if err := json.Unmarshal(text, &index); err != nil {
 		return fmt.Errorf("read an index: %w", err)
 	}
 	for _, d := range index.Manifests {
+		names := append(slices.Clone(outer), d.names()...)
 		switch {
-		case len(fit) > maxNamed:
+		case len(c.fit) > maxNamed:
 			return nil
 		case slices.Contains(indexTypes, d.MediaType):
-			name, sum, err := locate(a, d, indexTypes)
-			if err != nil {
+			if err := c.searchNested(d, depth, names); err != nil {
 				return err
 			}
-			if read[sum] {
-				continue
-			}
-			read[sum] = true
-			text, err := a.read(name, sum)
-			if err != nil {
-				return err
-			}
-			if depth == 0 {
-				return fmt.Errorf("%d indexes within each other, and more", maxIndexes)
-			}
-			if err := searchIndex(a, text, depth-1, read, fit, others); err != nil {
-				return err
-			}
-		case d.Platform == nil, *d.Platform == ours: // without one, the config will tell
-			sum, err := parseDigest(d.Digest)
-			if err != nil {
-				return err
-			}
-			fit[sum] = d
-		case d.Platform.OS == "unknown": // which is how build tools mark what is no image
-		case len(others) <= maxNamed:
-			others[strconv.Quote(d.Platform.String())] = true
+			continue
+		case d.Platform != nil && d.Platform.OS == "unknown":
+			continue // which is how build tools mark what is no image
+		}
+		if _, err := parseDigest(d.Digest); err != nil {
+			return err
+		}
+		names = append(names, d.Digest)
+		switch {
+		case !c.wants(names):
+		case d.Platform != nil && !d.Platform.fits():
+			note(c.platforms, d.Platform.String())
+		default: // without a platform here, the config has one
+			c.add(d.Digest, names, func() (*parts, error) {
+				text, err := readBlob(c.archive, d, manifestTypes)
+				if err != nil {
+					return nil, err
+				}
+				return c.readManifest(text)
+			})
 		}
 	}
 	return nil
 }
 
-// locate returns where in the archive the blob lies that a descriptor points to, if that is of one
-// of the types and has the size that it says.
-func locate(a *archive, d descriptor, types []string) (name string, sum digest, err error) {
-	if !slices.Contains(types, d.MediaType) {
-		return "", "", fmt.Errorf("media type %q, where these are understood: %s",
-			d.MediaType, strings.Join(types, ", "))
+// searchNested searches an index in an index. It reads each only once, or once more under a name
+// that is wanted: if one names the next a thousand times, and so on, that would have no end.
+func (c *choice) searchNested(d descriptor, depth int, names []string) error {
+	key := fmt.Sprint(d.Digest, c.wants(names))
+	if c.seen[key] {
+		return nil
 	}
+	if depth == 0 {
+		return fmt.Errorf("%d indexes within each other, and more", maxIndexes)
+	}
+	text, err := readBlob(c.archive, d, indexTypes)
+	if err != nil {
+		return err
+	}
+	c.seen[key] = true
+	return c.searchIndex(text, depth-1, names)
+}
+
+// names returns what an image is called, by OCI and by Docker.
+func (d descriptor) names() (names []string) {
+	for _, key := range []string{"io.containerd.image.name", "org.opencontainers.image.ref.name"} {
+		if name := d.Annotations[key]; name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// readManifest reads an image's manifest, and what it points to. The types of the config and of the
+// layers tell an image from something else.
+func (a *archive) readManifest(text []byte) (*parts, error) {
+	var manifest struct {
+		Config descriptor
+		Layers []descriptor
+	}
+	if err := json.Unmarshal(text, &manifest); err != nil {
+		return nil, fmt.Errorf("read a manifest: %w", err)
+	}
+	var unreadable error
+	for _, d := range manifest.Layers {
+		if slices.Contains(zstdTypes, d.MediaType) {
+			unreadable = errCompressed("zstd")
+		} else if err := d.mustBe(layerTypes); err != nil {
+			return nil, err
+		}
+	}
+	if err := manifest.Config.mustBe(configTypes); err != nil {
+		return nil, err
+	}
+	name, sum, err := locate(a, manifest.Config)
+	if err != nil {
+		return nil, err
+	}
+	image, err := readConfig(a, name, sum, len(manifest.Layers))
+	if err != nil {
+		return nil, err
+	}
+	image.unreadable = unreadable
+	for i, d := range manifest.Layers {
+		name, sum, err := locate(a, d)
+		if err != nil {
+			return nil, err
+		}
+		image.layers[i].blob = sum
+		if image.layers[i].content, err = a.open(name); err != nil {
+			return nil, err
+		}
+	}
+	return image, nil
+}
+
+// mustBe returns an error if a descriptor is of none of the types.
+func (d descriptor) mustBe(types []string) error {
+	if slices.Contains(types, d.MediaType) {
+		return nil
+	}
+	return fmt.Errorf("%w: media type %q, where these are understood: %s",
+		errNotImage, d.MediaType, strings.Join(types, ", "))
+}
+
+// locate returns where in the archive the blob lies that a descriptor points to, if that has the
+// size that it says.
+func locate(a *archive, d descriptor) (name string, sum digest, err error) {
 	if sum, err = parseDigest(d.Digest); err != nil {
 		return "", "", err
 	}
 	name = "blobs/sha256/" + string(sum)
+	for _, other := range []string{string(sum), string(sum) + ".manifest.json"} { // skopeo's dir:
+		if !a.has(name) && a.has(other) {
+			name = other
+		}
+	}
 	content, err := a.open(name)
 	if err == nil && content.Size() != d.Size {
 		err = fmt.Errorf("%s has %d bytes, not %d", name, content.Size(), d.Size)
@@ -186,18 +204,14 @@ func locate(a *archive, d descriptor, types []string) (name string, sum digest, 
 	return name, sum, err
 }
 
-// readBlob reads the JSON that a descriptor points to.
-func readBlob(a *archive, d descriptor, types []string, into any) error {
-	name, sum, err := locate(a, d, types)
+// readBlob reads the JSON that a descriptor points to, if it is of one of the types.
+func readBlob(a *archive, d descriptor, types []string) ([]byte, error) {
+	if err := d.mustBe(types); err != nil {
+		return nil, err
+	}
+	name, sum, err := locate(a, d)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	text, err := a.read(name, sum)
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(text, into); err != nil {
-		return fmt.Errorf("read %s: %w", name, err)
-	}
-	return nil
+	return a.read(name, sum)
 }

@@ -104,9 +104,10 @@ func unique(env []string) (kept []string) {
 }
 
 // openImage has an image's archive unpacked, and returns what it is then.
-func openImage(file string, tty bool) (*image, error) {
+func openImage(text string, tty bool) (*image, error) {
+	file, name := splitImage(text)
 	if file == "-" {
-		image, err := unpackImage(os.Stdin, "")
+		image, err := unpackImage(os.Stdin, name, "")
 		if err != nil {
 			return nil, err
 		}
@@ -117,7 +118,17 @@ func openImage(file string, tty bool) (*image, error) {
 		return nil, err
 	}
 	defer archive.Close()
-	return unpackImage(archive, "")
+	return unpackImage(archive, name, "")
+}
+
+// splitImage splits FILE:NAME. Both may have colons in them, and FILE is the longest that exists.
+func splitImage(text string) (file, name string) {
+	for end := len(text); end >= 0; end = strings.LastIndexByte(text[:end], ':') {
+		if file = text[:end]; file == "-" || exists(file) {
+			return file, strings.TrimPrefix(text[end:], ":")
+		}
+	}
+	return text, ""
 }
 
 // newInput puts something else in the place of standard input. That was the image; and if it is a

@@ -6,6 +6,9 @@ package main
 
 import (
 	"errors"
+	"fmt"
+	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -56,5 +59,28 @@ func addPermission(pipe int, permission uint32) {
 	if unix.Fstat(pipe, &info) == nil {
 		// EPERM: another user made the pipe. Then the caller couldn't open it by name either.
 		_ = unix.Fchmod(pipe, info.Mode&0o777|permission)
+	}
+}
+
+// explainStreams says what to type if the command names a stream that it can't open. It asks the
+// kernel from inside, so the answer is the one that the command gets. What an image or a script
+// opens isn't seen here.
+func explainStreams(command []string) {
+	const read, write = 4, 2 // access(2)
+	line := strings.Join(command, " ")
+	for fd, stream := range []struct {
+		name  string
+		want  uint32
+		piped string
+	}{
+		{"/dev/stdin", read, "cat FILE | COMMAND"},
+		{"/dev/stdout", write, "COMMAND | cat > FILE"},
+		{"/dev/stderr", write, "COMMAND 2>&1 | cat > FILE"},
+	} {
+		if strings.Contains(line, stream.name) &&
+			unix.Access(fmt.Sprint("/proc/self/fd/", fd), stream.want) == unix.EACCES {
+			fmt.Fprintf(os.Stderr, "%s: the command can't open %s by name, because its owner is a "+
+				"user of the host (use a pipe: %s)\n", step, stream.name, stream.piped)
+		}
 	}
 }

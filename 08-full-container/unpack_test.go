@@ -206,6 +206,38 @@ func TestWhiteouts(t *testing.T) {
 	})
 }
 
+// TestWhiteoutOnOverlay unpacks to an overlayfs, such as a container's root, which refuses
+// whiteouts.
+func TestWhiteoutOnOverlay(t *testing.T) {
+	needsOverlay(t)
+	if os.Getuid() != 0 {
+		steptest.Skip(t, "only root can mount something on the host: go test -exec sudo")
+	}
+	b := newBench(t, user{"root", 0})
+	for _, c := range []struct {
+		item   item
+		status int
+		why    string
+	}{
+		{file("f", ""), 0, ""},
+		{file(".wh.etc", ""), 125, ": operation not permitted (an overlayfs, such as a " +
+			"container's root, can't hold a whiteout: XDG_CACHE_HOME=DIR unpacks"},
+	} {
+		archive := b.write(t, "archive", layered([]item{dir("etc")}, []item{c.item}).oci().pack())
+		cmd := self("test:on-host", `mkdir -p tmp on; mount -t tmpfs none tmp
+			mkdir tmp/lower tmp/upper tmp/work; cd tmp
+			mount -t overlay none ../on -o lowerdir=lower,upperdir=upper,workdir=work`,
+			"test:unpack", archive, filepath.Join(b.dir, "on/cache"))
+		cmd.Dir = b.dir
+		cmd.SysProcAttr.Unshareflags = unix.CLONE_NEWNS
+		r := finish(t, cmd)
+		if r.status != c.status {
+			t.Errorf("%s: exit status %d, want %d", c.item.Name, r.status, c.status)
+		}
+		contains(t, r.stderr, c.why)
+	}
+}
+
 // TestHostile unpacks layers that would write outside. A simple unpacker does, for a control. Some
 // are refused; others are what an honest layer may hold as well, and stay within their directory.
 func TestHostile(t *testing.T) {
@@ -387,8 +419,7 @@ func TestNamesOfTools(t *testing.T) {
 			})
 		})
 	}
-	newBench(t, user{"", os.Getuid()}).refuses(t, layered(chain(41)).oci().pack(),
-		"too many levels of symbolic links")
+	ownBench(t).refuses(t, layered(chain(41)).oci().pack(), "too many levels of symbolic links")
 }
 
 // chain is a directory a, so many links of which each leads to the next and the last to a, and a
@@ -457,7 +488,7 @@ func TestOwners(t *testing.T) {
 
 // TestOddNames has names that are too long, too deep, or none.
 func TestOddNames(t *testing.T) {
-	b := newBench(t, user{"", os.Getuid()})
+	b := ownBench(t)
 	for name, why := range map[string]string{
 		strings.Repeat("d/", maxDepth) + "f":   "",
 		strings.Repeat("d/", maxDepth+1) + "f": "file name too long",
@@ -485,7 +516,7 @@ func TestOddNames(t *testing.T) {
 
 // TestLinksCost has names that are short, and long by way of a link.
 func TestLinksCost(t *testing.T) {
-	b, deep := newBench(t, user{"", os.Getuid()}), strings.Repeat("d/", 200)
+	b, deep := ownBench(t), strings.Repeat("d/", 200)
 	for depth, why := range map[int]string{57: "", 58: "file name too long"} {
 		archive := layered([]item{dir(deep), symlink("l", deep),
 			file("l/"+strings.Repeat("d/", depth)+"f", "")}).oci().pack()
@@ -515,7 +546,7 @@ func TestLinksCost(t *testing.T) {
 // TestTimes has times that not every file system has, and that 64 bits of nanoseconds don't have.
 // touch(1) gets the nearest ones.
 func TestTimes(t *testing.T) {
-	b := newBench(t, user{"", os.Getuid()})
+	b := ownBench(t)
 	for _, seconds := range []int64{0, -1, -300_000_000, 1 << 32, 15_000_000_000, 253_402_300_799,
 		-11_676_096_000} {
 		var items []item
@@ -770,6 +801,62 @@ func TestKilled(t *testing.T) {
 	})
 }
 
+// TestUnpackersCgroup reads the limits of an unpacker that is in its midst. They aren't those that
+// the flags set for the container. Then it kills the outer process.
+func TestUnpackersCgroup(t *testing.T) {
+	archive := large(20_000)
+	asEveryUser(t, func(t *testing.T, u user) {
+		w, b := newWatch(t), newBench(t, u)
+		b.cache = filepath.Join(b.dir, "jail-to-container")
+		cmd := program(u, "-memory", "16M", "-pids", "30", "-cpus", "0.5", "-net=false",
+			"-image", b.write(t, "archive", archive), "true")
+		cmd.Env = append(w.env(), "XDG_CACHE_HOME="+b.dir)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		inner := b.halfway(t, w)
+		err := unix.Kill(inner, unix.SIGSTOP)
+		limits{268435456, 64, 100000}.areIn(t, w.cgroups(t))
+		err = errors.Join(err, unix.Kill(cmd.Process.Pid, unix.SIGKILL),
+			unix.Kill(inner, unix.SIGCONT))
+		if err != nil {
+			t.Error(err)
+		}
+		_ = cmd.Wait() // "signal: killed"
+		w.nothingLeft(t)
+		if left := b.inCache(t); len(left) != 0 {
+			t.Errorf("left in the cache: %v", left)
+		}
+	})
+}
+
+// TestUnpackerOutOfMemory unpacks a file of 272 MiB to where files are memory. The error says so.
+func TestUnpackerOutOfMemory(t *testing.T) {
+	if testing.Short() {
+		steptest.Skip(t, "with -short; it takes some seconds")
+	}
+	const size = 272 << 20
+	var shm unix.Statfs_t
+	if err := unix.Statfs("/dev/shm", &shm); err != nil || shm.Type != unix.TMPFS_MAGIC ||
+		int64(shm.Bavail)*int64(shm.Bsize) < size {
+		steptest.Skip(t, "/dev/shm is no tmpfs with %d bytes to spare: %v", size, err)
+	}
+	archive := layered([]item{file("large", strings.Repeat("word", size/4))})
+	archive.zipped = true
+	packed := archive.docker().pack()
+	asEveryUser(t, func(t *testing.T, u user) {
+		b := newBench(t, u)
+		b.cache = filepath.Join("/dev/shm", filepath.Base(b.dir))
+		defer os.RemoveAll(b.cache) // what root's unpacker left in it is root's
+		r := finish(t, b.unpack(b.write(t, "archive", packed)))
+		if r.status != 125 || strings.Count(r.stderr, "\n") != 1 {
+			t.Errorf("%+v", r)
+		}
+		contains(t, r.stderr, "unpack the image: signal: killed, by the kernel: it needed more "+
+			"than 256 MiB of memory")
+	})
+}
+
 // TestUnpackAtATerminal unpacks at one, where the unpacker must not be able to type, and ends it
 // from there.
 func TestUnpackAtATerminal(t *testing.T) {
@@ -836,15 +923,10 @@ func TestPlayedHost(t *testing.T) {
 	if u.uid == 0 {
 		u.uid = ordinary
 	}
+	ready(t, u)
 	b := newBench(t, u)
 	archive := b.write(t, "archive", small().oci().pack())
-	cmd := program(user{"root", os.Getuid()}, "test:unpack", archive, "")
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNET,
-		UidMappings: []syscall.SysProcIDMap{{HostID: u.uid, Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{HostID: u.gid(), Size: 1}},
-		Credential:  &syscall.Credential{NoSetGroups: true},
-	}
+	cmd := program(u, "test:unpack-as-root", archive, "")
 	cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+b.dir+"/home")
 	var i unpackedTo
 	if err := json.Unmarshal([]byte(expect(t, cmd)), &i); err != nil {

@@ -34,9 +34,10 @@ type unpacked struct {
 }
 
 // unpackImage is the outer half. It has the image in an archive unpacked, as far as it isn't in the
-// cache yet: below the directory cache, or, if that is "", the usual one. An *exec.ExitError means
-// that the unpacker has said on standard error what is wrong.
-func unpackImage(archive *os.File, cache string) (*image, error) {
+// cache yet: below the directory cache, or, if that is "", the usual one. The name chooses among
+// several images. An *exec.ExitError means that the unpacker has said on standard error what is
+// wrong.
+func unpackImage(archive *os.File, name, cache string) (_ *image, err error) {
 	quitQuietly()
 	info, err := archive.Stat()
 	if err != nil {
@@ -59,6 +60,11 @@ func unpackImage(archive *os.File, cache string) (*image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a cache for images: %w", err)
 	}
+	group, release, err := newUnpackerCgroup()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = cleanUp(err, release) }()
 	for i, dir := range dirs {
 		layers, err := dir.open()
 		if err != nil {
@@ -72,7 +78,7 @@ func unpackImage(archive *os.File, cache string) (*image, error) {
 			}
 			defer archive.Close()
 		}
-		result, err := dir.fill(layers, archive, attr, mapLater)
+		result, err := dir.fill(group, layers, archive, name, attr, mapLater)
 		if !errors.Is(err, errNoIdmap) {
 			return result, err
 		}
@@ -80,9 +86,37 @@ func unpackImage(archive *os.File, cache string) (*image, error) {
 	return nil, errNoIdmap
 }
 
-// fill starts the unpacker, for a directory of the cache that is open.
-func (d cacheDir) fill(layers, archive *os.File, attr *syscall.SysProcAttr,
-	mapLater func(pid int) error) (*image, error) {
+// newUnpackerCgroup makes a cgroup for the unpacker, beside the container's, with limits that no
+// flag changes: an archive that is made to use up the machine's memory can't, and an honest one can
+// be unpacked for a container that gets little.
+func newUnpackerCgroup() (group cgroup, release func() error, err error) {
+	memory, pids, cpu := memoryLimit, pidsLimit, cpuLimit
+	defer func() { memoryLimit, pidsLimit, cpuLimit = memory, pids, cpu }()
+	memoryLimit, pidsLimit, cpuLimit = 256<<20, 64, 1*cpuPeriod
+	group, remove, err := newCgroup()
+	if err != nil {
+		return nil, nil, err
+	}
+	// The keeper undoes the last first: it waits, and then removes the cgroup.
+	if err := keep("unpacker", group.String()); err != nil {
+		return nil, nil, errors.Join(err, remove())
+	}
+	waited := func() error { return nil } // by fill
+	return group, func() error { return errors.Join(relieve(waited), remove()) }, nil
+}
+
+// undoUnpacker is for the keeper. When the outer process dies, the unpacker tidies up the cache and
+// ends. The keeper waits for that; what takes longer than 30 seconds undoCgroup kills.
+func undoUnpacker(which string) error {
+	for dir := range strings.SplitSeq(which, "\t") {
+		_ = removeCgroup(dir+"/inner", func() error { return nil }) // or undoCgroup does
+	}
+	return nil
+}
+
+// fill starts the unpacker in a cgroup, for a directory of the cache that is open.
+func (d cacheDir) fill(group cgroup, layers, archive *os.File, name string,
+	attr *syscall.SysProcAttr, mapLater func(pid int) error) (*image, error) {
 	wait, ready, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -90,7 +124,7 @@ func (d cacheDir) fill(layers, archive *os.File, attr *syscall.SysProcAttr,
 	defer ready.Close()
 	defer wait.Close()
 	cmd := exec.Command("/proc/self/exe")
-	cmd.Args = []string{role(unpacker)}
+	cmd.Args = []string{role(unpacker), name}
 	cmd.SysProcAttr = attr
 	cmd.ExtraFiles = []*os.File{archive, wait, layers} // descriptors 3, 4 and 5 there
 	cmd.Env = slices.Clone(defaultEnv)
@@ -100,7 +134,7 @@ func (d cacheDir) fill(layers, archive *os.File, attr *syscall.SysProcAttr,
 		return nil, err
 	}
 	// No Pdeathsig: it ends by itself when the pipe does, and tidies up before that.
-	if err := cmd.Start(); err != nil {
+	if err := group.start(cmd); err != nil {
 		return nil, fmt.Errorf("start the unpacker: %w", err)
 	}
 	if err := mapLater(cmd.Process.Pid); err != nil {
@@ -117,8 +151,8 @@ func (d cacheDir) fill(layers, archive *os.File, attr *syscall.SysProcAttr,
 	var said unpacked
 	decoded := json.NewDecoder(io.LimitReader(stdout, maxJSON)).Decode(&said)
 	if err := cmd.Wait(); err != nil {
-		if !cmd.ProcessState.Exited() {
-			err = fmt.Errorf("unpack the image: %s", cmd.ProcessState) // it had no time to say why
+		if !cmd.ProcessState.Exited() { // it had no time to say why
+			err = fmt.Errorf("unpack the image: %s%s", cmd.ProcessState, whyKilled(group))
 		}
 		return nil, err
 	}
@@ -134,9 +168,21 @@ func (d cacheDir) fill(layers, archive *os.File, attr *syscall.SysProcAttr,
 	return &image{cache, said.Layers, said.Config}, nil
 }
 
+// whyKilled is what the kernel has to say about an unpacker that was killed.
+func whyKilled(group cgroup) string {
+	if kills, err := group.counters().oomKills.read(); err != nil || kills == 0 {
+		return ""
+	}
+	return ", by the kernel: it needed more than 256 MiB of memory (is the cache for images on a " +
+		"tmpfs, which counts as memory? XDG_CACHE_HOME=DIR puts it elsewhere)"
+}
+
 // beUnpacker is the inner half: it reads the archive at descriptor 3, fills the cache, and says on
 // standard output what there is.
-func beUnpacker() error {
+func beUnpacker(args []string) error {
+	if len(args) != 1 {
+		return errors.New("the unpacker is started by this program alone")
+	}
 	if err := closeDescriptors(3, 4, 5); err != nil {
 		return err
 	}
@@ -165,7 +211,7 @@ func beUnpacker() error {
 	if err := unix.Fchdir(5); err != nil {
 		return os.NewSyscallError("fchdir", err)
 	}
-	said, err := unpack(os.NewFile(3, "the image"), ".", gone)
+	said, err := unpack(os.NewFile(3, "the image"), args[0], ".", gone)
 	if errors.Is(err, errAlone) {
 		return nil // and nobody is there to be told
 	}
@@ -193,7 +239,7 @@ func (w watched) ReadAt(p []byte, offset int64) (int, error) {
 }
 
 // unpack reads the archive and fills the cache.
-func unpack(file *os.File, cache string, gone func() error) (*unpacked, error) {
+func unpack(file *os.File, name, cache string, gone func() error) (*unpacked, error) {
 	if err := settle(); err != nil {
 		return nil, err
 	}
@@ -207,7 +253,7 @@ func unpack(file *os.File, cache string, gone func() error) (*unpacked, error) {
 		return nil, err
 	}
 	a.source = watched{a.source, gone} // which may be a copy by now
-	config, layers, err := readImage(a)
+	image, err := readImage(a, name)
 	if err != nil {
 		return nil, err
 	}
@@ -217,11 +263,11 @@ func unpack(file *os.File, cache string, gone func() error) (*unpacked, error) {
 		return nil, err
 	}
 	left := budget{read: maxBytes, written: maxBytes, entries: maxEntries, names: maxNames}
-	if err := fill(cache, layers, uids > 1 && gids > 1, left, gone); err != nil {
+	if err := fill(cache, image.layers, uids > 1 && gids > 1, left, gone); err != nil {
 		return nil, err
 	}
-	stack, err := stacked(cache, layers)
-	return &unpacked{stack, config}, err
+	stack, err := stacked(cache, image.layers)
+	return &unpacked{stack, image.config}, err
 }
 
 // mapped counts the ids that this user namespace has, "uid" or "gid".

@@ -51,6 +51,7 @@ var exceptions = []exception{
 	{"07-08", "main.go", "awaitHost", "the container waits for a spec"},
 	{"07-08", "played.go", wholeFile, "a played host passes signals on, over a line"},
 	{"07-08", "played.go", "playHost", "a played host passes signals on, over a line"},
+	{"07-08", "demo.go", "undoings", "there is an unpacker to be waited for, too"},
 	{"07-08", "cgroup.go", wholeFile, "the limits are flags"},
 	{"07-08", "cgroup.go", "memoryLimit", "the limits are flags"},
 	{"07-08", "cgroup.go", "pidsLimit", "the limits are flags"},

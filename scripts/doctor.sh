@@ -1,0 +1,567 @@
+#!/bin/sh
+# Says which steps run on this machine, and what helps where one doesn't: -h says more. Plain POSIX
+# sh, since it has to run where nothing is installed yet: dash, busybox, macOS, Git Bash.
+set -u
+export LC_ALL=C
+
+usage() {
+    cat <<'END'
+usage: scripts/doctor.sh [-format json]
+
+Looks at this machine and says for each step whether it runs here, for you:
+
+    works                 go run ./NN-name
+    works with sudo       go run -exec sudo ./NN-name
+    works after: COMMAND  type COMMAND first, in the shell in which you then run the step
+    won't here: REASON    use another machine
+
+It needs neither Go nor root, changes nothing, and loads no kernel module: whatever it tries, it
+tries in namespaces that are gone a moment later.
+
+  -format json  the same for a program to read
+  -h            this text
+
+With DOCTOR_ROOT=DIR it looks at DIR/proc, DIR/sys, DIR/dev ... instead of this machine's.
+Exit status: 0 if all eight steps run somehow, 1 if one of them doesn't, 2 for wrong arguments.
+END
+}
+
+# Output. Each line has a kind and two or three fields, with tabs between them.
+
+lines='' status=0
+line() { lines="$lines$(printf '%s\t%s\t%s\t%s' "$1" "$2" "${3-}" "${4-}")
+"; }
+fact() { line fact "$1" "$2"; }
+note() { line note "$1"; }
+
+verdict() { # STEP VERDICT [COMMAND OR REASON]
+    line step "$1" "$2" "${3-}"
+    [ "$2" != "won't here" ] || status=1
+}
+
+finish() {
+    if [ "$format" = json ]; then print_json; else print_text; fi
+    exit "$status"
+}
+
+print_text() {
+    printf '%s' "$lines" | awk -F '\t' '
+        $1 == "fact" { facts = facts sprintf("%-18s %s\n", $2, $3) }
+        $1 == "note" { notes = notes $2 "\n" }
+        $1 == "step" { steps = steps sprintf("%-18s %s%s\n", $2, $3, $4 == "" ? "" : ": " $4) }
+        END { printf "%s\n%s%s", facts, notes == "" ? "" : notes "\n", steps }'
+}
+
+print_json() {
+    printf '%s' "$lines" | sed 's/\\/\\\\/g; s/"/\\"/g' | awk -F '\t' '
+        function add(list, item) { return list (list == "" ? "" : ",") "\n    " item }
+        $1 == "fact" { facts = add(facts, "\"" $2 "\": \"" $3 "\"") }
+        $1 == "note" { notes = add(notes, "\"" $2 "\"") }
+        $1 == "step" {
+            text = ", \"" ($3 == "works after" ? "command" : "reason") "\": \"" $4 "\""
+            if ($4 == "") text = ""
+            steps = add(steps, "{\"step\": \"" $2 "\", \"verdict\": \"" $3 "\"" text "}")
+        }
+        END {
+            printf "{\n  \"facts\": {%s\n  },\n  \"notes\": [%s\n  ],\n", facts, notes
+            printf "  \"steps\": [%s\n  ]\n}\n", steps
+        }'
+}
+
+# Questions about this machine.
+
+has() { command -v "$1" >/dev/null 2>&1; }
+
+content() { [ ! -r "$root$1" ] || cat "$root$1" 2>/dev/null; }
+
+there() { [ -e "$root$1" ] || [ -L "$root$1" ]; }
+
+# shellcheck disable=SC2012 # POSIX has no stat(1), and these names are the kernel's
+owner() { ls -ldn "$root$1" 2>/dev/null | awk '{ print $3 }'; }
+
+lists() { # FILE WORD...: whether FILE has all the words
+    words=" $(content "$1" | tr '\n\t' '  ') "
+    shift
+    for word; do
+        case $words in *" $word "*) ;; *) return 1 ;; esac
+    done
+}
+
+in_sbin() { # PROGRAM: in PATH, or where a user's PATH may not lead: beside each bin is an sbin
+    name=$1 old=$IFS IFS=:
+    # shellcheck disable=SC2086 # split at the colons
+    set -- $PATH
+    IFS=$old
+    for dir; do
+        if [ -x "$dir/$name" ] || [ -x "${dir%bin}sbin/$name" ]; then return; fi
+    done
+    return 1
+}
+
+status_field() { # NAME NUMBER: of this process (proc_pid_status(5))
+    content /proc/self/status | awk -v name="$1:" -v n="$2" '$1 == name { print $(n + 1) }'
+}
+
+can() { # WHO CAPABILITY: whether "me" has it, or "root" would by sudo (capabilities(7))
+    case $1 in me) set=$effective ;; *) set=$bounding ;; esac
+    case $2 in NET_ADMIN) n=12 ;; SYS_MODULE) n=16 ;; SYS_CHROOT) n=18 ;; SYS_ADMIN) n=21 ;; esac
+    [ $(((0x${set:-0} >> n) & 1)) -eq 1 ]
+}
+
+tried() { # COMMAND...: yes or no, or nothing where it can't be tried
+    has "$1" || return 0
+    if PATH=$PATH:/usr/sbin:/sbin "$@" >/dev/null 2>&1 </dev/null; then echo yes; else echo no; fi
+}
+
+mount_options() { # DIR: those of the mount that it is on
+    content /proc/self/mountinfo | awk -v dir="$1" '
+        $5 != "/" && $5 != dir && index(dir, $5 "/") != 1 { next }
+        length($5) >= longest { longest = length($5); options = $6 }
+        END { print options }'
+}
+
+# whole TYPE EMPTY: whether there is a mount of TYPE that nothing covers. Only then does the kernel
+# allow a new proc or sysfs in a user namespace. Directories that it keeps EMPTY may be covered.
+whole() {
+    content /proc/self/mountinfo | awk -v type="$1" -v empty=" $2 " '
+        {
+            for (i = 7; i < NF && $i != "-"; i++);
+            if ($(i + 1) == type && $4 == "/" && (type == "sysfs" || $6 !~ /^ro/)) good[$1] = $5
+            parent[NR] = $2
+            point[NR] = $5
+        }
+        END {
+            for (n in parent)
+                if (parent[n] in good) {
+                    place = substr(point[n], length(good[parent[n]]) + 2)
+                    if (!index(empty, " " place " ")) delete good[parent[n]]
+                }
+            for (id in good) exit 0
+            exit 1
+        }'
+}
+
+# find_hierarchy CONTROLLER: sets top, where that cgroup hierarchy is mounted, own, which cgroup in
+# it is ours, and mode, ro or rw. "" is version 2 (cgroups(7), proc_pid_mountinfo(5)).
+find_hierarchy() {
+    found=$(awk -v want="$1" '
+        NR == FNR {
+            split($0, field, ":")
+            path = substr($0, length(field[1] field[2]) + 3)
+            if (want == field[2] || want && index("," field[2] ",", "," want ",")) own = path
+            next
+        }
+        own != "" {
+            for (i = 7; i < NF && $i != "-"; i++);
+            if (want == "" && $(i + 1) != "cgroup2") next
+            if (want && ($(i + 1) != "cgroup" || !index("," $(i + 3) ",", "," want ","))) next
+            base = $4 == "/" ? "" : $4
+            if (own ~ /^\/\.\./ || index(own "/", base "/") != 1) next
+            own = substr(own, length(base) + 1)
+            sub(/\/$/, "", own)
+            print $5 "|" $5 own "|" ($6 ~ /^ro/ || $(i + 3) ~ /^ro/ ? "ro" : "rw")
+            exit
+        }' "$root/proc/self/cgroup" "$root/proc/self/mountinfo" 2>/dev/null)
+    top=${found%%|*} mode=${found##*|} own=${found#*|}
+    own=${own%|*}
+    [ -n "$found" ]
+}
+
+one_hierarchy() { find_hierarchy '' && lists "$top/cgroup.controllers" memory pids cpu; }
+
+# What keeps a step from running. Each reason goes to why, and the command that helps to fix; where
+# one has no command, hopeless is set.
+
+blame() { # REASON [COMMAND]
+    case "; $why; " in *"; $1; "*) return ;; esac
+    why="$why${why:+; }$1"
+    if [ -n "${2-}" ]; then fix="$fix${fix:+ && }$2"; else hopeless=yes; fi
+}
+
+blame_root() { # REASON COMMAND, which takes root
+    if [ "$uid" -eq 0 ]; then
+        blame "$1" "$2"
+    elif [ -n "$sudo" ] && [ -z "$container" ]; then
+        needs_sudo=yes
+        blame "$1" "sudo $2"
+    else
+        blame "$1 (root can change that: $2)"
+    fi
+}
+
+blame_policy() { # WHAT: is refused, for no reason that this script knows
+    if [ -n "$container" ]; then
+        blame "this container may not $1"
+    else
+        blame "this user may not $1${chroot:+ (is this a chroot?)}"
+    fi
+}
+
+forbidden() { # SETTING VALUE BETTER: whether the setting has this value
+    file=/proc/sys/$(echo "$1" | tr . /)
+    [ "$(content "$file")" = "$2" ] || return 1
+    change="sysctl -w $1=$3"
+    in_sbin sysctl || change="sh -c 'echo $3 >$file'"
+    if [ "$uid" -ne 0 ] || [ -w "$root$file" ]; then
+        blame_root "$1 is $2" "$change"
+    else
+        blame "$1 is $2, and can't be changed from here"
+    fi
+}
+
+need_namespace() { # KIND
+    there "/proc/self/ns/$1" || blame "this kernel has no $1 namespaces"
+    ! forbidden "user.max_$1_namespaces" 0 15000
+}
+
+need_user_namespace() { # WHO
+    need_namespace user || return
+    if ! can "$1" SYS_ADMIN; then
+        # Ubuntu's comes before trying: unshare(1) has an AppArmor profile of its own there.
+        ! forbidden kernel.apparmor_restrict_unprivileged_userns 1 0 || return
+        ! forbidden kernel.unprivileged_userns_clone 0 1 || return
+    fi
+    if [ "$tried_user" = no ] && [ "$1$container$chroot" != root ]; then
+        blame_policy 'make a user namespace'
+    fi
+}
+
+need_root_directory() { # WHO STEP
+    need_namespace mnt
+    [ -z "$chroot" ] || [ -n "$why" ] || blame_policy 'replace the root directory'
+    [ -d "$root/tmp" ] || blame 'there is no directory /tmp'
+    [ "$2" -ne 3 ] || [ -d "$root/var/tmp" ] ||
+        blame_root 'there is no directory /var/tmp' 'mkdir -p -m 1777 /var/tmp'
+    for device in null zero full random urandom tty; do
+        there "/dev/$device" || blame "there is no /dev/$device"
+    done
+    attempt=$tried_root
+    if [ "$2" -ge 5 ] || ! can "$1" SYS_ADMIN; then attempt=$tried_user_root; fi
+    if [ "$2" -ge 5 ] || [ -z "$initial" ] || ! can "$1" SYS_ADMIN; then
+        whole proc 'sys/fs/binfmt_misc fs/nfsd' || blame "$covered"
+    fi
+    [ "$1$attempt" != meno ] || [ -n "$why" ] || blame_policy 'make a root directory with a /proc'
+}
+covered='part of /proc is covered or read-only'
+
+need_names_and_queues() { # WHO
+    need_namespace uts
+    need_namespace ipc
+    lists /proc/filesystems mqueue || blame 'this kernel has no POSIX message queues'
+    [ "$1$tried_hostname" != meno ] || [ -n "$why" ] || blame_policy 'set a hostname'
+}
+
+need_network() {
+    need_namespace net
+    case $(mount_options /proc/sys/net) in ro*) blame "$covered" ;; esac
+    case $veth in
+        no) blame 'this kernel has no virtual network cables (veth)' ;;
+        gone) blame 'the modules of the running kernel are gone, as after an update: reboot' ;;
+    esac
+}
+
+need_limits() { # WHO
+    need_namespace cgroup
+    if [ "$1$uid" = me0 ] && ! { can me SYS_ADMIN && can me NET_ADMIN; }; then
+        blame 'root needs CAP_SYS_ADMIN and CAP_NET_ADMIN for limits'
+    elif one_hierarchy; then
+        need_writable "$1"
+        [ "$1" = root ] || [ "$(owner "$top")" = "$uid" ] || delegated ||
+            blame "$only_root" "$(! systemd_delegates || echo "$scope")"
+    else
+        for controller in memory pids cpu; do
+            if ! find_hierarchy "$controller"; then
+                blame "no cgroup hierarchy has $controller"
+                continue
+            fi
+            need_writable "$1"
+            case $1$uid$initial in root* | me0yes) continue ;; esac
+            [ "$(owner "$own")" = "$uid" ] || blame "$only_root"
+        done
+    fi
+}
+only_root='only root may make a cgroup here, or a user to whom root has delegated one'
+scope="systemd-run --user --scope -q -p Delegate=yes \"\$SHELL\""
+
+need_writable() { # WHO
+    if [ "$mode" = rw ]; then
+        return
+    elif can "$1" SYS_ADMIN; then
+        blame_root "$top is read-only" "mount -o remount,bind,rw $top"
+    else
+        blame '/sys/fs/cgroup is read-only'
+    fi
+}
+
+delegated() { # whether the cgroup that we are in is this user's to divide (version 2)
+    own=${own%/outside}
+    case ${own##*/} in run-*) ;; *) [ "$(owner "${own%/*}")" != "$uid" ] || return ;; esac
+    [ "$(owner "$own")" = "$uid" ] && lists "$own/cgroup.controllers" memory pids cpu
+}
+
+systemd_delegates() { # before version 252, a user's services get no cpu controller
+    has systemd-run && there "${XDG_RUNTIME_DIR:-/none}/systemd/private" &&
+        lists "$top/user.slice/user-$uid.slice/user@$uid.service/cgroup.controllers" memory pids cpu
+}
+
+need_walls() { # WHO
+    if ! whole sysfs "fs/bpf fs/cgroup fs/fuse/connections fs/pstore fs/resctrl fs/selinux \
+fs/smackfs firmware/efi/efivars kernel/config kernel/debug kernel/security kernel/tracing"; then
+        blame 'part of /sys is covered'
+    elif [ "$1$tried_sys" = meno ] && [ -z "$why" ]; then
+        blame_policy 'mount a /sys'
+    fi
+    case $machine in x86_64 | aarch64 | riscv64) ;; *) blame "08 has no filter for $machine" ;; esac
+    [ -n "$(status_field Seccomp 1)" ] || blame 'this kernel has no seccomp'
+    ! there /proc/self/ns/time || need_namespace time
+}
+
+# judge NUMBER WHO: what step NUMBER lacks if I run it, or if root does. Each step needs what those
+# before it need. From 05 on root needs a user namespace, too.
+judge() {
+    why='' fix='' hopeless='' needs_sudo=''
+    [ -z "$go_why" ] || blame "$go_why" "$go_fix"
+    [ -z "$dir_why" ] || blame "$dir_why" "$dir_fix"
+    if [ "$1" -eq 1 ]; then
+        can "$2" SYS_CHROOT || need_user_namespace "$2"
+        return
+    fi
+    if [ "$1" -ge 5 ] || ! can "$2" SYS_ADMIN; then need_user_namespace "$2"; fi
+    need_namespace pid
+    [ "$2$tried_pid" != meno ] || [ -n "$why" ] || blame_policy 'make a PID namespace'
+    [ "$1" -lt 3 ] || need_root_directory "$2" "$1"
+    [ "$1" -lt 4 ] || need_names_and_queues "$2"
+    [ "$1" -lt 6 ] || need_network
+    [ "$1" -lt 7 ] || need_limits "$2"
+    [ "$1" -lt 8 ] || need_walls "$2"
+}
+
+decide() { # NUMBER STEP: what asks least of the reader
+    judge "$1" me
+    my_why=$why my_fix=$fix my_hopeless=$hopeless my_sudo=$needs_sudo
+    hopeless=yes
+    if [ -z "$why" ]; then
+        verdict "$2" works && return
+    elif [ -z "$my_hopeless$my_sudo" ]; then
+        verdict "$2" 'works after' "$my_fix" && return
+    elif [ -n "$sudo" ]; then
+        judge "$1" root
+    fi
+    if [ -z "$why" ]; then
+        verdict "$2" 'works with sudo'
+    elif [ -z "$my_hopeless" ]; then
+        verdict "$2" 'works after' "$my_fix"
+    elif [ -z "$hopeless" ]; then
+        verdict "$2" 'works after' "$fix # and with sudo"
+    else
+        flags=' (a container: start it as .devcontainer does)'
+        verdict "$2" "won't here" "$my_why${container:+$flags}"
+    fi
+}
+
+# What this machine has.
+
+look_at_system() {
+    kernel=$(content /proc/sys/kernel/osrelease)
+    machine=$(uname -m)
+    uid=$(status_field Uid 2) # the effective one
+    effective=$(status_field CapEff 1 | cut -c 9-)
+    bounding=$(status_field CapBnd 1 | cut -c 9-)
+    initial='' container=${container:+yes} chroot='' sudo=''
+    [ "$(content /proc/self/uid_map | tr -s ' ')" != ' 0 0 4294967295' ] || initial=yes
+    for file in /.dockerenv /run/.containerenv /run/systemd/container; do
+        ! there "$file" || container=yes
+    done
+    # A virtual machine made from an image has such a file as well, but nothing is forbidden there.
+    if [ "$(status_field Seccomp 1)" != 2 ] && can root SYS_MODULE; then container=''; fi
+    points=" $(content /proc/self/mountinfo | awk '{ print $5 }' | tr '\n' ' ')"
+    case $points in *' /proc/kcore '* | *' /proc/keys '* | *' /proc/sys '*) container=yes ;; esac
+    case $points in *' / '*) ;; *) chroot=yes ;; esac
+    if has sudo && [ "$uid" -ne 0 ] && [ "$(status_field NoNewPrivs 1)" = 0 ]; then sudo=yes; fi
+    fact kernel "Linux $kernel, $machine"
+    fact user "uid $uid${container:+, in a container}${chroot:+, in a chroot}"
+    case $kernel in
+        *Microsoft) note 'This is WSL 1, which has no namespaces: wsl --set-version NAME 2' ;;
+        [1-4].* | 5.[0-9].*) note 'The steps are tested on Linux 5.10 and newer.' ;;
+    esac
+}
+
+look_at_namespaces() { # by trying what the steps do; the hostname is set to what it is already
+    new_root="mount -t proc proc /proc && mount -t tmpfs tmpfs /tmp && cd /tmp &&
+        { ! command -v pivot_root || pivot_root . .; }"
+    tried_user=$(tried unshare -U -r -m true)
+    tried_user_root=$(tried unshare -U -r -m -p -f sh -c "$new_root")
+    tried_sys=$(tried unshare -U -r -m -n mount -t sysfs -o ro sysfs /sys)
+    tried_pid='' tried_root='' tried_hostname=''
+    if can me SYS_ADMIN; then
+        tried_pid=$(tried unshare -p -f true)
+        tried_root=$(tried unshare -m -p -f sh -c "$new_root")
+        ! has hostname || tried_hostname=$(tried unshare -u hostname "$(uname -n)")
+    elif has hostname; then
+        tried_hostname=$(tried unshare -U -r -u hostname "$(uname -n)")
+    fi
+    why='' fix='' hopeless=''
+    need_user_namespace me
+    fact 'user namespaces' "${why:-yes}"
+    # The kernel makes none in a chroot, and doesn't say that this is why (clone(2), EPERM).
+    case $why in 'this user may'*) root_of_init || chroot=yes ;; esac
+    if there /proc/self/ns/time; then fact 'time namespaces' yes; else fact 'time namespaces' no; fi
+    fact /proc "$(mount_options /proc)"
+    below=$(echo "$points" | tr ' ' '\n' | grep '^/usr/' | tr '\n' ' ')
+    [ -z "$below" ] || fact 'mounted below /usr' "$below"
+}
+
+# shellcheck disable=SC2012
+root_of_init() { # whether our / is process 1's, as far as this user may know
+    [ -d "$root/proc/1/root/" ] && ls -Ldi "$root/" "$root/proc/1/root/" |
+        awk '{ inode[NR] = $1 } END { exit inode[1] != inode[2] }'
+}
+
+look_at_cgroups() {
+    if one_hierarchy; then
+        lent=$(! systemd_delegates || echo '; systemd delegates cgroups to you')
+        fact cgroups "version 2; in yours: $(content "$own/cgroup.controllers")$lent"
+    else
+        mounted=''
+        for controller in memory pids cpu; do
+            ! find_hierarchy "$controller" || mounted="$mounted $controller"
+        done
+        fact cgroups "version 1:${mounted:- none}"
+    fi
+}
+
+look_at_network() {
+    veth=yes modules=$root/lib/modules
+    if ! there /sys/module/veth && ! content /proc/kallsyms | grep -q ' veth_' &&
+        ! grep -qs '/veth\.ko' "$modules/$kernel/modules.dep" "$modules/$kernel/modules.builtin" &&
+        [ -z "$container" ] && [ -d "$modules" ]; then
+        if [ -d "$modules/$kernel" ]; then veth=no; else veth=gone; fi
+    fi
+    if in_sbin nft; then
+        fact nft yes
+    else
+        fact nft no
+        note 'Without nft, containers reach no network from 06 on: install nftables.'
+    fi
+    if ! has pasta; then
+        pasta='no, which matters only to users'
+        [ "$uid" -eq 0 ] || note 'Without pasta, your containers reach no network: install passt.'
+    elif [ -r "$root/dev/net/tun" ] && [ -w "$root/dev/net/tun" ]; then
+        pasta=yes
+    else
+        pasta='yes, but /dev/net/tun is closed to you'
+    fi
+    fact pasta "$pasta"
+}
+
+look_at_ids_and_overlay() {
+    ranges=$(content /etc/subuid | grep -cE "^($uid|$(id -un 2>/dev/null || echo "$uid")):")
+    has newuidmap || ranges="$ranges, but no newuidmap (package uidmap)"
+    fact 'subuid ranges' "$ranges"
+    overlay=no
+    ! grep -qs '/overlay\.ko' "$root/lib/modules/$kernel/modules.dep" || overlay='not loaded yet'
+    ! lists /proc/filesystems overlay || overlay=yes
+    case $kernel in 5.10.*) overlay="$overlay, but not for users (Linux 5.11)" ;; esac
+    fact overlayfs "$overlay"
+}
+
+go_run() { # without a home Go keeps no count of its use, and outside of a module it fetches no Go
+    file=${GOENV-${XDG_CONFIG_HOME-${HOME-}/.config}/go/env}
+    (cd / && HOME='' XDG_CONFIG_HOME='' GOENV=$file go "$@" 2>/dev/null)
+}
+
+look_at_go() { # sets go_why where go run would fail, and go_fix if a command helps
+    go_why='' go_fix=''
+    wanted=$(awk '$1 == "go" { print $2 }' "$repo/go.mod")
+    case $machine in x86_64) arch=amd64 ;; aarch64) arch=arm64 ;; *) arch=$machine ;; esac
+    version=$(go_run version | awk '{ print $3 }')
+    minor=$(echo "${version#go1.}" | sed 's/[^0-9].*//')
+    cache=$(go_run env GOMODCACHE)
+    cache=${cache:-${GOPATH:-${HOME-}/go}/pkg/mod}
+    online=no
+    if content /proc/net/route | awk '$2 == "00000000" { n = 1 } END { exit !n }' ||
+        [ -n "${https_proxy-}${HTTPS_PROXY-}" ]; then online=yes; fi
+    case $(go_run env GOPROXY) in off) online=no ;; file:*) online=yes ;; esac
+    fetched=yes
+    while read -r module release _; do
+        case $release in v[0-9]*) [ -d "$cache/$module@$release" ] || fetched=no ;; esac
+    done <"$repo/go.mod"
+    [ ! -d "$repo/vendor" ] || fetched=yes
+    fact go "${version:-not in PATH}"
+    fact modules "fetched: $fetched; network: $online"
+    if [ -z "$version" ] && [ -x "$root/usr/local/go/bin/go" ]; then
+        go_why='go is not in PATH' go_fix="export PATH=\"\$PATH:/usr/local/go/bin\""
+    elif [ -z "$version" ] || [ "${minor:-99}" -lt 21 ]; then
+        go_why="there is no Go ${wanted%.*}"
+        [ "$online" = no ] || go_fix="mkdir -p ~/.local && curl -L \
+https://go.dev/dl/go$wanted.linux-$arch.tar.gz | tar -C ~/.local -xz && \
+export PATH=\"\$HOME/.local/go/bin:\$PATH\""
+    elif [ "${minor:-99}" -lt "$(echo "$wanted" | cut -d . -f 2)" ] &&
+        [ ! -d "$cache/golang.org/toolchain@v0.0.1-go$wanted.linux-$arch" ]; then
+        # From 1.21 on, Go fetches the one that go.mod asks for.
+        if [ "$online" = no ]; then
+            go_why="$version would fetch Go $wanted, and there is no network"
+        elif [ "$(go_run env GOTOOLCHAIN)" = local ]; then
+            go_why="$version may not fetch Go $wanted" go_fix='export GOTOOLCHAIN=auto'
+        fi
+    fi
+    [ -n "$go_why" ] || [ "$fetched$online" != nono ] ||
+        go_why='the modules are not fetched, and there is no network'
+}
+
+look_at_directories() { # sets dir_why and dir_fix, as above
+    dir_why='' dir_fix=''
+    tmp=${TMPDIR:-/tmp}
+    tmp=${tmp%/}
+    case ,$(mount_options "$tmp"), in
+        *,noexec,*)
+            # go run starts programs from there, and 01 builds its jail there.
+            dir_why="$tmp is mounted noexec"
+            dir_fix="mkdir -p ~/tmp && export TMPDIR=~/tmp"
+            ;;
+    esac
+    [ -d "$root$tmp" ] || dir_why="there is no directory $tmp" dir_fix='unset TMPDIR'
+    dir=${GOCACHE:-${XDG_CACHE_HOME:-${HOME-}/.cache}}
+    while [ -n "$dir" ] && [ ! -e "$dir" ]; do dir=${dir%/*}; done
+    dir=${dir:-/}
+    [ -w "$dir" ] || dir_why="Go can't write to $dir" dir_fix="export HOME=\"\$(mktemp -d)\""
+    free=$(df -Pk "$dir" 2>/dev/null | awk 'END { print int($4 / 1024) }')
+    fact 'disk space' "${free:-?} MB free in $dir"
+    [ "${free:-999}" -ge 500 ] || note 'Building all steps takes about 200 MB, a newer Go 250 more.'
+    case $repo in /mnt/[a-z]/*) note 'This clone is on a Windows disk: clone it below ~.' ;; esac
+    ! grep -q "$(printf '\r')" "$repo/go.mod" ||
+        note 'This clone has CRLF line ends, so scripts fail: clone it again, inside of Linux.'
+}
+
+elsewhere() { # SYSTEM COMMAND
+    fact system "$1"
+    for step in "$repo"/[0-9][0-9]-*; do verdict "${step##*/}" 'works after' "$2"; done
+    finish
+}
+
+case $* in
+    '') format=text ;;
+    '-format json') format=json ;;
+    -h) usage && exit ;;
+    *) usage >&2 && exit 2 ;;
+esac
+root=${DOCTOR_ROOT-}
+repo=$(CDPATH='' cd "$(dirname "$0")/.." && pwd)
+case $(uname -s) in
+    Linux) ;;
+    Darwin) elsewhere macOS 'brew install lima && limactl start && limactl shell default' ;;
+    *) elsewhere Windows 'wsl --install' ;;
+esac
+look_at_system
+look_at_namespaces
+look_at_cgroups
+look_at_network
+look_at_ids_and_overlay
+look_at_go
+look_at_directories
+for step in "$repo"/[0-9][0-9]-*; do
+    number=${step##*/}
+    number=${number%%-*}
+    decide "${number#0}" "${step##*/}"
+done
+finish
