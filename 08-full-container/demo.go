@@ -48,7 +48,7 @@ func lesson(n *narrator) error {
 		return err
 	}
 	if refusal != "" {
-		say("host", "I can't make a cgroup, and a full container has limits: nothing is run")
+		say("host", "no cgroup, so nothing is run: a full container has limits")
 		put(strings.Repeat(" ", margin) + refusal + "\n")
 		say("next", "%s", remedy())
 		return nil
