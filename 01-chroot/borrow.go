@@ -26,9 +26,9 @@ func borrowRoot(attr *syscall.SysProcAttr, capability int) {
 
 // whoami is the lesson's first fact: which process, which user, and whether it had to borrow.
 func whoami(capability int) string {
-	line := fmt.Sprintf("I am process %d, uid %d", os.Getpid(), os.Getuid())
+	line := fmt.Sprintf("process %d, uid %d", os.Getpid(), os.Getuid())
 	if !holds(capability) {
-		line += "; not root, so the inside gets a user namespace too (05 explains it)"
+		line += ", not root: adds a user namespace (05)"
 	}
 	return line
 }

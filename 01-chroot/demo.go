@@ -1,6 +1,6 @@
 //go:build linux
 
-// The lesson of 01: what chroot changes, what it doesn't, and two ways out.
+// The lesson of 01: a secret beside the jail, two escapes that read it, and what chroot changes.
 
 package main
 
@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -19,54 +20,122 @@ import (
 // prints what it measured.
 var experiments = map[string]func([]string) error{
 	"lesson:keep":   keep,
-	"lesson:look":   look,
-	"lesson:escape": escape,
+	"lesson:read":   readSecret,
+	"lesson:inode":  printInode,
+	"lesson:signal": signalNothing,
 }
 
-// lesson draws the picture, looks at it from both sides, and then leaves the jail in two ways.
-func lesson() error {
+// within prepares an experiment to be run in the jail, once the lesson has built it.
+var within func(args ...string) *exec.Cmd
+
+// The ways to the secret.
+const (
+	byPath       = "by its path"
+	byChroot     = "chroot again"
+	byDescriptor = "a directory left open"
+)
+
+// lesson builds the picture and tries to read, in the jail, a secret that lies beside it.
+func lesson(n *narrator) error {
 	say("host", "%s", whoami(unix.CAP_SYS_CHROOT))
 	picture, err := startPicture()
 	if err != nil {
 		return err
 	}
 	defer picture.end()
-	secret := rand.Text()
-	file := filepath.Join(picture.dir, "home/bin/secret")
+	within = func(args ...string) *exec.Cmd {
+		return host(picture.jail(), append([]string{"/lesson"}, args...)...)
+	}
+	file, secret := filepath.Join(picture.dir, "home/bin/secret"), rand.Text()[:8]
 	if err := draw(picture, file, secret); err != nil {
 		return err
 	}
-	say("host", "the picture: %s/home/{bin,joonho}", picture.dir)
-	say("host", "the jail is home/joonho; outside of it, home/bin/secret holds %s", secret)
+	if err := readTheSecret(n, file, secret); err != nil {
+		return err
+	}
+	if err := whereRootIs(n, picture.jail()); err != nil {
+		return err
+	}
+	return whatLeaks(n, picture.keeper.cmd.Process.Pid)
+}
 
-	for _, side := range []struct {
-		name string
-		look *exec.Cmd
-	}{
-		{"host", self("lesson:look", picture.jail(), file)},
-		{"jail", host(picture.jail(), "/lesson", "lesson:look", "/", file)},
-	} {
-		facts, err := ask(side.look)
-		if err != nil {
+// readTheSecret tries each way to the secret, and the escapes once more after the usual fix.
+func readTheSecret(n *narrator, file, secret string) error {
+	n.part("Can a program in the jail read the secret beside it?")
+	control, err := ask(self("lesson:read", file, byPath))
+	if err != nil {
+		return err
+	}
+	tries := []experiment{
+		{what: byPath, expect: held},
+		{what: byChroot, expect: leak},
+		{what: byDescriptor, expect: leak},
+	}
+	for i := range tries {
+		tries[i].host, tries[i].rule = control, reaches(secret)
+		if tries[i].inside, err = tryWay(file, tries[i].what); err != nil {
 			return err
 		}
-		for fact := range strings.Lines(facts) {
-			say(side.name, "%s", strings.TrimSpace(fact))
-		}
 	}
+	n.table("home/bin/secret", tries...)
 
-	for _, privileges := range []string{"root", "fixed"} {
-		if privileges == "root" {
-			say("host", "two ways out, tried in the jail by its root:")
-		} else {
-			say("host", "the usual fix: take CAP_SYS_CHROOT away. Both ways once more:")
+	n.part("The usual fix: take CAP_SYS_CHROOT away")
+	rows := [][]string{{"", "before", inside, ""}}
+	for _, e := range tries[1:] {
+		e.host = e.inside
+		if e.inside, err = tryWay(file, e.what, "fixed"); err != nil {
+			return err
 		}
-		for _, way := range []string{"a", "b"} {
-			if err := tryWay(picture, way, privileges, file, secret); err != nil {
-				return err
-			}
+		if e.what == byChroot {
+			e.expect = held
+		}
+		rows = append(rows, []string{e.what, e.host, e.inside, string(n.judge(e))})
+	}
+	columns(rows)
+	return nil
+}
+
+// tryWay tries one way to the secret in the jail.
+func tryWay(file, way string, fixed ...string) (string, error) {
+	outside, err := os.Open("/")
+	if err != nil {
+		return "", err
+	}
+	defer outside.Close()
+	cmd := within(append([]string{"lesson:read", file, way}, fixed...)...)
+	cmd.ExtraFiles = []*os.File{outside} // descriptor 3, the directory left open
+	return ask(cmd)
+}
+
+// whereRootIs compares what is at the root, above it, and behind a link in the jail that says /.
+func whereRootIs(n *narrator, jail string) error {
+	n.part("Where do paths begin?")
+	say(inside, "%s", jail)
+	rows := []experiment{{what: "/"}, {what: "/.."}, {what: "/top, a link to /"}}
+	for i, paths := range [][2]string{{"/", "/"}, {"/..", "/.."}, {jail + "/top", "/top"}} {
+		rows[i].rule, rows[i].expect = isShared, held
+		var err error
+		if rows[i].host, err = ask(self("lesson:inode", paths[0])); err != nil {
+			return err
+		}
+		if rows[i].inside, err = ask(within("lesson:inode", paths[1])); err != nil {
+			return err
 		}
 	}
+	n.table("", rows...)
+	return nil
+}
+
+// whatLeaks signals a process outside, the keeper of the picture.
+func whatLeaks(n *narrator, pid int) error {
+	n.part("What is still the host's: the processes")
+	e, err := n.ask("lesson:signal", strconv.Itoa(pid))
+	if err != nil {
+		return err
+	}
+	e.rule, e.expect = reaches("= ok"), leak
+	n.compare(e)
+	put("\n")
 	say("next", "go run ./02-pid-namespace")
 	return nil
 }
@@ -89,83 +158,51 @@ func draw(picture *picture, file, secret string) error {
 	return picture.install("/proc/self/exe", "/lesson")
 }
 
-// tryWay takes one way out and says what it led to.
-func tryWay(picture *picture, way, privileges, file, secret string) error {
-	outside, err := os.Open("/")
-	if err != nil {
-		return err
-	}
-	defer outside.Close()
-	cmd := host(picture.jail(), "/lesson", "lesson:escape", way, file, privileges)
-	cmd.ExtraFiles = []*os.File{outside} // descriptor 3, which (b) finds open
-	found, err := ask(cmd)
-	if err != nil {
-		return err
-	}
-	if strings.Contains(found, secret) {
-		say("leak", "%s", found)
-	} else {
-		say("jail", "%s", found)
-	}
-	return nil
-}
-
-// look prints what "/" is, where its ".." leads, where the link "top" in dir, which points to "/",
-// leads, and what is in a file.
-func look(args []string) error {
-	dir, file := args[0], args[1]
-	var root, parent, link unix.Stat_t
-	for path, stat := range map[string]*unix.Stat_t{
-		"/": &root, "/..": &parent, filepath.Join(dir, "top"): &link,
-	} {
-		if err := unix.Stat(path, stat); err != nil {
-			return &os.PathError{Op: "stat", Path: path, Err: err}
-		}
-	}
-	entries, err := os.ReadDir("/")
-	if err != nil {
-		return err
-	}
-	content, err := os.ReadFile(file)
-	if err != nil {
-		content = []byte(errno(err))
-	}
-	fmt.Printf("/ is inode %d, with %d entries; /.. is inode %d\n",
-		root.Ino, len(entries), parent.Ino)
-	fmt.Printf("the link %s -> / leads to inode %d\n", filepath.Join(dir, "top"), link.Ino)
-	fmt.Printf("%s: %s\n", file, content)
-	return nil
-}
-
-// escape takes way out "a" or "b", and prints where it led: to which root, and to which secret.
-func escape(args []string) error {
-	way, file := args[0], args[1]
-	names := map[string]string{"a": "second chroot", "b": "the host's / left open, descriptor 3"}
-	if args[2] == "fixed" {
+// readSecret goes one way, after the usual fix or without it, and prints the text of the file to
+// which it leads, or the errno that ended it.
+func readSecret(args []string) (err error) {
+	file, way, fixed := args[0], args[1], len(args) > 2
+	if fixed {
 		if err := dropChroot(); err != nil {
 			return err
 		}
 	}
-	var out error
-	if way == "a" {
-		out = escapeByChroot()
-	} else {
-		out = escapeByDescriptor(3)
+	switch way {
+	case byChroot:
+		err = escapeByChroot()
+	case byDescriptor: // only the working directory gets out
+		file, err = strings.TrimPrefix(file, "/"), escapeByDescriptor(3)
 	}
-	if out != nil {
-		fmt.Printf("way out (%s), %s: %v\n", way, names[way], out)
-		return nil
+	var secret []byte
+	if err == nil {
+		secret, err = os.ReadFile(file)
 	}
-	var top unix.Stat_t
-	if err := unix.Stat(".", &top); err != nil {
-		return &os.PathError{Op: "stat", Path: ".", Err: err}
-	}
-	secret, err := os.ReadFile(strings.TrimPrefix(file, "/")) // from the working directory
 	if err != nil {
 		secret = []byte(errno(err))
 	}
-	fmt.Printf("way out (%s), %s: arrives at inode %d; the secret: %s\n",
-		way, names[way], top.Ino, secret)
+	fmt.Println(string(secret))
+	return nil
+}
+
+// printInode prints which file a path leads to: its number, and the file system that counts so.
+func printInode(args []string) error {
+	var file unix.Stat_t
+	if err := unix.Stat(args[0], &file); err != nil {
+		return &os.PathError{Op: "stat", Path: args[0], Err: err}
+	}
+	fmt.Printf("inode %d on %d:%d\n", file.Ino, unix.Major(file.Dev), unix.Minor(file.Dev))
+	return nil
+}
+
+// signalNothing sends signal 0 to a process, which only asks whether it could be signalled
+// (kill(2)), and prints the kernel's answer. kill(2) takes a thread's ID, too, and one of ours may
+// have that number; tgkill(2) takes only a process and its thread.
+func signalNothing(args []string) error {
+	pid, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	fmt.Printf("tgkill(%d, %d, 0) = %s\n", pid, pid, errno(unix.Tgkill(pid, pid, 0)))
 	return nil
 }
 

@@ -20,7 +20,7 @@ import (
 // picture is the directory, and the process that keeps it.
 type picture struct {
 	dir    string
-	keeper *partner
+	keeper *helper
 }
 
 // startPicture starts the keeper, which makes the directory.
@@ -51,7 +51,7 @@ func keep([]string) error {
 	if dir, err = filepath.EvalSymlinks(dir); err != nil {
 		return err
 	}
-	return errors.Join(holdOn(dir), endProcesses(dir), unmountBelow(dir), remove(dir))
+	return errors.Join(waitForEOF(dir), endProcesses(dir), unmountBelow(dir), remove(dir))
 }
 
 // endProcesses kills every process whose root is still in dir, since nothing else would end them.

@@ -47,7 +47,9 @@ func run(args []string) error {
 	case os.Args[0] == role(inside) && len(args) > 1: // the PID of the parent, and the command
 		return container(args[0], args[1:])
 	case len(args) == 0, len(args) == 1 && args[0] == "--":
-		return lesson()
+		return tell(false)
+	case len(args) == 1 && args[0] == "-pause":
+		return tell(true)
 	case experiments[args[0]] != nil:
 		return experiments[args[0]](args[1:])
 	case args[0] == "--": // here the flags end, and what follows is the command

@@ -72,7 +72,7 @@ var table = []row{
 		why:  "removing below a bind mount would remove the host's files",
 	},
 	{
-		step: "01-chroot", file: "hold.go",
+		step: "01-chroot", file: "narrate.go",
 		find:    `signal.Ignore(unix.SIGPIPE)`,
 		replace: `signal.Ignore(unix.SIGWINCH)`,
 		test:    "^TestHolderSurvivesItsReader$",
@@ -83,7 +83,7 @@ var table = []row{
 		find:    `if err := dropChroot(); err != nil {`,
 		replace: "_ = dropChroot\n\t\tif err := error(nil); err != nil {",
 		test:    "^TestLesson$",
-		why:     "with the capability, (a) would lead out in the fixed jail too",
+		why:     "with the capability, the second chroot would lead out of the fixed jail too",
 	},
 	{
 		step: "01-chroot", file: "demo.go",
