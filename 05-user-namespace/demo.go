@@ -6,15 +6,19 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,18 +26,20 @@ import (
 // experiments are the programs that the lesson runs inside, and some outside, to compare. Each
 // prints what it measured.
 var experiments = map[string]func([]string) error{
-	"lesson:stay":  makeAndStay,
-	"lesson:owner": printOwner,
-	"lesson:try":   tryAll,
-	"lesson:links": printLinks,
+	"lesson:stay":    makeAndStay,
+	"lesson:try":     tryAll,
+	"lesson:network": printNetwork,
+	"lesson:hear":    hear,
 }
 
+// patience is how long the lesson waits for an answer that never comes.
+const patience = 2 * time.Second
+
 // lesson compares what both sides call the same user, and lets root try.
-func lesson() error {
-	say("host", "I am process %d, uid %d; user namespace %s",
-		os.Getpid(), os.Getuid(), namespaceOf("user"))
-	for _, part := range []func() error{oneUserTwoNumbers, unmapped, whatRootMay, whatLeaks} {
-		if err := part(); err != nil {
+func lesson(n *narrator) error {
+	say("host", "process %d, uid %d", os.Getpid(), os.Getuid())
+	for _, part := range []func(*narrator) error{oneProcess, whatRootMay, whatLeaks} {
+		if err := part(n); err != nil {
 			return err
 		}
 	}
@@ -45,8 +51,8 @@ func within(args ...string) *exec.Cmd {
 	return self(append([]string{"/proc/self/exe"}, args...)...)
 }
 
-// oneUserTwoNumbers looks at one process and at a file that it has made, from both sides.
-func oneUserTwoNumbers() (err error) {
+// oneProcess looks at one process and at a file that it has made, from both sides.
+func oneProcess(n *narrator) (err error) {
 	inner, facts, err := start(within("lesson:stay", "/tmp/file"))
 	if err != nil {
 		return err
@@ -64,36 +70,34 @@ func oneUserTwoNumbers() (err error) {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("\n%26s  %16s  %16s\n", "", "on the host", "in the container")
-	rows := strings.Split(facts, "|")
+	n.part("One process, two uids")
+	var rows []experiment
+	answers := strings.Split(facts, "|")
 	for i, row := range strings.Split(outer, "|") {
-		what, number, _ := strings.Cut(row, "=")
-		_, inside, _ := strings.Cut(rows[i], "=")
-		fmt.Printf("%26s  %16s  %16s\n", what, number, inside)
+		what, answer, _ := strings.Cut(row, "=")
+		_, answerInside, _ := strings.Cut(answers[i], "=")
+		rows = append(rows, experiment{what: what, host: answer, inside: answerInside})
 	}
-	fmt.Println()
+	n.table("", rows...)
 	for line := range strings.Lines(string(table)) {
-		var inside, outside, count int
-		if _, err := fmt.Sscan(line, &inside, &outside, &count); err != nil {
+		var first, outside, count int
+		if _, err := fmt.Sscan(line, &first, &outside, &count); err != nil {
 			return fmt.Errorf("read %q in /proc/%d/uid_map: %w", line, pid, err)
 		}
-		meaning := fmt.Sprintf("uid %d in there is uid %d here", inside, outside)
-		if count > 1 {
-			meaning = fmt.Sprintf("uids %d to %d in there are %d to %d here",
-				inside, inside+count-1, outside, outside+count-1)
-		}
-		say("host", "/proc/%d/uid_map: %d %d %d: %s", pid, inside, outside, count, meaning)
+		say("host", "/proc/%d/uid_map: %d %d %d", pid, first, outside, count)
 	}
+	n.compare(experiment{
+		what:   "user namespace",
+		host:   "user namespace " + namespaceOf("self", "user"),
+		inside: "user namespace " + namespaceOf(strconv.Itoa(pid), "user"),
+		rule:   isShared, expect: held,
+	})
 	return nil
 }
 
-// view says who a process is, and who owns a file: one line of "what=number|what=number".
+// view says who a process is, and who owns a file and /usr: one line of "what=number|what=number".
 func view(pid int, file string) (string, error) {
 	process := fmt.Sprintf("/proc/%d/", pid)
-	id, err := os.Readlink(process + "ns/user")
-	if err != nil {
-		return "", err
-	}
 	status, err := os.ReadFile(process + "status")
 	if err != nil {
 		return "", err
@@ -107,13 +111,17 @@ func view(pid int, file string) (string, error) {
 	if err := unix.Stat(file, &made); err != nil {
 		return "", &os.PathError{Op: "stat", Path: file, Err: err}
 	}
+	var usr unix.Stat_t
+	if err := unix.Stat("/usr", &usr); err != nil {
+		return "", &os.PathError{Op: "stat", Path: "/usr", Err: err}
+	}
 	return strings.Join([]string{
-		fmt.Sprint("one process=", pid),
-		"its uid=" + strings.Fields(field["Uid"])[0],
-		"its gid=" + strings.Fields(field["Gid"])[0],
+		fmt.Sprint("PID=", pid),
+		"uid=" + strings.Fields(field["Uid"])[0],
+		"gid=" + strings.Fields(field["Gid"])[0],
 		fmt.Sprint("owner of a file it made=", made.Uid),
-		"its capabilities=" + field["CapEff"],
-		"its user namespace=" + strings.Trim(id, "user:[]"),
+		fmt.Sprint("owner of /usr=", usr.Uid),
+		"capabilities=" + field["CapEff"],
 	}, "|"), nil
 }
 
@@ -127,30 +135,18 @@ func makeAndStay(args []string) error {
 	if err != nil {
 		return err
 	}
-	return holdOn(facts)
+	return waitForEOF(facts)
 }
 
-// unmapped asks both sides whose the host's programs are.
-func unmapped() error {
-	outside, err := ask(self("lesson:owner", "/usr"))
-	if err != nil {
-		return err
+// whatRootMay runs all trials on the host, in a user namespace that owns nothing else, and in the
+// container.
+func whatRootMay(n *narrator) error {
+	pid := strconv.Itoa(os.Getpid())
+	outside := self("lesson:try", pid)
+	if holds(unix.CAP_SYS_ADMIN) { // so that what succeeds does it no harm
+		outside.SysProcAttr.Cloneflags = unix.CLONE_NEWNS | unix.CLONE_NEWUTS
 	}
-	inside, err := ask(within("lesson:owner", "/usr"))
-	if err != nil {
-		return err
-	}
-	say("host", "/usr belongs to uid %s", outside)
-	say("container", "/usr belongs to uid %s: nobody, since the host's uid %s is not in the map",
-		inside, outside)
-	return nil
-}
-
-// whatRootMay runs all trials in the container, and in a user namespace that owns nothing else.
-// Real root also runs them without a user namespace.
-func whatRootMay() error {
-	host := strconv.Itoa(os.Getpid())
-	alone := self("lesson:try", host)
+	alone := self("lesson:try", pid)
 	alone.SysProcAttr.Cloneflags = unix.CLONE_NEWUSER
 	if _, err := mapIDs(alone.SysProcAttr); err != nil {
 		return err
@@ -162,34 +158,26 @@ func whatRootMay() error {
 			GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
 		}
 	}
-	heads := []string{"a user namespace alone", "the container"}
-	commands := []*exec.Cmd{alone, within("lesson:try", host)}
-	if holds(unix.CAP_SYS_ADMIN) {
-		without := self("lesson:try", host)
-		without.SysProcAttr.Cloneflags = unix.CLONE_NEWNS | unix.CLONE_NEWUTS
-		heads = append([]string{"no user namespace"}, heads...)
-		commands = append([]*exec.Cmd{without}, commands...)
-	}
-	answers := make([][]string, len(commands))
-	for i, cmd := range commands {
+	var answers [3][]string
+	for i, cmd := range []*exec.Cmd{outside, alone, within("lesson:try", pid)} {
 		var err error
 		if answers[i], err = askTrials(cmd); err != nil {
 			return err
 		}
 	}
-	fmt.Printf("\n%38s", "tried by root, who has")
-	for _, head := range heads {
-		fmt.Printf("  %s", head)
-	}
-	fmt.Println()
-	for row, t := range trials {
-		line := fmt.Sprintf("%38s", t.what)
-		for i, head := range heads {
-			line += fmt.Sprintf("  %-*s", len(head), answers[i][row])
+	tabulate := func(trials []trial, first int, rule rule) {
+		rows := [][]string{{"", "host", "only user namespace", inside, ""}}
+		for i, t := range trials {
+			e := experiment{t.what, answers[0][first+i], answers[2][first+i], rule, held}
+			rows = append(rows,
+				[]string{e.what, e.host, answers[1][first+i], e.inside, string(n.judge(e))})
 		}
-		fmt.Println(strings.TrimRight(line, " "))
+		columns(rows)
 	}
-	fmt.Println()
+	n.part("What may root do to things of its own?")
+	tabulate(ownThings, 0, nil)
+	n.part("What may root do to things of the host?")
+	tabulate(hostThings, len(ownThings), reaches("ok"))
 	return nil
 }
 
@@ -207,57 +195,81 @@ func askTrials(cmd *exec.Cmd) ([]string, error) {
 		return nil, fmt.Errorf("experiment %s: %w", strings.Join(cmd.Args, " "), err)
 	}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	if len(lines) != len(trials) {
-		return nil, fmt.Errorf("%d answers about %d trials: %q", len(lines), len(trials), lines)
+	if want := len(ownThings) + len(hostThings); len(lines) != want {
+		return nil, fmt.Errorf("%d answers about %d trials: %q", len(lines), want, lines)
 	}
 	return lines, nil
 }
 
-// whatLeaks lists the network's links on both sides.
-func whatLeaks() error {
-	outside, err := ask(self("lesson:links"))
+// whatLeaks connects to a port that the host keeps to itself.
+func whatLeaks(n *narrator) error {
+	n.part("What is still the host's: the network")
+	namespace, err := n.ask("lesson:network")
 	if err != nil {
 		return err
 	}
-	inside, err := ask(within("lesson:links"))
+	namespace.rule, namespace.expect = isShared, leak
+	n.compare(namespace)
+	port, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	say("host", "%s", outside)
-	say("leak", "%s: the same", inside)
-	ours, _, _ := strings.Cut(outside, " with") // links may come and go
-	if !strings.HasPrefix(inside, ours+" with") {
-		return fmt.Errorf("that isn't the host's: %s", inside)
+	defer port.Close()
+	secret := rand.Text()[:8]
+	go answerAll(port, secret)
+	heard, err := n.ask("lesson:hear", port.Addr().String())
+	if err != nil {
+		return err
 	}
+	heard.rule, heard.expect = reaches(secret), leak
+	n.compare(heard)
+	put("\n")
 	say("next", "go run ./06-network")
 	return nil
 }
 
-// printLinks prints the links of this network namespace (proc_pid_net(5)).
-func printLinks([]string) error {
-	table, err := os.ReadFile("/proc/self/net/dev")
-	if err != nil {
-		return err
-	}
-	var links []string
-	for line := range strings.Lines(string(table)) {
-		if name, _, found := strings.Cut(line, ":"); found {
-			links = append(links, strings.TrimSpace(name))
-		}
-	}
-	fmt.Printf("network namespace %s with links %s\n",
-		namespaceOf("net"), strings.Join(links, " "))
+// printNetwork prints which network namespace this is.
+func printNetwork([]string) error {
+	fmt.Println("network namespace", namespaceOf("self", "net"))
 	return nil
 }
 
-// printOwner prints who owns a file.
-func printOwner(args []string) error {
-	var file unix.Stat_t
-	if err := unix.Stat(args[0], &file); err != nil {
-		return &os.PathError{Op: "stat", Path: args[0], Err: err}
+// hear prints what is said to a caller of an address.
+func hear(args []string) error {
+	word, err := call(args[0])
+	if err != nil {
+		word = errno(err)
 	}
-	fmt.Println(file.Uid)
+	fmt.Printf("%s says %s\n", args[0], word)
 	return nil
+}
+
+// call connects to an address and returns what is said there.
+func call(address string) (string, error) {
+	network := "tcp4"
+	if strings.HasPrefix(address, "@") {
+		network = "unix"
+	}
+	connection, err := net.DialTimeout(network, address, patience)
+	if err != nil {
+		return "", err
+	}
+	defer connection.Close()
+	connection.SetDeadline(time.Now().Add(patience))
+	word, err := bufio.NewReader(connection).ReadString('\n')
+	return strings.TrimSpace(word), err
+}
+
+// answerAll says a word to every caller.
+func answerAll(listener net.Listener, word string) {
+	for {
+		connection, err := listener.Accept()
+		if err != nil {
+			return // it has been closed
+		}
+		fmt.Fprintln(connection, word)
+		connection.Close()
+	}
 }
 
 // childOf returns the child that a process has.

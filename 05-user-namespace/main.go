@@ -49,7 +49,9 @@ func run(args []string) error {
 	case os.Args[0] == role(inside):
 		return container(args)
 	case len(args) == 0, len(args) == 1 && args[0] == "--":
-		return lesson()
+		return tell(false)
+	case len(args) == 1 && args[0] == "-pause":
+		return tell(true)
 	case experiments[args[0]] != nil:
 		return experiments[args[0]](args[1:])
 	case args[0] == "--": // here the flags end, and what follows is the command

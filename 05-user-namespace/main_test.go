@@ -18,12 +18,15 @@ import (
 )
 
 // firstOf is the uid on the host that the container's uid 0 has to be, for a test's user.
-func firstOf(t *testing.T, u user) int {
+func firstOf(t *testing.T, u user) int { return firstIDOf(t, u, "uid", u.uid) }
+
+// firstIDOf is the same for "uid" or "gid". The user's own is what an ordinary user maps.
+func firstIDOf(t *testing.T, u user, kind string, users int) int {
 	t.Helper()
 	if u.uid != 0 {
-		return u.uid
+		return users
 	}
-	own, ownErr := setAside("uid")
+	own, ownErr := setAside(kind)
 	ours, mapErr := os.ReadFile("/proc/self/uid_map")
 	if err := errors.Join(ownErr, mapErr); err != nil {
 		t.Fatal(err)
@@ -38,51 +41,94 @@ func firstOf(t *testing.T, u user) int {
 	return 2_100_000_000
 }
 
-// TestLesson reads the lesson's facts and compares them with each other.
+// TestLesson reads the lesson's facts and compares them with what the test reads itself.
 func TestLesson(t *testing.T) {
+	last, err := readNumber("/proc/sys/kernel/cap_last_cap")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var usr unix.Stat_t
+	if err := unix.Stat("/usr", &usr); err != nil {
+		t.Fatal(err)
+	}
 	asEveryUser(t, func(t *testing.T, u user) {
-		first := firstOf(t, u)
+		uid, gid := firstOf(t, u), firstIDOf(t, u, "gid", u.gid())
 		out := expect(t, program(u))
 		folded := regexp.MustCompile(` +`).ReplaceAllString(out, " ")
+		every := fmt.Sprintf("%016x", uint64(1)<<(last+1)-1) // all capabilities that there are
 		contains(t, folded,
-			fmt.Sprintf(" its uid %d 0\n", first),
-			fmt.Sprintf(" owner of a file it made %d 0\n", first),
-			"host /usr belongs to uid 0\n",
-			"container /usr belongs to uid 65534: nobody",
-			fmt.Sprintf("uid_map: 0 %d ", first),
+			fmt.Sprintf(", uid %d\n", u.uid),
+			fmt.Sprintf("\nuid %d 0\n", uid),
+			fmt.Sprintf("\ngid %d 0\n", gid),
+			fmt.Sprintf("\nowner of a file it made %d 0\n", uid),
+			fmt.Sprintf("\nowner of /usr %d 65534\n", usr.Uid),
+			"\ncapabilities "+every+" "+every+"\n",
+			"\nhost user namespace "+namespaceOf("self", "user")+"\n",
+			"\nhost network namespace "+namespaceOf("self", "net")+
+				"\ncontainer network namespace "+namespaceOf("self", "net")+" LEAK\n",
 		)
-		// For root, one column more comes first. It is the control: what is refused in the others
-		// is allowed there, as far as this machine's root may do it at all.
-		control := ""
-		if u.uid == 0 {
-			control = "ok "
+		pid := regexp.MustCompile(`\nPID (\d+) 1\n`).FindStringSubmatch(folded)
+		if pid == nil {
+			t.Fatalf("no PID in:\n%s", out)
 		}
-		contains(t, folded,
-			" sethostname, to the same name "+control+"EPERM ok\n",
-			" mount a tmpfs "+control+"EPERM ok\n",
-			" kill a child of one's own "+control+"ok ok\n",
-			" chroot, to / "+control+"ok ok\n",
-			" settimeofday "+control+"EPERM EPERM\n",
-			" mknod, of another /dev/null "+control+"EPERM EPERM\n",
-			" open /proc/sys/kernel/panic to write "+control+"EACCES EACCES\n",
-			" open /proc/kmsg to read, mode 0400 "+control+"EACCES EACCES\n",
-			" access /usr to write "+control+"EACCES EACCES\n",
-			" setns to the host's UTS namespace "+control+"EPERM EPERM\n",
-			" raise a hard limit ", " load a module ",
-		)
-		// A user may signal his own processes, whatever they call themselves.
-		signal := "ok ESRCH\n"
-		if u.uid == 0 {
-			signal = "ok EPERM ESRCH\n"
+		contains(t, folded, fmt.Sprintf("\nhost /proc/%s/uid_map: 0 %d ", pid[1], uid))
+		secret := regexp.MustCompile(`\nhost (127\.0\.0\.1:\d+ says \w{8})\n`)
+		said := secret.FindStringSubmatch(folded)
+		if said == nil {
+			t.Fatalf("no secret in:\n%s", out)
 		}
-		contains(t, folded, " signal a process of the host's "+signal)
-		for _, row := range []string{"raise a hard limit", "load a module"} {
-			ending := regexp.MustCompile(row + ` (.*)\n`).FindStringSubmatch(folded)
-			if ending == nil || strings.HasSuffix(ending[1], "ok") {
-				t.Errorf("%s: %q", row, ending)
-			}
-		}
+		contains(t, folded, "\ncontainer "+said[1]+" LEAK\n")
+		trialsOf(t, folded, u)
 	})
+}
+
+// trialsOf looks for the answers to what root tries.
+func trialsOf(t *testing.T, folded string, u user) {
+	t.Helper()
+	// The host's root is the control: what is refused in the container is allowed there.
+	for row, want := range map[string][2]string{
+		"sethostname, to the same name":      {"ok EPERM ok", "EPERM EPERM ok"},
+		"mount a tmpfs":                      {"ok EPERM ok", "EPERM EPERM ok"},
+		"kill a child of one's own":          {"ok ok ok", "ok ok ok"},
+		"chroot, to /":                       {"ok ok ok", "EPERM ok ok"},
+		"settimeofday":                       {"ok EPERM EPERM held", "EPERM EPERM EPERM n/a"},
+		"mknod, of another /dev/null":        {"ok EPERM EPERM held", "EPERM EPERM EPERM n/a"},
+		"open sysctl kernel.panic to write":  {"ok EACCES EACCES held", "EACCES EACCES EACCES n/a"},
+		"open /proc/kmsg to read, mode 0400": {"ok EACCES EACCES held", "EACCES EACCES EACCES n/a"},
+		"access /usr to write":               {"ok EACCES EACCES held", "EACCES EACCES EACCES n/a"},
+		// A user may signal his own processes, whatever they call themselves.
+		"signal a process of the host's":    {"ok EPERM ESRCH held", "ok ok ESRCH held"},
+		"setns to the host's UTS namespace": {"ok EPERM EPERM held", "EPERM EPERM EPERM n/a"},
+	} {
+		i := 0
+		if u.uid != 0 {
+			i = 1
+		}
+		contains(t, folded, "\n"+row+" "+want[i]+"\n")
+	}
+	for _, row := range []string{"raise a hard limit", "load a module"} {
+		answers := regexp.MustCompile(`\n` + row + ` (ok E\w+ E\w+ held|E\w+ E\w+ E\w+ n/a)\n`)
+		if !answers.MatchString(folded) {
+			t.Errorf("%s: no such answers in\n%s", row, folded)
+		}
+	}
+}
+
+// TestVerdicts judges the lesson's answers again. Of what root may do to things of the host, an
+// ordinary user may only signal a process.
+func TestVerdicts(t *testing.T) {
+	firstOf(t, user{"", os.Getuid()}) // which skips where root has no IDs to give away
+	holding := 2
+	if os.Getuid() == 0 {
+		holding = 8
+		if holds(unix.CAP_SYS_RESOURCE) { // to raise a hard limit
+			holding++
+		}
+		if exists("/proc/modules") && holds(unix.CAP_SYS_MODULE) {
+			holding++
+		}
+	}
+	verdicts(t, holding, 2)
 }
 
 // TestWhoItIs asks id(1) inside and the host about the same process.

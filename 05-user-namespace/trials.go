@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -21,9 +22,8 @@ type trial struct {
 	try  func(hostPID int) error
 }
 
-// trials are the attempts, in the order of the lesson's table. The first four are about things that
-// the container's user namespace owns.
-var trials = []trial{
+// ownThings are attempts on what the container's user namespace owns.
+var ownThings = []trial{
 	{"sethostname, to the same name", func(int) error {
 		name, err := os.Hostname()
 		if err != nil {
@@ -52,6 +52,10 @@ var trials = []trial{
 		return err
 	}},
 	{"chroot, to /", func(int) error { return unix.Chroot("/") }},
+}
+
+// hostThings are attempts on what only the host's user namespace owns.
+var hostThings = []trial{
 	{"settimeofday", func(int) error {
 		// Neither a time nor a time zone: the kernel checks who asks, and changes nothing.
 		_, _, number := unix.Syscall(unix.SYS_SETTIMEOFDAY, 0, 0, 0)
@@ -73,7 +77,7 @@ var trials = []trial{
 		}
 		return answer(number)
 	}},
-	{"open /proc/sys/kernel/panic to write", func(int) error {
+	{"open sysctl kernel.panic to write", func(int) error {
 		return open("/proc/sys/kernel/panic", unix.O_WRONLY)
 	}},
 	{"open /proc/kmsg to read, mode 0400", func(int) error {
@@ -119,7 +123,7 @@ func tryAll(args []string) error {
 	if _, err := fmt.Sscan(args[0], &hostPID); err != nil {
 		return err
 	}
-	for _, t := range trials {
+	for _, t := range slices.Concat(ownThings, hostThings) {
 		name, _, _ := strings.Cut(errno(t.try(hostPID)), " ")
 		fmt.Println(name)
 	}

@@ -88,6 +88,7 @@ func tell(pause bool) error {
 // leakError says what this step should have closed and hasn't.
 type leakError struct{ what string }
 
+// Error names what leaks.
 func (e *leakError) Error() string { return "LEAK, where it should have held: " + e.what }
 
 // part begins a part of the lesson, under a heading.
