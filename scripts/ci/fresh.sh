@@ -12,6 +12,8 @@ PID, UTS and IPC namespaces with their own /proc, /sys and /dev, and runs the co
 it, taken from the first section of README.md that shows any: as root, and as reader, an ordinary
 user with an account, a login's PATH, umask 002, subordinate IDs, and a gid that isn't the uid.
 
+Then it runs all lessons, and a command in each step, where there is one busybox and no other program.
+
 Every command must exit with 0, a package of tests within five minutes. A block of README.md that
 needs more than Go (<!-- needs: ... -->) is left out; one with root's prompt is root's alone.
 
@@ -21,7 +23,7 @@ needs more than Go (<!-- needs: ... -->) is left out; one with root's prompt is 
   -u USER     only as root, or only as reader
   -x FLAGS    append flags to go test's, to try one test: -x '-run TestTerminal -v'
   -h          this help
-Needs root, mmdebstrap, git, go and unshare. Making the Debian takes half a minute.
+Needs root, mmdebstrap, git, go, unshare and a static busybox. Making the Debian takes half a minute.
 END
 }
 
@@ -75,6 +77,7 @@ else
     [[ -d $cache/$release ]] || make_debian "$cache/$release"
     cp -a --reflink=auto "$cache/$release" "$root"
 fi
+command -v busybox >/dev/null || die "no busybox here: apt-get install busybox-static"
 for program in ps ip nft ping busybox newuidmap pasta; do
     ! chroot "$root" sh -c "command -v $program" >/dev/null ||
         die "$program is in this Debian: it isn't minimal"
@@ -107,8 +110,10 @@ enter() {
         root=$1 goroot=$2; shift 2
         mount --bind "$root" "$root"
         cd "$root"
-        mount --bind "$goroot" usr/local/go
-        mount -o remount,bind,ro usr/local/go
+        if [ -d usr/local/go ]; then
+            mount --bind "$goroot" usr/local/go
+            mount -o remount,bind,ro usr/local/go
+        fi
         mount -t proc -o nosuid,nodev,noexec proc proc
         mount -t sysfs -o nosuid,nodev,noexec sysfs sys
         mount --rbind /sys/fs/cgroup sys/fs/cgroup
@@ -159,6 +164,11 @@ commands() {
 }
 
 failed=0
+wrong() { # USER COMMAND STATUS
+    failed=1
+    printf 'fresh.sh: FAILED as %s, exit status %s: %s\n' "$1" "$3" "$2"
+}
+
 for user in $users; do
     mapfile -t all < <(commands "$user")
     [[ ${all[*]} = *"go run ./"*"go test "* ]] ||
@@ -170,10 +180,34 @@ for user in $users; do
         # What goroutines did when a test hung is long, and of no use here.
         as "$user" "$command" 2>&1 | sed '/^goroutine /,/^FAIL/d; /^go: downloading /d' || status=$?
         printf '== %s s\n' $((SECONDS - start))
-        if ((status != 0)); then
-            failed=1
-            printf 'fresh.sh: FAILED as %s, exit status %s: %s\n' "$user" "$status" "$command"
-        fi
+        ((status == 0)) || wrong "$user" "$command" "$status"
     done
+done
+# The other machine: the steps' own programs, and one busybox.
+root=$scratch/busybox
+mkdir -p "$root"/{bin,dev,etc,home/reader,proc,root,steps,sys,tmp,usr,var/tmp}
+chmod 1777 "$root"/{tmp,var/tmp}
+cp "$(command -v busybox)" "$root/bin/busybox"
+chroot "$root" /bin/busybox --install -s /bin
+printf '%s\n' root:x:0:0::/root:/bin/sh reader:x:1001:2000::/home/reader:/bin/sh >"$root/etc/passwd"
+printf '%s\n' root:x:0: people:x:2000: >"$root/etc/group"
+CGO_ENABLED=0 go build -o "$root/steps/" ./[0-9]*-*/
+for user in $users; do
+    for step in [0-9]*-*/; do
+        step=${step%/}
+        for command in "/steps/$step" "/steps/$step echo it runs"; do
+            status=0
+            enter env -i PATH=/bin su -s /bin/sh "$user" -c "$command" >"$scratch/out" 2>&1 ||
+                status=$?
+            last=$(tail -n 1 "$scratch/out")
+            case "$user $command $status $last" in
+                *\ 0\ next\ * | *\ 0\ it\ runs) ;;
+                # Where root has delegated no cgroup, an ordinary user runs nothing without limits.
+                reader*/steps/0[78]*echo*\ 125\ *) ;;
+                *) cat "$scratch/out" && wrong "$user" "$command, where there is only busybox" "$status" ;;
+            esac
+        done
+    done
+    printf '\n== %s where there is only busybox: all lessons, and a command in each step\n' "$user"
 done
 exit "$failed"

@@ -26,6 +26,7 @@ type block struct {
 	asRoot   bool   // the commands of the host are root's, by their prompts
 	notRun   string // the reason, if the block is not to be run
 	needs    []need // the programs that it runs only with
+	oneID    bool   // it shows a container of a user without subordinate IDs
 	varies   []*regexp.Regexp
 }
 
@@ -172,6 +173,10 @@ func (d *document) directives(b *block, used map[int]bool) {
 		}
 		if m[1] == "needs" {
 			for part := range strings.SplitSeq(value, ", ") {
+				if part == "no subordinate IDs" {
+					b.oneID = true
+					continue
+				}
 				p := needRE.FindStringSubmatch(part)
 				if p == nil {
 					d.problem(b.fence, "<!-- needs: %s -->: want PROGRAM (PACKAGE), …", value)

@@ -34,6 +34,7 @@
 //	<!-- not run: needs root -->            isn't run, for that reason
 //	<!-- needs: ps (procps) -->             runs where that program is, which in CI it must be (in
 //	                                        brackets: Debian's package); can be a list with commas
+//	<!-- needs: no subordinate IDs -->      runs as a user who has none
 //	<!-- varies: ^\S+ up (\d+) days -->     what matches, or its groups where the RE2 expression
 //	                                        has some, differs from run to run; can be repeated
 //

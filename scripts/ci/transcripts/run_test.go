@@ -156,6 +156,15 @@ func TestNeeds(t *testing.T) {
 		!slices.Equal(rep.notes, []string{"README.md:2: not run: " + why}) {
 		t.Errorf("without the program: %+v", rep)
 	}
+	one := "<!-- needs: no subordinate IDs -->\n```console\n$ echo one\none\n```\n"
+	rep, _ = run(t, one, func(r *runner) { r.manyIDs = true })
+	if notes := strings.Join(rep.notes, "\n"); rep.ran != 0 || len(rep.problems) > 0 ||
+		notes != "README.md:2: not run: "+hasIDs {
+		t.Errorf("with subordinate IDs: %+v", rep)
+	}
+	if rep, _ := run(t, one, nil); rep.ran != 1 || len(rep.problems) > 0 {
+		t.Errorf("without subordinate IDs: %+v", rep)
+	}
 	program := []byte("#!/bin/sh\necho it runs\n")
 	if err := os.WriteFile(filepath.Join(dir, "rare"), program, 0o755); err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -95,6 +96,7 @@ func newRunner(t *testing.T, root string) *runner {
 	} else {
 		r.dir = root
 		r.env = os.Environ()
+		r.manyIDs = subordinateIDs()
 		r.call(os.Getenv("HOME"), "/home/you")
 		r.call(os.TempDir(), "/tmp")
 	}
@@ -123,6 +125,18 @@ func newRunner(t *testing.T, root string) *runner {
 		}
 	}
 	return r
+}
+
+// subordinateIDs reports whether this user has some, and newuidmap for them.
+func subordinateIDs() bool {
+	_, missing := exec.LookPath("newuidmap")
+	me, err := user.Current()
+	ranges, _ := os.ReadFile("/etc/subuid") // without it, nobody has any
+	if missing != nil || err != nil {
+		return false
+	}
+	text := "\n" + string(ranges)
+	return strings.Contains(text, "\n"+me.Username+":") || strings.Contains(text, "\n"+me.Uid+":")
 }
 
 // becomeNobody makes the runner work in a fresh clone as uid 65534.

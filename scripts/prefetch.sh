@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Fetches all that the steps need from a network, for a day without one: -h says more.
+set -euo pipefail
+
+usage() {
+    cat <<'END'
+usage: scripts/prefetch.sh [-i IMAGE]
+
+Fetches Go's modules, and the Go that go.mod asks for, if yours is older; builds everything and runs
+one test of each step. Then it fetches an image for 08 with crane, which it builds from source. From
+then on all of that works without a network.
+
+  -i IMAGE  the image (alpine:latest), by the name that docker pull takes; "" for none
+  -h        this text
+
+crane and the image go to ~/.cache/jail-to-container. Exits with 0 if all of it is there.
+END
+}
+
+image=alpine:latest
+while getopts hi: option; do
+    case $option in
+        h) usage && exit ;;
+        i) image=$OPTARG ;;
+        *) usage >&2 && exit 2 ;;
+    esac
+done
+if ((OPTIND <= $#)); then
+    usage >&2
+    exit 2
+fi
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+crane=github.com/google/go-containerregistry/cmd/crane@v0.21.9
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/jail-to-container
+steps=(./[0-9]*-*)
+
+say() { printf '\n== %s\n' "$*"; }
+
+say "modules"
+go mod download
+
+# GOPROXY=off: what had been forgotten would fail here, and not on the day.
+say "build everything, without a network"
+GOPROXY=off go build ./...
+GOPROXY=off go vet ./...
+
+say "one test of each step, without a network"
+GOPROXY=off go test -count=1 -run '^TestExitStatus$' "${steps[@]}"
+
+[[ -n $image ]] || exit 0
+# A program, not "go run crane@VERSION": that asks the network each time.
+say "crane"
+GOBIN=$cache/bin go install "$crane"
+
+say "the image $image"
+file=$cache/$(tr -c 'A-Za-z0-9.\n' - <<<"$image").tar
+"$cache/bin/crane" pull --platform "linux/$(go env GOARCH)" "$image" "$file.part"
+mv "$file.part" "$file"
+printf '\nAll is here. To try the image: go run ./08-full-container -image %s sh\n' "$file"
