@@ -1,7 +1,10 @@
 package consistency
 
 import (
+	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -36,6 +39,40 @@ func TestDiff(t *testing.T) {
 		}
 		if test.wantNo != "" && regexp.MustCompile(test.wantNo).Match(out) {
 			t.Errorf("%s: %s in\n%s", test.args, test.wantNo, out)
+		}
+	}
+}
+
+// TestBlog writes the chapters as posts and reads them: the front matter, no link that leads nowhere in
+// a blog, nothing in a block that Jekyll would take for its own.
+func TestBlog(t *testing.T) {
+	site := t.TempDir()
+	out, err := exec.Command("../../blog.sh", "-d", "2026-01-02", "-a", "A. Writer", "-r",
+		"https://example.org/repo", site).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	posts, err := filepath.Glob(site + "/_posts/2026-01-02-container-part-*.md")
+	if err != nil || len(posts) != 8 {
+		t.Fatalf("%d posts, %v", len(posts), err)
+	}
+	for i, post := range posts {
+		data, err := os.ReadFile(post)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := string(data)
+		head := fmt.Sprintf(`\A---\nlayout: post\ntitle: "Container Part %d - \S.*"\n`+
+			`date: 2026-01-02\nauthor: A. Writer\ncategories: Container\n---\n`, i+2)
+		if !regexp.MustCompile(head).MatchString(text) {
+			t.Errorf("%s begins with %q", post, text[:min(200, len(text))])
+		}
+		if bad := regexp.MustCompile(`\]\((\.\./|[\w.]+\))|<!-- varies`).FindString(text); bad != "" {
+			t.Errorf("%s has %q in it", post, bad)
+		}
+		if strings.Count(text, "{% raw %}") != strings.Count(text, "{% endraw %}") ||
+			strings.Count(text, "{% raw %}") != strings.Count(text, "```")/2 {
+			t.Errorf("%s: not every block is between raw and endraw", post)
 		}
 	}
 }
