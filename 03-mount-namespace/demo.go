@@ -1,13 +1,12 @@
 //go:build linux
 
-// The lesson of 03: two views of one file system, a host that notices nothing, and 01's ways out
-// tried again.
+// The lesson of 03: what each side finds of the host's files, 01's escapes tried again, and a host
+// that sees no mount of the container's.
 
 package main
 
 import (
 	"crypto/rand"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -23,151 +22,148 @@ import (
 // experiments are the programs that the lesson runs inside, and some outside, to compare. Each
 // prints what it measured.
 var experiments = map[string]func([]string) error{
-	"lesson:hold":   hold,
-	"lesson:look":   look,
-	"lesson:count":  countProcesses,
-	"lesson:stat":   tryStat,
-	"lesson:mode":   printMode,
-	"lesson:write":  tryWrite,
-	"lesson:escape": escape,
-	"lesson:name":   printHostname,
-	"lesson:queue":  printQueue,
+	"lesson:hold":      hold,
+	"lesson:namespace": printNamespace,
+	"lesson:ps":        countAndName,
+	"lesson:inode":     printFile,
+	"lesson:mode":      printMode,
+	"lesson:escape":    escape,
+	"lesson:jail":      escapeFromJail,
+	"lesson:root":      showRoot,
+	"lesson:name":      printHostname,
+	"lesson:queue":     printQueue,
 }
 
-// lesson sets out a file and a message queue on the host, and then looks for them from inside.
-func lesson() error {
+// lesson sets out a process, a file and a message queue on the host, and looks for them inside.
+func lesson(n *narrator) error {
 	say("host", "%s", whoami(unix.CAP_SYS_ADMIN))
-	secret := rand.Text()
+	secret := rand.Text()[:8]
 	holder, held, err := start(holderCommand(secret))
 	if err != nil {
 		return err
 	}
 	defer holder.end()
-	var file string
+	var dir string
 	var key int
-	if _, err := fmt.Sscan(held, &file, &key); err != nil {
+	if _, err := fmt.Sscan(held, &dir, &key); err != nil {
 		return fmt.Errorf("read %q of the holder: %w", held, err)
 	}
-	for _, part := range []func() error{
-		twoViews,
-		lessSeen,
-		func() error { return waysOut(file, secret) },
-		func() error { return whatLeaks(key, secret) },
+	if err := ownFiles(n, holder.cmd.Process.Pid, dir, secret); err != nil {
+		return err
+	}
+	if err := ownMount(n); err != nil {
+		return err
+	}
+	return whatLeaks(n, key, secret)
+}
+
+// within prepares an experiment to be run in the container.
+func within(args ...string) *exec.Cmd {
+	return host(append([]string{"/proc/self/exe"}, args...)...)
+}
+
+// ownFiles compares what a process finds of the host's files without this step and with it. The
+// escapes start in a jail as 01 makes it, and then in the container.
+func ownFiles(n *narrator, pid int, dir, secret string) error {
+	n.part("A root of its own")
+	home := homeOutside()
+	rows := [][]string{{"", "before", inside, ""}}
+	for _, question := range []struct {
+		what string
+		rule rule
+		args []string
+	}{
+		{"mount namespace", isShared, []string{"lesson:namespace", "mnt"}},
+		{"processes in /proc", reaches(secret), []string{"lesson:ps", strconv.Itoa(pid)}},
+		{home, isShared, []string{"lesson:inode", home}},
+		{"/usr is mounted", reaches("read-write"), []string{"lesson:mode", "/usr"}},
 	} {
-		if err := part(); err != nil {
+		e, err := n.ask(question.args...)
+		if err != nil {
 			return err
 		}
+		e.what, e.rule, e.expect = question.what, question.rule, held
+		rows = append(rows, []string{e.what, e.host, e.inside, string(n.judge(e))})
 	}
+	for _, way := range []string{byChroot, byDescriptor} {
+		e := experiment{what: way, rule: reaches(secret), expect: held}
+		jail := self("lesson:jail", dir, way)
+		borrowRoot(jail.SysProcAttr, unix.CAP_SYS_CHROOT)
+		var err error
+		if e.host, err = tryEscape(jail); err != nil {
+			return err
+		}
+		if e.inside, err = tryEscape(within("lesson:escape", dir, way)); err != nil {
+			return err
+		}
+		rows = append(rows, []string{e.what, e.host, e.inside, string(n.judge(e))})
+	}
+	columns(rows)
 	return nil
 }
 
-// twoViews compares what each side sees of the file system, and the host's table of mounts before
-// the container, during its life and after it.
-func twoViews() error {
-	before, err := mountTable()
+// tryEscape runs an escape with the host's root left open, as byDescriptor needs it.
+func tryEscape(cmd *exec.Cmd) (string, error) {
+	outside, err := os.Open("/")
+	if err != nil {
+		return "", err
+	}
+	defer outside.Close()
+	cmd.ExtraFiles = []*os.File{outside} // descriptor 3
+	return ask(cmd)
+}
+
+// homeOutside is the user's home, if the container has no directory of that name anyway.
+func homeOutside() string {
+	if home, err := os.UserHomeDir(); err == nil && home != "/root" && exists(home) {
+		return home
+	}
+	if exists("/home") {
+		return "/home"
+	}
+	return "/var/tmp"
+}
+
+// ownMount looks for the container's root among the host's mounts.
+func ownMount(n *narrator) error {
+	container, line, err := start(within("lesson:root"))
 	if err != nil {
 		return err
 	}
-	control, err := ask(self("lesson:look"))
-	if err != nil {
-		return err
-	}
-	container, view, err := start(host("/proc/self/exe", "lesson:look", "closely"))
-	if err != nil {
-		return err
-	}
-	during, err := mountTable()
+	device, _, _ := strings.Cut(line, " ")
+	listed, err := mountOf(device)
 	if err := errors.Join(err, container.end()); err != nil {
 		return err
 	}
-	after, err := mountTable()
-	if err != nil {
-		return err
-	}
-	say("host", "%s", control)
-	say("container", "%s", view)
-	say("host", "my mounts, as a hash: before %s, during %s, after %s", before, during, after)
-	if before != during || before != after {
-		say("host", "these differ: a mount came or went on the host in the meantime")
-	}
+	n.compare(experiment{
+		what: "the container's mount", host: listed, inside: line,
+		rule: staysInside("mounted at"), expect: held,
+	})
 	return nil
 }
 
-// lessSeen lets both sides count processes as ps does, look at the user's home, and say how the
-// programs are mounted. The container tries to write there as well.
-func lessSeen() error {
-	home, err := os.UserHomeDir()
-	if err != nil || home == "/root" || !exists(home) { // /root is inside too: another, empty one
-		home = "/home"
-	}
-	for _, question := range [][]string{
-		{"lesson:count"}, {"lesson:stat", home}, {"lesson:mode", "/usr"},
-	} {
-		outside, err := ask(self(question...))
-		if err != nil {
-			return err
-		}
-		within, err := ask(host(append([]string{"/proc/self/exe"}, question...)...))
-		if err != nil {
-			return err
-		}
-		say("host", "%s", outside)
-		say("container", "%s", within)
-	}
-	answer, err := ask(host("/proc/self/exe", "lesson:write", "/usr/written-from-inside"))
-	if err != nil {
-		return err
-	}
-	say("container", "%s", answer)
-	return nil
-}
-
-// waysOut tries both escapes of 01 from inside, with the same functions, and with the directory
-// that (b) needs left open by the host.
-func waysOut(file, secret string) error {
-	outside, err := os.Open("/")
-	if err != nil {
-		return err
-	}
-	defer outside.Close()
-	for _, way := range []string{"a", "b"} {
-		cmd := host("/proc/self/exe", "lesson:escape", way, file)
-		cmd.ExtraFiles = []*os.File{outside} // descriptor 3, which (b) looks for
-		found, err := ask(cmd)
-		if err != nil {
-			return err
-		}
-		if strings.Contains(found, secret) || strings.Contains(found, elsewhere) {
-			return fmt.Errorf("way out (%s) led out: %s", way, found)
-		}
-		say("container", "%s", found)
-	}
-	return nil
+// staysInside is the rule for what the container makes: the proof is in its answer alone.
+func staysInside(proof string) rule {
+	return func(host, inside string) verdict { return reaches(proof)(inside, host) }
 }
 
 // whatLeaks reads the host's name and its message queue from inside.
-func whatLeaks(key int, secret string) error {
-	name, err := ask(host("/proc/self/exe", "lesson:name"))
+func whatLeaks(n *narrator, key int, secret string) error {
+	n.part("What is still the host's: names that aren't paths")
+	name, err := n.ask("lesson:name")
 	if err != nil {
 		return err
 	}
-	text, err := ask(host("/proc/self/exe", "lesson:queue", strconv.Itoa(key)))
+	queue, err := n.ask("lesson:queue", strconv.Itoa(key))
 	if err != nil {
 		return err
 	}
-	if text != secret {
-		return fmt.Errorf("the host's message queue holds %s, inside it is %s", secret, text)
-	}
-	say("leak", "the hostname inside is %s, the host's", name)
-	say("leak", "a message read inside, from a queue of the host's: %s", text)
+	name.what, name.rule, name.expect = "hostname", isShared, leak
+	queue.what, queue.rule, queue.expect = "message queue", reaches(secret), leak
+	n.table("", name, queue)
+	put("\n")
 	say("next", "go run ./04-uts-ipc")
 	return nil
-}
-
-// mountTable returns a hash of this process's table of mounts, to compare.
-func mountTable() (string, error) {
-	table, err := os.ReadFile("/proc/self/mountinfo")
-	return fmt.Sprintf("%x", sha256.Sum256(table))[:16], err
 }
 
 // holderCommand prepares the process that holds what the host has and the container shouldn't
@@ -179,72 +175,71 @@ func holderCommand(secret string) *exec.Cmd {
 	return cmd
 }
 
-// hold makes a file and a message queue with the secret in them, says where they are, and removes
-// them again when standard input ends.
+// hold takes the secret for its name, as ps shows it, and makes a file and a message queue with the
+// secret in them. It says where they are and removes them again when standard input ends.
 func hold(args []string) (err error) {
+	secret := args[0]
+	if err := os.WriteFile("/proc/self/comm", []byte(secret), 0); err != nil {
+		return err
+	}
 	// Not below /tmp, which the container covers: there it would be out of sight anyway.
 	dir, err := os.MkdirTemp("/var/tmp", "secret-")
 	if err != nil {
 		return err
 	}
-	file := filepath.Join(dir, "secret")
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	if err := os.WriteFile(file, []byte(args[0]), 0o600); err != nil {
+	if err := errors.Join(
+		os.WriteFile(filepath.Join(dir, "secret"), []byte(secret), 0o600),
+		os.Mkdir(filepath.Join(dir, "jail"), 0o700),
+	); err != nil {
 		return err
 	}
 	key := randomKey()
-	if err := makeQueue(key, args[0]); err != nil {
+	if err := makeQueue(key, secret); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, removeQueue(key)) }()
-	return holdOn(fmt.Sprint(file, " ", key))
+	return waitForEOF(fmt.Sprint(dir, " ", key))
 }
 
-// look prints how many mounts there are and what "/" is. Told to look closely, it names what is in
-// it as well, and stays until standard input ends.
-func look(args []string) error {
-	var root unix.Stat_t
-	if err := unix.Stat("/", &root); err != nil {
-		return &os.PathError{Op: "stat", Path: "/", Err: err}
-	}
-	entries, err := os.ReadDir("/")
-	if err != nil {
-		return err
-	}
-	var names []string
-	for _, entry := range entries {
-		names = append(names, entry.Name())
-	}
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return err
-	}
-	facts := fmt.Sprintf("mount namespace %s with %d mounts; / is inode %d with %d entries",
-		namespaceOf("mnt"), strings.Count(string(mounts), "\n"), root.Ino, len(names))
-	if len(args) > 0 {
-		return holdOn(facts + ": " + strings.Join(names, " "))
-	}
-	fmt.Println(facts)
+// printNamespace prints what names this process's namespace of a kind.
+func printNamespace(args []string) error {
+	fmt.Println(namespaceOf("self", args[0]))
 	return nil
 }
 
-// countProcesses prints how many processes /proc lists.
-func countProcesses([]string) error {
+// countAndName prints how many processes /proc lists, and the name of one of the host's.
+func countAndName(args []string) error {
 	all, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
 		return err
 	}
-	fmt.Println("processes listed in /proc:", len(all))
+	fmt.Print(len(all))
+	if name, err := os.ReadFile("/proc/" + args[0] + "/comm"); err == nil {
+		fmt.Print(", one is ", string(name))
+	}
+	fmt.Println()
 	return nil
 }
 
-// tryStat prints what the kernel says to a look at a path.
-func tryStat(args []string) error {
-	fmt.Printf("stat(%q) = %s\n", args[0], errno(unix.Stat(args[0], new(unix.Stat_t))))
+// printFile prints which file a path leads to, by the number in its file system, or why to none.
+func printFile(args []string) error {
+	var file unix.Stat_t
+	if err := unix.Stat(args[0], &file); err != nil {
+		fmt.Println(errnoName(err))
+		return nil
+	}
+	fmt.Printf("inode %d on %d:%d\n", file.Ino, unix.Major(file.Dev), unix.Minor(file.Dev))
 	return nil
 }
 
-// printMode prints whether the mount at a path lets anybody write.
+// errnoName is the short form of errno.
+func errnoName(err error) string {
+	name, _, _ := strings.Cut(errno(err), " ")
+	return name
+}
+
+// printMode prints whether the mount at a path lets anything be written.
 func printMode(args []string) error {
 	var mounted unix.Statfs_t
 	if err := unix.Statfs(args[0], &mounted); err != nil {
@@ -254,61 +249,90 @@ func printMode(args []string) error {
 	if mounted.Flags&unix.ST_RDONLY != 0 {
 		mode = "read-only"
 	}
-	fmt.Printf("%s is mounted %s\n", args[0], mode)
+	fmt.Println(mode)
 	return nil
 }
 
-// tryWrite makes a file, and removes it again. It is meant for the inside.
-func tryWrite(args []string) error {
-	fd, err := unix.Open(args[0], unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY, 0o600)
-	fmt.Printf("open(%q, O_CREAT) = %s\n", args[0], errno(err))
-	if err != nil {
-		return nil
-	}
-	return errors.Join(unix.Close(fd), os.Remove(args[0]))
-}
+// The escapes of 01.
+const (
+	byChroot     = "chroot again"
+	byDescriptor = "a directory left open"
+)
 
-// elsewhere is the word for a way out that has left the container's root.
-const elsewhere = "not its own /"
-
-// escape takes way out "a" or "b", and prints where it led: to which root, and to which secret.
+// escape tries one of 01's escapes, and prints where it led: to which root, and to which secret.
 func escape(args []string) error {
-	way, file := args[0], args[1]
-	names := map[string]string{"a": "second chroot", "b": "the host's / left open, descriptor 3"}
+	dir, way := args[0], args[1]
 	var own, top unix.Stat_t
 	if err := unix.Stat("/", &own); err != nil {
 		return &os.PathError{Op: "stat", Path: "/", Err: err}
 	}
-	var out error
-	if way == "a" {
-		out = escapeByChroot()
-	} else {
-		out = escapeByDescriptor(3)
+	var err error
+	switch way {
+	case byChroot:
+		err = escapeByChroot()
+	case byDescriptor:
+		err = escapeByDescriptor(3)
 	}
-	if out != nil {
-		fmt.Printf("way out (%s), %s: %v\n", way, names[way], out)
+	if err != nil {
+		fmt.Println(errnoName(err))
 		return nil
 	}
 	if err := unix.Stat(".", &top); err != nil {
 		return &os.PathError{Op: "stat", Path: ".", Err: err}
 	}
-	arrived := "its own /"
+	root := "its own /"
 	if top.Dev != own.Dev || top.Ino != own.Ino {
-		arrived = elsewhere
+		root = "another /"
 	}
-	secret, err := os.ReadFile(strings.TrimPrefix(file, "/")) // from the working directory
+	secret, err := os.ReadFile(filepath.Join(dir, "secret")[1:]) // from the working directory
 	if err != nil {
-		secret = []byte(errno(err))
+		secret = []byte(errnoName(err))
 	}
-	fmt.Printf("way out (%s), %s: arrives at inode %d, %s; the secret: %s\n",
-		way, names[way], top.Ino, arrived, secret)
+	fmt.Printf("%s: %s\n", root, secret)
 	return nil
 }
 
-// printHostname prints the hostname (uname(2)).
+// escapeFromJail is 01 in short: it goes to jail, and tries to get out.
+func escapeFromJail(args []string) error {
+	jail := filepath.Join(args[0], "jail")
+	if err := unix.Chroot(jail); err != nil {
+		return &os.PathError{Op: "chroot", Path: jail, Err: err}
+	}
+	if err := os.Chdir("/"); err != nil {
+		return err
+	}
+	return escape(args)
+}
+
+// showRoot prints where this process's root is mounted, and stays.
+func showRoot([]string) error {
+	var root unix.Stat_t
+	if err := unix.Stat("/", &root); err != nil {
+		return &os.PathError{Op: "stat", Path: "/", Err: err}
+	}
+	line, err := mountOf(fmt.Sprintf("%d:%d", unix.Major(root.Dev), unix.Minor(root.Dev)))
+	if err != nil {
+		return err
+	}
+	return waitForEOF(line)
+}
+
+// mountOf says where the file system with a device number is mounted, as this process's list of
+// mounts has it (proc_pid_mountinfo(5)).
+func mountOf(device string) (string, error) {
+	table, err := os.ReadFile("/proc/self/mountinfo")
+	for line := range strings.Lines(string(table)) {
+		if fields := strings.Fields(line); fields[2] == device {
+			return device + " is mounted at " + fields[4], nil
+		}
+	}
+	return device + " isn't mounted", err
+}
+
+// printHostname prints the hostname (uname(2)), and the UTS namespace that keeps it.
 func printHostname([]string) error {
 	name, err := os.Hostname()
-	fmt.Println(name)
+	fmt.Printf("%s, namespace %s\n", name, namespaceOf("self", "uts"))
 	return err
 }
 
@@ -320,7 +344,7 @@ func printQueue(args []string) error {
 	}
 	text, err := readQueue(key)
 	if err != nil {
-		text = err.Error()
+		text = errnoName(err)
 	}
 	fmt.Println(text)
 	return nil

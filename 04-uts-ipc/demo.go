@@ -29,44 +29,65 @@ var experiments = map[string]func([]string) error{
 
 // lesson compares the names, looks for the host's objects from inside and for the container's
 // from the host, and asks who root is.
-func lesson() error {
+func lesson(n *narrator) error {
 	say("host", "%s", whoami(unix.CAP_SYS_ADMIN))
-	parts := []func() error{twoNames, objectsOfTheHost, objectsOfTheContainer, whatLeaks}
+	parts := []func(*narrator) error{twoNames, objectsOfTheHost, objectsOfTheContainer, whatLeaks}
 	for _, part := range parts {
-		if err := part(); err != nil {
+		if err := part(n); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// twoNames lets the container rename itself, and reads the host's name before and after.
-func twoNames() error {
-	before, err := ask(self("lesson:names"))
+// within prepares an experiment to be run in the container.
+func within(args ...string) *exec.Cmd {
+	return host(append([]string{"/proc/self/exe"}, args...)...)
+}
+
+// twoNames compares the names, and the hostnames once more after the container has renamed itself.
+func twoNames(n *narrator) error {
+	n.part("A name of its own")
+	names, err := n.ask("lesson:names")
 	if err != nil {
 		return err
 	}
-	renamed, err := ask(host("/proc/self/exe", "lesson:rename", "box-"+strconv.Itoa(os.Getpid())))
+	theirs, ours := strings.Split(names.host, "|"), strings.Split(names.inside, "|")
+	rows := []experiment{
+		{what: "hostname"}, {what: "NIS domain"},
+		{what: "UTS namespace", rule: isShared, expect: held},
+	}
+	for i := range rows {
+		rows[i].host, rows[i].inside = theirs[i], ours[i]
+	}
+	n.table("", rows...)
+	return renamed(n, "box-"+rand.Text()[:8])
+}
+
+// renamed lets the container rename itself, and compares the names that each side has then.
+func renamed(n *narrator, name string) error {
+	rename, err := ask(within("lesson:rename", name))
 	if err != nil {
 		return err
 	}
-	after, err := ask(self("lesson:names"))
+	names, err := ask(self("lesson:names"))
 	if err != nil {
 		return err
 	}
-	say("host", "%s", before)
-	for line := range strings.Lines(renamed) {
-		say("container", "%s", strings.TrimSpace(line))
-	}
-	say("host", "afterwards: %s", after)
+	hostname, _, _ := strings.Cut(names, "|")
+	n.compare(experiment{
+		what: "sethostname", host: "hostname " + hostname, inside: rename,
+		rule: isShared, expect: held,
+	})
 	return nil
 }
 
 // objectsOfTheHost makes one object of each kind on the host and looks for it from three places.
 // The middle one, the host with another IPC namespace and nothing else, tells which namespace
 // hides what.
-func objectsOfTheHost() error {
-	key, name, secret := strconv.Itoa(randomKey()), "lesson-"+rand.Text(), rand.Text()
+func objectsOfTheHost(n *narrator) error {
+	n.part("Objects made on the host, and who finds them")
+	key, name, secret := strconv.Itoa(randomKey()), "lesson-"+rand.Text(), rand.Text()[:8]
 	holder := self("lesson:hold", key, name, secret)
 	// It lives until its standard input ends, and so outlives us by just the moment that it needs
 	// to remove everything, even if we are killed. Out of reach of Ctrl-C, with its own session.
@@ -75,107 +96,105 @@ func objectsOfTheHost() error {
 	if err != nil {
 		return err
 	}
-	ipcOnly := self("lesson:find", key, name, secret)
+	ipcOnly := self("lesson:find", key, name)
 	ipcOnly.SysProcAttr.Cloneflags = unix.CLONE_NEWIPC
 	borrowRoot(ipcOnly.SysProcAttr, unix.CAP_SYS_ADMIN)
-	err = table("an object made on the host, seen from",
-		[]string{"the host", "a new IPC namespace", "the container"}, []*exec.Cmd{
-			self("lesson:find", key, name, secret),
-			ipcOnly,
-			host("/proc/self/exe", "lesson:find", key, name, secret),
-		})
-	return errors.Join(err, held.end())
-}
-
-// objectsOfTheContainer is the reverse.
-func objectsOfTheContainer() error {
-	key, name, secret := strconv.Itoa(randomKey()), "lesson-"+rand.Text(), rand.Text()
-	held, _, err := start(host("/proc/self/exe", "lesson:hold", key, name, secret))
-	if err != nil {
+	middle, err1 := ask(ipcOnly)
+	found, err2 := n.ask("lesson:find", key, name)
+	if err := errors.Join(err1, err2, held.end()); err != nil {
 		return err
 	}
-	err = table("one made in the container, seen from", []string{"the host"},
-		[]*exec.Cmd{self("lesson:find", key, name, secret)})
-	fmt.Println()
-	return errors.Join(err, held.end())
-}
-
-// table runs each finder, which answers with one line for each kind of object, and prints the
-// answers side by side.
-func table(title string, heads []string, finders []*exec.Cmd) error {
-	fmt.Printf("\n%38s", title)
-	rows := make([]string, len(objects))
-	for column, finder := range finders {
-		answer, err := ask(finder)
-		if err != nil {
-			return err
-		}
-		lines := strings.Split(answer, "\n")
-		if len(lines) != len(objects) {
-			return fmt.Errorf("%d answers about %d objects: %q", len(lines), len(objects), answer)
-		}
-		fmt.Printf("  %-*s", len(heads[column]), heads[column])
-		for i, line := range lines {
-			rows[i] += fmt.Sprintf("  %-*s", len(heads[column]), line)
-		}
+	rows := [][]string{{"", "host", "new IPC namespace", inside, ""}}
+	for i, e := range perObject(found.host, found.inside, reaches(secret)) {
+		rows = append(rows, []string{
+			e.what, e.host, strings.Fields(middle)[i], e.inside, string(n.judge(e)),
+		})
 	}
-	fmt.Println()
-	for i, row := range rows {
-		fmt.Printf("%38s%s\n", objects[i].what, strings.TrimRight(row, " "))
-	}
+	columns(rows)
 	return nil
 }
 
-// whatLeaks asks the host who a process is that calls itself root.
-func whatLeaks() error {
-	root, within, err := start(host("/proc/self/exe", "lesson:stay"))
+// objectsOfTheContainer is the reverse.
+func objectsOfTheContainer(n *narrator) error {
+	n.part("Objects made in the container")
+	key, name, secret := strconv.Itoa(randomKey()), "lesson-"+rand.Text(), rand.Text()[:8]
+	held, own, err := start(within("lesson:hold", key, name, secret))
 	if err != nil {
 		return err
 	}
-	var status unix.Stat_t // the owner of /proc/PID is the process's (proc_pid(5))
-	err = unix.Stat(fmt.Sprintf("/proc/%d", root.cmd.Process.Pid), &status)
+	outside, err := ask(self("lesson:find", key, name))
+	if err := errors.Join(err, held.end()); err != nil {
+		return err
+	}
+	n.table("", perObject(outside, own, staysInside(secret))...)
+	return nil
+}
+
+// staysInside is the rule for what the container makes: the proof is in its answer alone.
+func staysInside(proof string) rule {
+	return func(host, inside string) verdict { return reaches(proof)(inside, host) }
+}
+
+// perObject makes an experiment of what find has said of each kind of object.
+func perObject(host, inside string, rule rule) []experiment {
+	var found []experiment
+	for i, object := range objects {
+		found = append(found, experiment{
+			what: object.what, host: strings.Fields(host)[i], inside: strings.Fields(inside)[i],
+			rule: rule, expect: held,
+		})
+	}
+	return found
+}
+
+// whatLeaks asks the host who a process is that calls itself root.
+func whatLeaks(n *narrator) error {
+	n.part("What is still the host's: root")
+	root, said, err := start(within("lesson:stay"))
+	if err != nil {
+		return err
+	}
+	var process unix.Stat_t // the owner of /proc/PID is the process's (proc_pid(5))
+	err = unix.Stat(fmt.Sprintf("/proc/%d", root.cmd.Process.Pid), &process)
 	if err := errors.Join(err, root.end()); err != nil {
 		return err
 	}
-	say("container", "%s", within)
-	if status.Uid == 0 {
-		say("leak", "the host calls the same process uid 0: it is the host's own root")
-	} else {
-		say("leak", "the host calls the same process uid %d, the user who started it; "+
-			"had root started it, it would be the host's root", status.Uid)
+	e := experiment{what: "root", host: saysUID(int(process.Uid)), inside: said, rule: isShared}
+	if e.expect = leak; !holds(unix.CAP_SYS_ADMIN) {
+		e.expect = held // by the user namespace that we had to add
 	}
+	n.compare(e)
+	put("\n")
 	say("next", "go run ./05-user-namespace")
 	return nil
 }
 
-// printNames prints what uname(2) calls this machine.
+// printNames prints what uname(2) calls this machine, and the namespace that it has this from.
 func printNames([]string) error {
 	var names unix.Utsname
 	if err := unix.Uname(&names); err != nil {
 		return os.NewSyscallError("uname", err)
 	}
-	fmt.Printf("hostname %s, NIS domain %s; UTS namespace %s\n",
-		unix.ByteSliceToString(names.Nodename[:]), unix.ByteSliceToString(names.Domainname[:]),
-		namespaceOf("uts"))
+	fmt.Printf("%s|%s|%s\n", unix.ByteSliceToString(names.Nodename[:]),
+		unix.ByteSliceToString(names.Domainname[:]), namespaceOf("self", "uts"))
 	return nil
 }
 
-// rename prints the names, changes the hostname, and prints them again. It is meant for the
-// inside: outside, it would rename the host.
+// rename changes the hostname, and prints what it is then. It is meant for the inside: outside, it
+// would rename the host.
 func rename(args []string) error {
 	if os.Getpid() != 1 {
 		return errors.New("not PID 1, so this may be the host: not renaming it")
 	}
-	if err := printNames(nil); err != nil {
-		return err
-	}
 	if err := unix.Sethostname([]byte(args[0])); err != nil {
 		return os.NewSyscallError("sethostname", err)
 	}
-	return printNames(nil)
+	name, err := os.Hostname()
+	fmt.Println("hostname", name)
+	return err
 }
 
-// hold makes one object of each kind, reads each back, says so, and removes them when standard
+// hold makes one object of each kind, says what is found of them, and removes them when standard
 // input ends.
 func hold(args []string) (err error) {
 	key, err := strconv.Atoi(args[0])
@@ -187,37 +206,35 @@ func hold(args []string) (err error) {
 			return fmt.Errorf("make a %s: %w", object.what, err)
 		}
 		defer func() { err = errors.Join(err, object.remove(key, args[1])) }()
-		// Found where it was made: else not finding it elsewhere would mean nothing.
-		if text, err := object.read(key, args[1]); err != nil || text != args[2] {
-			return fmt.Errorf("read back a %s: %q, %v", object.what, text, err)
-		}
 	}
-	return holdOn("holding")
+	return waitForEOF(findAll(key, args[1]))
 }
 
-// find looks for one object of each kind, and prints a line for each: "found", if the secret is in
-// it, or the errno that says why not.
+// find looks for one object of each kind.
 func find(args []string) error {
 	key, err := strconv.Atoi(args[0])
 	if err != nil {
 		return err
 	}
-	for _, object := range objects {
-		text, err := object.read(key, args[1])
-		switch {
-		case err != nil:
-			name, _, _ := strings.Cut(errno(err), " ")
-			fmt.Println(name)
-		case text == args[2]:
-			fmt.Println("found")
-		default:
-			fmt.Printf("found, with %q in it\n", text)
-		}
-	}
+	fmt.Println(findAll(key, args[1]))
 	return nil
 }
 
-// stay says who it is, and stays until standard input ends.
-func stay([]string) error {
-	return holdOn(fmt.Sprintf("I am uid %d", os.Getuid()))
+// findAll returns the text in the object of each kind, or the errno that says why there is none.
+func findAll(key int, name string) string {
+	var found []string
+	for _, object := range objects {
+		text, err := object.read(key, name)
+		if err != nil {
+			text, _, _ = strings.Cut(errno(err), " ")
+		}
+		found = append(found, text)
+	}
+	return strings.Join(found, " ")
 }
+
+// stay says who it is, and stays until standard input ends.
+func stay([]string) error { return waitForEOF(saysUID(os.Getuid())) }
+
+// saysUID is what either side has to say of the same process.
+func saysUID(uid int) string { return fmt.Sprintf("PID 1 of the container is uid %d", uid) }
