@@ -251,8 +251,14 @@ need_names_and_queues() { # WHO
     [ "$1$tried_hostname" != meno ] || [ -n "$why" ] || blame_policy 'set a hostname'
 }
 
-need_network() {
+need_network() { # WHO STEP
     need_namespace net
+    [ "$1$tried_network" != meno ] || [ -n "$why" ] || blame_policy 'change its network'
+    # The lessons of 06 and 08 connect to it. A user's have a network namespace that plays the host.
+    if [ "$2" -ne 7 ] && can "$1" NET_ADMIN && there /proc/net/fib_trie &&
+        ! content /proc/net/fib_trie | grep -q '127\.0\.0\.1'; then
+        blame_root 'the loopback is down' 'ip link set lo up'
+    fi
     case $(mount_options /proc/sys/net) in ro*) blame "$covered" ;; esac
     case $veth in
         no) blame 'this kernel has no virtual network cables (veth)' ;;
@@ -331,7 +337,7 @@ judge() {
     [ "$2$tried_pid" != meno ] || [ -n "$why" ] || blame_policy 'make a PID namespace'
     [ "$1" -lt 3 ] || need_root_directory "$2" "$1"
     [ "$1" -lt 4 ] || need_names_and_queues "$2"
-    [ "$1" -lt 6 ] || need_network
+    [ "$1" -lt 6 ] || need_network "$2" "$1"
     [ "$1" -lt 7 ] || need_limits "$2"
     [ "$1" -lt 8 ] || need_walls "$2"
 }
@@ -392,11 +398,13 @@ look_at_namespaces() { # by trying what the steps do; the hostname is set to wha
     tried_user=$(tried unshare -U -r -m true)
     tried_user_root=$(tried unshare -U -r -m -p -f sh -c "$new_root")
     tried_sys=$(tried unshare -U -r -m -n mount -t sysfs -o ro sysfs /sys)
-    tried_pid='' tried_root='' tried_hostname=''
+    tried_pid='' tried_root='' tried_hostname='' tried_network=''
     if can me SYS_ADMIN; then
         tried_pid=$(tried unshare -p -f true)
         tried_root=$(tried unshare -m -p -f sh -c "$new_root")
         ! has hostname || tried_hostname=$(tried unshare -u hostname "$(uname -n)")
+        # Root of a user namespace may have power over another network than that which it is in.
+        ! can me NET_ADMIN || tried_network=$(tried nsenter -n/proc/self/ns/net true)
     elif has hostname; then
         tried_hostname=$(tried unshare -U -r -u hostname "$(uname -n)")
     fi

@@ -31,12 +31,26 @@ fi
 for list in "${lists[@]}"; do
     sed "s|^|${list#.skips/} |" "$list"
 done | sort -u | awk -F '\t' '
-    {
-        if (!($2 in tests)) reasons[++n] = $2
+    { # the package, a blank, the test; and the reason
+        if (!($2 in count)) reasons[++n] = $2
         count[$2]++
-        tests[$2] = tests[$2] "\n    " $1
+        name = $1
+        sub(/ .*/, "", name)
+        if (!(($2, name) in tests)) packages[$2] = packages[$2] name "\t"
+        sub(/.* /, "", $1)
+        tests[$2, name] = tests[$2, name] " " $1
+        several[$2, name]++
     }
-    END { for (i = 1; i <= n; i++) print count[reasons[i]] " skipped: " reasons[i] tests[reasons[i]] }'
+    END {
+        for (i = 1; i <= n; i++) {
+            print count[reasons[i]] " skipped: " reasons[i]
+            m = split(packages[reasons[i]], names)
+            for (j = 1; j < m; j++) { # the last is empty
+                key = reasons[i] SUBSEP names[j]
+                print "    " names[j] ":" (several[key] < 5 ? tests[key] : " " several[key] " tests")
+            }
+        }
+    }'
 packages=$(cat "${lists[@]}" | sed -n 's/.*: apt-get install \(.*\)/\1/p' | tr ' ' '\n' | sort -u | xargs)
 if [[ -n $packages ]]; then
     printf '\nTo run most of them as well:\n\n    sudo apt-get install %s\n' "$packages"

@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 )
 
@@ -43,9 +44,17 @@ func TestSkips(t *testing.T) {
 		t.Errorf("bash is %q", path)
 	}
 	says("2 skipped: no no-such-program here: apt-get install nothing more\n" +
-		"    01-chroot A\n    02-pid-namespace C\n" +
-		"1 skipped: only root can do it\n    01-chroot B\n" +
+		"    01-chroot: A\n    02-pid-namespace: C\n" +
+		"1 skipped: only root can do it\n    01-chroot: B\n" +
 		"\nTo run most of them as well:\n\n    sudo apt-get install more nothing\n")
+	for _, name := range []string{"D", "E", "F", "G", "H"} {
+		skipped(t, name, func(t testing.TB) { Skip(t, "it rains") })
+	}
+	out, err := exec.Command("bash", path).Output()
+	if want := "5 skipped: it rains\n    02-pid-namespace: 5 tests\n"; err != nil ||
+		!strings.Contains(string(out), want) {
+		t.Errorf("skips.sh: %v\n%swant:\n%s", err, out, want)
+	}
 }
 
 // fake is a test that can be skipped without go test's seeing it.

@@ -55,7 +55,7 @@ func TestChapters(t *testing.T) {
 			for _, problem := range rep.problems {
 				t.Error(problem)
 			}
-			if name != "README.md" && rep.ran == 0 {
+			if name != "README.md" && rep.ran == 0 && rep.lacking == nil {
 				t.Errorf("%s: no command of this chapter is executed", name)
 			}
 		})

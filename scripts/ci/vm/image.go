@@ -137,7 +137,7 @@ func (v *vm) pack(file, root, scratch string, steps []string, k *kernel, tools s
 	defer f.Close()
 	w := bufio.NewWriterSize(f, 1<<20)
 	a := newArchive(w)
-	init := filepath.Join(root, "scripts", "vm", "init.sh")
+	init := filepath.Join(root, place, "init.sh")
 	a.add("dev", typeDir|0o755, nil)
 	a.file("bin/busybox", filepath.Join(tools, "bin", "busybox"))
 	a.file("init", init)

@@ -182,6 +182,9 @@ func words() []string {
 	return all
 }
 
+// place is this directory, in the repository.
+const place = "scripts/ci/vm"
+
 // vm is what all machines have in common.
 type vm struct {
 	ctx    context.Context // ends the machines
@@ -200,7 +203,7 @@ func (v *vm) runAll(runs []run, table bool) error {
 	if root == "" {
 		return errors.New("VM_ROOT, the repository, isn't set: start scripts/ci/vm/run.sh")
 	}
-	allowed, err := readSkips(filepath.Join(root, "scripts", "vm", "skips.txt"))
+	allowed, err := readSkips(filepath.Join(root, place, "skips.txt"))
 	if err != nil {
 		return err
 	}

@@ -362,6 +362,15 @@ func TestInterpreter(t *testing.T) {
 	}
 }
 
+// TestPlace finds the files that are read at run time where main.go and image.go look for them.
+func TestPlace(t *testing.T) {
+	for _, name := range []string{"init.sh", "skips.txt"} {
+		if _, err := os.Stat(filepath.Join("..", "..", "..", place, name)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // TestScript looks whether init.sh and results.go speak the same language, and about the timeout
 // that has to come first.
 func TestScript(t *testing.T) {
