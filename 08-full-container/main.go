@@ -64,6 +64,7 @@ func run(args []string) error {
 			return err
 		}
 	} else if reason := notRoot(); reason != "" {
+		enterScope(o.isLesson())
 		quitQuietly()
 		return playHost(args, o.isLesson(), reason)
 	}

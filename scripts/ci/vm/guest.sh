@@ -20,8 +20,10 @@ try() {
     fi
 }
 
-# The three ways to start something: as it is, as root, and in cgroups of this user's own.
+# The ways to start something: as it is, where systemd can't be asked, as root, and in a cgroup that
+# is delegated already.
 plain() { "$@"; }
+alone() { env -u XDG_RUNTIME_DIR "$@"; }
 root() { sudo "$@"; }
 lent() { systemd-run --quiet --user --scope --property Delegate=yes "$@"; }
 
@@ -52,14 +54,14 @@ before=$(state)
 for step in /opt/steps/*; do
     case $step in
         */07-* | */08-*)
-            # An ordinary user has no cgroup to divide here.
-            try 0 plain "$step"
-            try 125 plain "$step" sh -c 'exit 7'
-            other=lent
+            # Without systemd, an ordinary user has no cgroup to divide here.
+            try 0 alone "$step"
+            try 125 alone "$step" sh -c 'exit 7'
+            ways="plain lent root"
             ;;
-        *) other=plain ;;
+        *) ways="plain root" ;;
     esac
-    for way in "$other" root; do
+    for way in $ways; do
         try 0 "$way" "$step"
         try 7 "$way" "$step" sh -c 'exit 7'
     done
@@ -74,7 +76,7 @@ for _ in 1 2 3 4 5; do
     try 0 root /opt/steps/06-network
 done
 # One volume mounted in another, on the root of the steps and on one of its own.
-for way in root lent; do
+for way in root plain; do
     for flags in "" "-root=$HOME/root"; do
         try 0 "$way" /opt/steps/08-full-container ${flags:+"$flags"} \
             -volume "$HOME/volume:/v" -volume "$HOME/other:/v/below" \
