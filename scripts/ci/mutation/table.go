@@ -383,6 +383,20 @@ var table = []row{
 		why:     "the container could read what other programs have written to its output pipe",
 	},
 	{
+		step: "05-user-namespace", file: "owner.go",
+		find:    "err := setThreadUser(maps[0].HostID)",
+		replace: "err := error(nil)",
+		test:    "^TestQuotaOfRoot$",
+		why:     "a container would use up quotas of the host's root",
+	},
+	{
+		step: "05-user-namespace", file: "owner.go",
+		find:    "unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(deathSignal), 0, 0, 0))",
+		replace: "nil)",
+		test:    "^TestThreadAfterwards$",
+		why:     "a container would outlive the lesson that is killed",
+	},
+	{
 		step: "06-network", file: "main.go",
 		find:    "if err := ownMounts(); err != nil {",
 		replace: "_ = ownMounts\n\tif err := error(nil); err != nil {",
@@ -589,6 +603,13 @@ var table = []row{
 		replace: `return nil`,
 		test:    "^TestUmask$",
 		why:     "with root's umask of 077, the container's root can't read its own limits",
+	},
+	{
+		step: "07-cgroups", file: "cgroup1.go",
+		find:    "err = startOwned(cmd)",
+		replace: "err = cmd.Start()",
+		test:    "^TestQuotaOfRoot$",
+		why:     "a container would use up quotas of the host's root",
 	},
 	{
 		step: "07-cgroups", file: "cgroup1.go",
