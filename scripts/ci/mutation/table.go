@@ -231,6 +231,13 @@ var table = []row{
 		why:     "a shared /tmp would stay shared, and the new root would cover the host's",
 	},
 	{
+		step: "03-mount-namespace", file: "main.go",
+		find:    `if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {`,
+		replace: `if err := unix.Unmount(".", unix.MNT_DETACH); err != nil && newRoot == "" {`,
+		test:    "^TestRefused$",
+		why:     "an old root that stays is reported, and nothing runs",
+	},
+	{
 		step: "04-uts-ipc", file: "main.go",
 		find:    "if err == nil && parent != outer {",
 		replace: "if false {",
@@ -1124,5 +1131,20 @@ var table = []row{
 		replace: "for fd := range 2 {",
 		test:    "^TestDirectoryAsStream$",
 		why:     "a directory as standard error leads to the host's files",
+	},
+	{
+		step: "08-full-container", file: "masks.go",
+		find:    "if err := mask(path); err != nil {",
+		replace: `if err := mask(path); err != nil && path == "" {`,
+		test:    "^TestRefused$",
+		why:     "a path that can not be masked is reported, and nothing runs",
+	},
+	{
+		step: "08-full-container", file: "idmap.go",
+		find: `return os.NewSyscallError("capset", unix.Capset(&header, &sets[0]))`,
+		replace: `_ = unix.Capset(&header, &sets[0])
+	return nil`,
+		test: "^TestRefused$",
+		why:  "inheritable capabilities that stay are reported, and nothing runs",
 	},
 }
