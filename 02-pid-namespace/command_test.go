@@ -208,6 +208,39 @@ func asFirst(files []*os.File, name string, args ...string) error {
 	return ended
 }
 
+// TestRefused has each system call fail in turn that makes the container: nothing may run, and
+// nothing may stay.
+func TestRefused(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		errno := unix.EIO
+		if u.uid == 0 {
+			errno = unix.EPERM // as for a user who may not do something
+			ownNetwork(t)
+		}
+		w, network := newWatch(t), networkOf()
+		steptest.Refused(t, errno, func(args ...string) *exec.Cmd {
+			cmd := program(u, args...)
+			cmd.Env = w.env()
+			return cmd
+		})
+		w.nothingLeft(t)
+		if err := networkAgain(network); u.uid == 0 && err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// ownNetwork moves the test, until it ends, into a network namespace that has a default route and
+// doesn't forward, so that the step makes it forward. Without ip(8) there is no such route.
+func ownNetwork(t *testing.T) {
+	runtime.LockOSThread() // never unlocked: this thread ends with the test
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		t.Fatal(err)
+	}
+	_ = exec.Command("sh", "-c", `for file in /proc/sys/net/ipv4/conf/*/forwarding; do
+		echo 0 >$file; done; ip link set lo up && ip route add default dev lo`).Run()
+}
+
 // TestUserNamespacesForbidden takes the permission away, as some systems do, and expects one line
 // that names the setting.
 func TestUserNamespacesForbidden(t *testing.T) {
@@ -344,6 +377,7 @@ func init() {
 		say("host", "here")
 		return nil
 	}
+	experiments["test:filter"] = steptest.WithFilter
 	experiments["test:name"] = func(args []string) error {
 		return asFirst(nil, step, append([]string{"test:first"}, args...)...)
 	}
@@ -382,13 +416,7 @@ func init() {
 		}); err != nil {
 			return err
 		}
-		for range 200 { // keepers take their time, and so does the kernel
-			if networkOf() == before {
-				return nil
-			}
-			time.Sleep(50 * time.Millisecond)
-		}
-		return fmt.Errorf("after 10 seconds the network is:\n%s\nand was:\n%s", networkOf(), before)
+		return networkAgain(before)
 	}
 	experiments["test:close-stdin"] = func(args []string) error {
 		return errors.Join(unix.Close(0), become(args))
@@ -595,6 +623,18 @@ func networkOf() string {
 	}
 	tables, _ := exec.Command("nft", "list", "tables").Output() // without nft there are none
 	return state.String() + string(tables)
+}
+
+// networkAgain waits until networkOf is what it was before: keepers take their time, and so does
+// the kernel.
+func networkAgain(before string) error {
+	for range 200 {
+		if networkOf() == before {
+			return nil
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return fmt.Errorf("after 10 seconds the network is:\n%s\nand was:\n%s", networkOf(), before)
 }
 
 // TestFiftyAtOnce runs many at the same time; each must be right, and none may be left. With

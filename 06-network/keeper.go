@@ -82,6 +82,9 @@ func startDeaf(cmd *exec.Cmd) error {
 	return errors.Join(cmd.Start(), unix.PthreadSigmask(unix.SIG_SETMASK, &before, nil))
 }
 
+// errInside says that something can't be undone while this process is in it.
+var errInside = errors.New("this process is in it itself")
+
 // relieve undoes something from here, which is faster. If that fails, say since Ctrl-C has ended a
 // program of ours that was at it, the keeper tries, too, in the end: when all else is undone.
 func relieve(undo func() error) error {
@@ -94,6 +97,9 @@ func relieve(undo func() error) error {
 		_, _ = io.WriteString(keeper.stdin, "done\n") // somebody may have killed it
 		_ = keeper.end()
 		return nil
+	}
+	if errors.Is(keeper.failed, errInside) {
+		return keeper.failed // the keeper would kill us first; once we have ended, it won't have to
 	}
 	if again := keeper.end(); again != nil {
 		// With %v: how the keeper ended is no exit status of ours.

@@ -100,7 +100,7 @@ func host(command []string) error {
 		return err
 	}
 	defer lendTerminal(cmd, command)()
-	err = cmd.Start()
+	err = startOwned(cmd)
 	wait.Close()
 	if err != nil {
 		return err

@@ -74,7 +74,7 @@ func (c cgroup2) start(cmd *exec.Cmd) error {
 	}
 	defer dir.Close()
 	cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(dir.Fd())
-	return cmd.Start()
+	return startOwned(cmd)
 }
 
 // counters are the kernel's.

@@ -226,6 +226,9 @@ func killAll(dir string) error {
 		if err != nil {
 			return err
 		}
+		if pid == os.Getpid() { // a thread of ours couldn't leave it
+			return fmt.Errorf("kill all in %s: %w", dir, errInside)
+		}
 		if err := unix.Kill(pid, unix.SIGKILL); err != nil && err != unix.ESRCH {
 			return fmt.Errorf("kill %d, in %s: %w", pid, dir, err)
 		}

@@ -72,7 +72,7 @@ func (c cgroup1) shown(memoryDir, pidsDir string) []setting {
 func (c cgroup1) start(cmd *exec.Cmd) error {
 	err := c.enter()
 	if err == nil {
-		err = cmd.Start()
+		err = startOwned(cmd)
 	}
 	back := c.leave()
 	if err == nil && back != nil {

@@ -121,7 +121,7 @@ if [ "$(id -u)" -eq 0 ]; then
     roots="TestHelpers|TestHelpersUnpack|TestManyIDs|TestPasta|TestUsualCache|TestRealImages"
     roots+="|TestHidepid|TestVolumeBelowVolume|TestSharedMounts|TestMountBelowUsr|TestRootWithMountBelow"
     roots+="|TestSharedTmp|TestTakenIDs|TestRootsRanges|TestRootsCache|TestUserOpensPipes"
-    roots+="|TestLargeSet|TestEnvironmentOfPID1|TestWhiteoutOnOverlay"
+    roots+="|TestLargeSet|TestEnvironmentOfPID1|TestWhiteoutOnOverlay|TestQuotaOfRoot"
     ordinary=("${shared[@]}" "${tun[@]}" setpriv --reuid=65534 --regid=65534 --clear-groups env
         HOME="$scratch/home" TMPDIR="$scratch/tmp" GOCACHE="$scratch/home/go-build"
         GOPATH="$scratch/home/go" GOFLAGS=-mod=vendor GOPROXY=off)

@@ -20,8 +20,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// seenByHost is the name of a line that comes from leaktest's part on the host.
-const seenByHost = "cpu, seen by the host"
+// seenByHost ends the name of a line that comes from leaktest's part on the host.
+const seenByHost = ", seen by the host"
 
 // runName is in the names of what leaktest makes on the host in this run.
 var runName = fmt.Sprintf("%d-%x-", os.Getpid(), time.Now().UnixNano())
@@ -38,7 +38,7 @@ type result struct {
 
 // column runs all probes in a system.
 func (p *place) column(ctx context.Context, s system, m *matrix) *column {
-	c := &column{Name: s.name, Step: s.step, Cells: map[string]cell{}}
+	c := &column{Name: s.name, Step: s.step, Cells: map[string]cell{}, seen: map[string]result{}}
 	p.current = s.name
 	way, err := s.start(p)
 	if err != nil {
@@ -111,8 +111,8 @@ func (c *column) read(out io.Reader) (last result, err error) {
 		if err := json.Unmarshal(lines.Bytes(), &found); err != nil {
 			return last, fmt.Errorf("leaktest said %q: %w", oneLine(lines.Text()), err)
 		}
-		if found.Name == seenByHost {
-			c.limit = found
+		if name, ok := strings.CutSuffix(found.Name, seenByHost); ok {
+			c.seen[name] = found
 			continue
 		}
 		last = found
@@ -127,9 +127,11 @@ func (c *column) read(out io.Reader) (last result, err error) {
 // the container: to kill everyone in it is how some limits are held (memory.oom.group).
 func (c *column) complete(m *matrix, last result, status error) {
 	// On a busy machine, or one with one CPU, a limit on CPU time can't be felt. Then what the host
-	// sees has to do.
-	if at := c.Cells["cpu"]; at.Verdict == na && c.limit.Verdict != "" {
-		c.Cells["cpu"] = cell{c.limit.Verdict, at.Evidence + "; the host says: " + c.limit.Evidence}
+	// sees has to do, as always with quotas of the host's.
+	for name, seen := range c.seen {
+		if at := c.Cells[name]; at.Verdict == na {
+			c.Cells[name] = cell{seen.Verdict, at.Evidence + "; the host says: " + seen.Evidence}
+		}
 	}
 	var exit *exec.ExitError
 	killed := errors.As(status, &exit) && exit.ExitCode() == 128+int(unix.SIGKILL)

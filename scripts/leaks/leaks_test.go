@@ -293,7 +293,8 @@ func TestComplete(t *testing.T) {
 	if c.verdict("memory") != na {
 		t.Errorf("without a kill: %v", c.Cells)
 	}
-	c = &column{Cells: map[string]cell{"cpu": {na, "busy"}}, limit: result{seenByHost, held, "5"}}
+	c = &column{Cells: map[string]cell{"cpu": {na, "busy"}},
+		seen: map[string]result{"cpu": {"cpu", held, "5"}}}
 	c.complete(m, result{}, nil)
 	if c.verdict("cpu") != held {
 		t.Errorf("a limit that the host sees: %v", c.Cells)
@@ -307,12 +308,12 @@ func TestComplete(t *testing.T) {
 
 // TestRead: the lines of leaktest, and what isn't one.
 func TestRead(t *testing.T) {
-	c := &column{Cells: map[string]cell{}}
+	c := &column{Cells: map[string]cell{}, seen: map[string]result{}}
 	last, err := c.read(strings.NewReader(`{"name":"a","verdict":"leaks","evidence":"x"}` + "\n" +
 		`{"name":"cpu, seen by the host","verdict":"held","evidence":"y"}` + "\n" +
 		`{"name":"m","verdict":"trying","evidence":"1"}` + "\n"))
 	if err != nil || last.Name != "m" || c.verdict("a") != leaks || len(c.Cells) != 1 ||
-		c.limit.Verdict != held {
+		c.seen["cpu"].Verdict != held {
 		t.Errorf("read %v, %+v, %v", c.Cells, last, err)
 	}
 	if _, err := c.read(strings.NewReader("step: no\n")); err == nil {

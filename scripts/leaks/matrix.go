@@ -43,13 +43,13 @@ type row struct {
 
 // column is a system. Failed says why it couldn't be made; then it has no cells.
 type column struct {
-	Name    string          `json:"name"`
-	Step    bool            `json:"step"`
-	Version string          `json:"version,omitempty"`
-	Note    string          `json:"note,omitempty"`
-	Failed  string          `json:"failed,omitempty"`
-	Cells   map[string]cell `json:"cells,omitempty"`
-	limit   result
+	Name    string            `json:"name"`
+	Step    bool              `json:"step"`
+	Version string            `json:"version,omitempty"`
+	Note    string            `json:"note,omitempty"`
+	Failed  string            `json:"failed,omitempty"`
+	Cells   map[string]cell   `json:"cells,omitempty"`
+	seen    map[string]result // by the host, of these rows
 }
 
 // cell is what a probe found in a system.

@@ -34,6 +34,7 @@ type facts struct {
 	StartSum  string // of one in the environment of the process that starts us
 	HostExes  []identity
 
+	HostUID     int // of the process that starts us
 	HostnameSum string
 	UTS         string // the host's UTS namespace, as /proc/self/ns/uts says
 	QueueKey    int

@@ -119,7 +119,8 @@ func hostWith(f *facts, things made, args []string) (int, error) {
 	}
 	done := make(chan struct{})
 	defer close(done)
-	go watchLimit(told, done)
+	go watch("cpu", told, cpuLimitOf, done)
+	go watch("root-quota", told, countedForRoot(), done)
 	return runOnTerminal(cmd, f)
 }
 
@@ -331,6 +332,7 @@ func hostNetwork(f *facts) (closeAll func(), err error) {
 
 // hostMachine notes what is known of the machine, and of the command.
 func hostMachine(f *facts, args []string) {
+	f.HostUID = os.Geteuid()
 	f.HostnameSum = sum(hostname())
 	f.UTS, _ = os.Readlink("/proc/self/ns/uts")
 	f.Usr, _ = identify("/usr")

@@ -1,7 +1,8 @@
 //go:build linux
 
-// The limit on CPU time as the host sees it. From inside, the limit can't be felt on a machine that
-// is busy, and a container doesn't see the cgroup that has it. So the host looks as well.
+// What the host sees better. From inside, a limit on CPU time can't be felt on a machine that is
+// busy, and a container doesn't see the cgroup that has it. Nor does it see whose quotas it uses.
+// So the host looks as well.
 
 package main
 
@@ -14,13 +15,13 @@ import (
 	"time"
 )
 
-// seenByHost is the name of the line that the host's part adds to those of the container's part.
-const seenByHost = "cpu, seen by the host"
+// seenByHost ends the name of a line that the host's part adds to those of the container's part.
+const seenByHost = ", seen by the host"
 
-// watchLimit waits until the probe of that name runs, wherever that is: its process has the facts
-// among its arguments, and the host sees all processes. Then it prints what limits that process.
-func watchLimit(told string, done <-chan struct{}) {
-	argument := []byte("\x00probe\x00cpu\x00" + told)
+// watch waits until the probe of that name runs, wherever that is: its process has the facts among
+// its arguments, and the host sees all processes. Then it prints what look sees of that process.
+func watch(name, told string, look func(pid string) (result, error), done <-chan struct{}) {
+	argument := []byte("\x00probe\x00" + name + "\x00" + told)
 	for {
 		select {
 		case <-done:
@@ -32,16 +33,21 @@ func watchLimit(told string, done <-chan struct{}) {
 			if err != nil || !bytes.Contains(cmdline, argument) {
 				continue
 			}
-			table, err := os.ReadFile("/proc/" + pid + "/cgroup")
+			found, err := look(pid)
 			if err != nil {
 				continue // it has just ended
 			}
-			found := limitOf(string(table), "/sys/fs/cgroup")
-			found.Name = seenByHost
+			found.Name = name + seenByHost
 			_ = json.NewEncoder(os.Stdout).Encode(found)
 			return
 		}
 	}
+}
+
+// cpuLimitOf looks for a limit on the CPU time of a process.
+func cpuLimitOf(pid string) (result, error) {
+	table, err := os.ReadFile("/proc/" + pid + "/cgroup")
+	return limitOf(string(table), "/sys/fs/cgroup"), err
 }
 
 // limitOf looks for a limit in the cgroups of a process, from its own up to those that this process

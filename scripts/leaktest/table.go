@@ -161,6 +161,9 @@ func probes() []probe {
 		{"resources", []probe{
 			{Name: "nice", Closed: "05", See: "setpriority(2)", try: nice,
 				Leaks: "A process may take precedence over the host's."},
+			{Name: "root-quota", Closed: "05", See: "proc_pid_status(5)", try: rootQuota,
+				Leaks: "What is used in here counts against quotas of the host's root, such as " +
+					"that of queued signals."},
 			{Name: "pids", Closed: "07", See: "cgroups(7)", try: pids,
 				Leaks: "There is no limit on processes."},
 			{Name: "cpu", Closed: "07", See: "cgroups(7)", try: cpu,

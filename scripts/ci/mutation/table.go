@@ -231,6 +231,13 @@ var table = []row{
 		why:     "a shared /tmp would stay shared, and the new root would cover the host's",
 	},
 	{
+		step: "03-mount-namespace", file: "main.go",
+		find:    `if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {`,
+		replace: `if err := unix.Unmount(".", unix.MNT_DETACH); err != nil && newRoot == "" {`,
+		test:    "^TestRefused$",
+		why:     "an old root that stays is reported, and nothing runs",
+	},
+	{
 		step: "04-uts-ipc", file: "main.go",
 		find:    "if err == nil && parent != outer {",
 		replace: "if false {",
@@ -381,6 +388,20 @@ var table = []row{
 		replace: "unix.O_WRONLY: read | write,",
 		test:    "^(TestStreamsByName|TestPipeBothWays)$/^root$",
 		why:     "the container could read what other programs have written to its output pipe",
+	},
+	{
+		step: "05-user-namespace", file: "owner.go",
+		find:    "err := setThreadUser(maps[0].HostID)",
+		replace: "err := error(nil)",
+		test:    "^TestQuotaOfRoot$",
+		why:     "a container would use up quotas of the host's root",
+	},
+	{
+		step: "05-user-namespace", file: "owner.go",
+		find:    "unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(deathSignal), 0, 0, 0))",
+		replace: "nil)",
+		test:    "^TestThreadAfterwards$",
+		why:     "a container would outlive the lesson that is killed",
 	},
 	{
 		step: "06-network", file: "main.go",
@@ -589,6 +610,13 @@ var table = []row{
 		replace: `return nil`,
 		test:    "^TestUmask$",
 		why:     "with root's umask of 077, the container's root can't read its own limits",
+	},
+	{
+		step: "07-cgroups", file: "cgroup1.go",
+		find:    "err = startOwned(cmd)",
+		replace: "err = cmd.Start()",
+		test:    "^TestQuotaOfRoot$",
+		why:     "a container would use up quotas of the host's root",
 	},
 	{
 		step: "07-cgroups", file: "cgroup1.go",
@@ -1103,5 +1131,20 @@ var table = []row{
 		replace: "for fd := range 2 {",
 		test:    "^TestDirectoryAsStream$",
 		why:     "a directory as standard error leads to the host's files",
+	},
+	{
+		step: "08-full-container", file: "masks.go",
+		find:    "if err := mask(path); err != nil {",
+		replace: `if err := mask(path); err != nil && path == "" {`,
+		test:    "^TestRefused$",
+		why:     "a path that can not be masked is reported, and nothing runs",
+	},
+	{
+		step: "08-full-container", file: "idmap.go",
+		find: `return os.NewSyscallError("capset", unix.Capset(&header, &sets[0]))`,
+		replace: `_ = unix.Capset(&header, &sets[0])
+	return nil`,
+		test: "^TestRefused$",
+		why:  "inheritable capabilities that stay are reported, and nothing runs",
 	},
 }

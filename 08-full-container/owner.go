@@ -1,0 +1,58 @@
+//go:build linux
+
+// Whose the container's user namespace is. The same file wherever a step makes one.
+
+package main
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// startOwned starts a command in the user namespace that mapIDs has prepared. The kernel counts
+// some of what is used in there against the namespace's owner, too: inotify instances, queued
+// signals, POSIX message queues (kernel/ucount.c). If root owned it, a container could leave the
+// host's root none. So where root gives it IDs of its own, the first of them is the owner.
+func startOwned(cmd *exec.Cmd) error {
+	maps, own := cmd.SysProcAttr.UidMappings, os.Geteuid()
+	// An owner may look into /proc/PID/ns. For others that takes a capability, which Docker drops.
+	if len(maps) == 0 || maps[0].HostID == own || !holds(unix.CAP_SYS_PTRACE) {
+		return cmd.Start()
+	}
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var sets [2]unix.CapUserData
+	if err := unix.Capget(&header, &sets[0]); err != nil {
+		return os.NewSyscallError("capget", err)
+	}
+	var deathSignal int32
+	_, _, _ = unix.Syscall(unix.SYS_PRCTL, unix.PR_GET_PDEATHSIG, // it fails for a bad pointer only
+		uintptr(unsafe.Pointer(&deathSignal)), 0)
+	// The owner is the effective user of the thread that calls clone(2). A change of that costs the
+	// thread its effective capabilities, which it gets back, and the signal to die with.
+	err := setThreadUser(maps[0].HostID)
+	if err == nil {
+		err = unix.Capset(&header, &sets[0])
+	}
+	if err == nil {
+		err = cmd.Start()
+	}
+	return errors.Join(err, setThreadUser(own), unix.Capset(&header, &sets[0]),
+		unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(deathSignal), 0, 0, 0))
+}
+
+// setThreadUser sets the effective user of this thread alone, where Go would set that of all.
+func setThreadUser(uid int) error {
+	number, same := uintptr(unix.SYS_SETRESUID), ^uintptr(0)
+	if number == 164 { // on 32-bit x86 and Arm it takes 16-bit IDs, and SYS_SETRESUID32 takes these
+		number = 208
+	}
+	_, _, failed := unix.Syscall(number, same, uintptr(uid), same)
+	if failed != 0 {
+		return os.NewSyscallError("setresuid", failed)
+	}
+	return nil
+}

@@ -1,0 +1,168 @@
+//go:build linux
+
+// What a step does when the kernel refuses it something.
+
+package steptest
+
+import (
+	"bytes"
+	"fmt"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// steps has a part of each step's start: a call that the step must make, as the control, and flags
+// that make it do more that the kernel can refuse.
+var steps = map[string]struct {
+	call  string
+	flags []string
+}{
+	"01-chroot":          {"jail chroot ", nil},
+	"02-pid-namespace":   {"outer clone 0x", nil},
+	"03-mount-namespace": {"container pivot_root .", nil},
+	"04-uts-ipc":         {"container sethostname", nil},
+	"05-user-namespace":  {"container capset", nil},
+	"06-network":         {" setns", nil},
+	"07-cgroups":         {"container unshare 0x2000000", nil},
+	"08-full-container":  {"container seccomp", []string{"-read-only", "-volume", "/etc:/v:ro"}},
+}
+
+// exception is a call, by its name with the step's before that, and what may come of its failure.
+type exception struct {
+	name   *regexp.Regexp
+	status int
+	says   string // on standard error
+}
+
+// harmless lists the calls that a step can do without, or whose failure has another exit status
+// than 125, and why. Without any other call nothing runs.
+var harmless = []exception{
+	// Is a stream a terminal, and which process group has it? No answer counts as no terminal.
+	{regexp.MustCompile(`ioctl 0x54(01|0f)$`), 0, ""},
+	// Go asks whether the kernel has PID file descriptors.
+	{regexp.MustCompile(`clone 0x5100$`), 0, ""},
+	// libc looks for a name service of its own first (AF_UNIX).
+	{regexp.MustCompile(`socket 0x1$`), 0, ""},
+	// Without pasta there is no way to the world: the container is more alone, not less.
+	{regexp.MustCompile(` (outer|host) openat /dev/(net/tun|null)$`), 0, ""},
+	{regexp.MustCompile(` (outer|host) (clone 0x[45]111|setsid|dup3|pipe2|` +
+		`openat \S+/(route/flush|forwarding))$`), 0,
+		"there is no way to the world"},
+	// The step asks for the way to the world once more, to explain why there is none.
+	{regexp.MustCompile(` (outer|host) (socket 0x10|bind) #[34]$`), 0, ""},
+	{regexp.MustCompile(` (outer|host) sendto (18|26) #[23]$`), 0, ""},
+	{regexp.MustCompile(`^08-\S+ outer (socket 0x10|bind|sendto (18|26))$`), 0, ""},
+	// The step copies its program into a sealed file instead (exe.go).
+	{regexp.MustCompile(` (outer|host) (open_tree /proc/self/exe|mount_setattr)$`), 0, ""},
+	// The container opens the volume itself, as it does for an ordinary user.
+	{regexp.MustCompile(` outer open_tree /etc$`), 0, ""},
+	// Where root may not raise the limit for core dumps, at least no file is written.
+	{regexp.MustCompile(` (outer|host) prlimit64 4$`), 0, ""},
+	// PID 1 starts the command. Where it can't, that looks like a command that can't be executed.
+	{regexp.MustCompile(` container (clone 0x[45]111|pipe2|setsid)$`), 126, "exec /"},
+}
+
+// repeated matches a call that the same process has made three times before.
+var repeated = regexp.MustCompile(`#([4-9]|[0-9]{2,})$`)
+
+// Refused has the kernel refuse, one at a time, each system call that makes the container. Each
+// time the step must exit with 125, say why, and run nothing. Calls that come after the command may
+// fail without a word, as the keeper cleans up then. The command is the step's, to be run with
+// these arguments; the caller looks at what is left behind. With -short, as on an emulated machine,
+// Refused tries one call in four.
+func Refused(t *testing.T, errno unix.Errno, command func(args ...string) *exec.Cmd) {
+	name := command().Args[0]
+	step := steps[name]
+	args := append(slices.Clone(step.flags), "sh", "-c", "echo it ran </")
+	success := result{"it ran\n", "", 0}
+	var calls []string
+	r := refusing(t, command(args...), "", func(call string) unix.Errno {
+		calls = append(calls, call)
+		return 0
+	})
+	if r != success || !strings.Contains(strings.Join(calls, "\n"), step.call) {
+		t.Fatalf("the control: %+v; no %q in %q", r, step.call, calls)
+	}
+	commandRan := false
+	for i, call := range calls {
+		commandRan = commandRan || call == "sh"
+		words := strings.Fields(call)
+		if len(words) < 2 || repeated.MatchString(call) || testing.Short() && i%4 != 0 {
+			continue
+		}
+		refused := false
+		r := refusing(t, command(args...), words[1], func(c string) unix.Errno {
+			if c == call {
+				refused = true
+				return errno
+			}
+			return 0
+		})
+		if !refused { // processes run side by side, and not each time in the same order
+			t.Logf("%s: it isn't called this time", call)
+		} else if !r.failsClosed() && !r.isHarmless(name+" "+call) &&
+			!(commandRan && r == success) {
+			t.Errorf("%v for %s: %+v", errno, call, r)
+		}
+	}
+}
+
+// result is what a command left for its caller.
+type result struct {
+	stdout, stderr string
+	status         int
+}
+
+// failsClosed reports whether the step said that it couldn't build the container, and ran nothing.
+func (r result) failsClosed() bool { return r.status == 125 && r.stdout == "" && r.stderr != "" }
+
+// isHarmless reports whether this is what comes of a call in the list of harmless ones.
+func (r result) isHarmless(call string) bool {
+	name, _, _ := strings.Cut(call, " #")
+	return slices.ContainsFunc(harmless, func(h exception) bool {
+		return (h.name.MatchString(call) || h.name.MatchString(name)) &&
+			h.status == r.status && strings.Contains(r.stderr, h.says)
+	})
+}
+
+// refusing runs a step's command to its end, and asks refuse about each call that makes the
+// container, or only about one system call: 0 lets the call go on. A call has a name such as
+// "container mount /proc #2", for the second time that the process in this role makes this system
+// call with this argument; the call of any other program has just that program's name, such as
+// "sh".
+func refusing(
+	t *testing.T, cmd *exec.Cmd, only string, refuse func(call string) unix.Errno,
+) result {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	step, refused, times := cmd.Args[0], "", map[string]int{}
+	f, err := start(cmd, only)
+	if err != nil {
+		t.Fatalf("no filter: %v; %s", err, &stderr)
+	}
+	late := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
+	f.serve(func(n *notification) unix.Errno {
+		call, ours := n.name(step)
+		if ours {
+			if times[call]++; times[call] > 1 {
+				call += fmt.Sprint(" #", times[call])
+			}
+		}
+		errno := refuse(call)
+		if errno != 0 {
+			refused = call
+		}
+		return errno
+	})
+	if !late.Stop() {
+		t.Fatalf("%q without %q hasn't ended in a minute: %s", cmd.Args, refused, &stderr)
+	}
+	return result{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
+}
