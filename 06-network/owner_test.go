@@ -82,7 +82,7 @@ func init() {
 				return err
 			}
 		}
-		return holdOn("100 queued")
+		return waitForEOF("100 queued")
 	}
 	experiments["test:start-owned"] = func([]string) error {
 		state := func() (string, error) {
