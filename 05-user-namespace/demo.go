@@ -46,7 +46,7 @@ func lesson(n *narrator) error {
 	return nil
 }
 
-// within prepares an experiment to be run inside, as a reader would run any command there.
+// within prepares an experiment to be run in a container, as a reader would run any command.
 func within(args ...string) *exec.Cmd {
 	return self(append([]string{"/proc/self/exe"}, args...)...)
 }

@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -23,12 +24,14 @@ import (
 // experiments are the programs that the lesson runs inside, and some outside, to compare. Each
 // prints what it measured. Keepers aren't experiments, but are started in the same way.
 var experiments = map[string]func([]string) error{
-	"keep:pasta":    keepPasta,
-	"keeper:undo":   undo,
-	"lesson:links":  printLinkStates,
-	"lesson:reach":  reach,
-	"lesson:obey":   obey,
-	"lesson:limits": printLimits,
+	"keep:pasta":     keepPasta,
+	"keeper:undo":    undo,
+	"lesson:network": printNetwork,
+	"lesson:links":   printLinkStates,
+	"lesson:hear":    hear,
+	"lesson:obey":    obey,
+	"lesson:limits":  printLimits,
+	"lesson:touch":   touch,
 }
 
 // undoings are what the keeper can undo.
@@ -40,14 +43,14 @@ const patience = 2 * time.Second
 // notTheRealHost says why the host can't play its part itself, or nothing if it can. Real root
 // could take the lesson to a host that filters packets, too, but would see no more than the filter.
 func notTheRealHost(args []string) string {
-	if reason := notRoot(); reason != "" || len(args) > 0 {
+	if reason := notRoot(); reason != "" || !asksForLesson(args) {
 		return reason
 	}
 	rules, _ := nft("list ruleset") // none, if nft can't be asked
 	from, to := packet{"jail0", "jail1", "new"}, packet{"jail1", "jail0", "established"}
 	found := append(barriers(rules, "input", from), barriers(rules, "forward", from, to)...)
 	for _, b := range found {
-		return "and my packet filter lets nothing new pass (chain " + b.chain + ")"
+		return "but chain " + b.chain + " lets nothing new pass"
 	}
 	return ""
 }
@@ -56,17 +59,49 @@ func notTheRealHost(args []string) string {
 const filtered = " (a packet filter of this host may drop it, see `nft list ruleset`; " +
 	"without root, the lesson plays a host that has none)"
 
-// lesson shows a network namespace without a cable and with one, and NAT.
-func lesson() error {
-	if os.Args[0] != role(played) {
-		say("host", "I am process %d, uid %d", os.Getpid(), os.Getuid())
+// lesson shows a network namespace without a cable and with one, NAT, and two containers.
+func lesson(n *narrator) error {
+	if os.Args[0] != role(played) { // which has said so itself
+		say("host", "process %d, uid %d", os.Getpid(), os.Getuid())
 	}
-	for _, part := range []func() error{alone, connected, behindNAT, whatLeaks} {
-		if err := part(); err != nil {
+	secret := rand.Text()[:8]
+	addresses, err := plant(secret)
+	if err != nil {
+		return err
+	}
+	if err := alone(n, secret, addresses); err != nil {
+		return err
+	}
+	if err := connected(n, secret, addresses); err != nil {
+		return err
+	}
+	for _, part := range []func(*narrator) error{behindNAT, twoContainers, whatLeaks} {
+		if err := part(n); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// within prepares an experiment to be run in a container, as a reader would run any command.
+func within(args ...string) *exec.Cmd {
+	return self(append([]string{"/proc/self/exe"}, args...)...)
+}
+
+// plant opens two ways to a secret that the host keeps to itself, as long as this process runs: a
+// port of 127.0.0.1 and an abstract socket, which is no file (unix(7)).
+func plant(secret string) (addresses []string, err error) {
+	port, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	socket, err := net.Listen("unix", "@jail-"+rand.Text()[:8])
+	if err != nil {
+		return nil, err
+	}
+	go answerAll(port, secret)
+	go answerAll(socket, secret)
+	return []string{port.Addr().String(), socket.Addr().String()}, nil
 }
 
 // node prepares an experiment in a network namespace of its own. That is all that it has of a
@@ -79,78 +114,92 @@ func node(args ...string) *exec.Cmd {
 	return cmd
 }
 
-// alone tries to reach the host from a network namespace without a cable. The control tries the
-// same on the host.
-func alone() error {
-	port, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		return err
+// alone tries to hear the secret in a network namespace without a cable.
+func alone(n *narrator, secret string, addresses []string) error {
+	n.part("Alone: a network namespace without a cable")
+	experiments := [][]string{{"lesson:network"}, {"lesson:links"}}
+	rules := []rule{isShared, nil}
+	for _, address := range addresses {
+		experiments = append(experiments, []string{"lesson:hear", address})
+		rules = append(rules, reaches(secret))
 	}
-	defer port.Close()
-	socket, err := net.Listen("unix", "@jail-"+rand.Text()[:8]) // abstract, so no file (unix(7))
-	if err != nil {
-		return err
-	}
-	defer socket.Close()
-	targets := []string{port.Addr().String(), socket.Addr().String()}
-	for _, side := range []struct {
-		name string
-		cmd  func(...string) *exec.Cmd
-	}{{"host", self}, {"container", node}} {
-		links, err := ask(side.cmd("lesson:links"))
+	for i, args := range experiments {
+		outside, err := ask(self(args...))
 		if err != nil {
 			return err
 		}
-		say(side.name, "%s", links)
-		answers, err := ask(side.cmd(append([]string{"lesson:reach"}, targets...)...))
+		inside, err := ask(node(args...))
 		if err != nil {
 			return err
 		}
-		for answer := range strings.Lines(answers) {
-			say(side.name, "%s", strings.TrimSpace(answer))
-		}
+		n.compare(experiment{strings.Join(args, " "), outside, inside, rules[i], held})
 	}
 	return nil
 }
 
-// connected plugs a cable in, step by step, and sends a word each way.
-func connected() error {
-	first, _, err := start(node("lesson:obey"))
+// connected plugs a cable in, step by step, and sends a word each way. Then it tries to hear the
+// secret again.
+func connected(n *narrator, secret string, addresses []string) error {
+	inner, _, err := start(node("lesson:obey"))
 	if err != nil {
 		return err
 	}
-	defer first.end()
-	fmt.Println()
-	c, err := plugIn(first.cmd.Process.Pid, func(command string) { say("host", "%s", command) })
+	defer inner.end()
+	n.part("Plugged in: a cable, an address at each end, a route")
+	enter := fmt.Sprintf("nsenter -t %d -U -n --preserve-credentials ", inner.cmd.Process.Pid)
+	c, err := plugIn(inner.cmd.Process.Pid, func(command string) {
+		if short, found := strings.CutPrefix(command, enter); found {
+			sayLong(inside, short, ` \`)
+		} else {
+			sayLong("host", command, ` \`)
+		}
+	})
 	if err != nil {
 		return err
 	}
-	fmt.Println()
-	if err := bothWays(c, first); err != nil {
+	if err := bothWays(c, inner); err != nil {
 		return err
 	}
-	second, _, err := start(node("lesson:obey"))
-	if err != nil {
-		return err
+	for _, address := range addresses {
+		outside, err := ask(self("lesson:hear", address))
+		if err != nil {
+			return err
+		}
+		heard, err := inner.tell("call " + address)
+		if err != nil {
+			return err
+		}
+		n.compare(experiment{
+			what: "call " + address, host: outside, inside: address + " says " + heard,
+			rule: reaches(secret), expect: held,
+		})
 	}
-	defer second.end()
-	other, err := plugIn(second.cmd.Process.Pid, nil)
-	if err != nil {
-		return err
+	return nil
+}
+
+// sayLong prints a fact on as many lines as it needs, each but the last with an end.
+func sayLong(who, text, end string) {
+	for most := width - margin; len(text) > most; {
+		blank := strings.LastIndex(text[:most-len(end)+1], " ")
+		if blank < most/2 { // a long word follows: say cuts that
+			if blank = most + strings.Index(text[most:], " "); blank < most {
+				break
+			}
+		}
+		say(who, "%s", text[:blank]+end)
+		text = "  " + text[blank+1:]
 	}
-	say("host", "a second container, at the same time: %s on link %s, beside %s on link %s",
-		other.container, other.link, c.container, c.link)
-	return bothWays(other, second)
+	say(who, "%s", text)
 }
 
 // bothWays lets host and container call each other by TCP and pass on a random word.
-func bothWays(c cable, inner *partner) error {
+func bothWays(c cable, inner *helper) error {
 	here, err := net.Listen("tcp4", netip.AddrPortFrom(c.host.Addr(), 0).String())
 	if err != nil {
 		return err
 	}
 	defer here.Close()
-	word := rand.Text()
+	word := rand.Text()[:8]
 	heard := make(chan string, 1)
 	go func() { heard <- answerOne(here, word) }()
 	got, err := inner.tell("call " + here.Addr().String())
@@ -161,7 +210,7 @@ func bothWays(c cable, inner *partner) error {
 		return fmt.Errorf("the container called %s and heard %q, not %q%s",
 			here.Addr(), got, word, filtered)
 	}
-	say("container", "I call %s on the host and hear %s", here.Addr(), got)
+	say(inside, "%s on the host says %s", here.Addr(), got)
 	say("host", "the caller was %s", <-heard)
 
 	port, err := inner.tell("listen " + c.container.Addr().String() + " " + word)
@@ -175,41 +224,34 @@ func bothWays(c cable, inner *partner) error {
 	if got != word {
 		return fmt.Errorf("the host called %s and heard %q, not %q", port, got, word)
 	}
-	say("host", "I call %s in the container and hear %s", port, got)
+	say("host", "%s in the container says %s", port, got)
 	return nil
 }
 
 // behindNAT has the container call a third one, which plays the world, without NAT and with it. The
 // world sees who calls.
-func behindNAT() error {
-	var ends [2]*partner
-	var cables [2]cable
-	for i := range ends {
-		p, _, err := start(node("lesson:obey"))
-		if err != nil {
-			return err
-		}
-		defer p.end()
-		if cables[i], err = plugIn(p.cmd.Process.Pid, nil); err != nil {
-			return err
-		}
-		ends[i] = p
-		if err := forward(cables[i].link, true); err != nil {
+func behindNAT(n *narrator) error {
+	inner, world, end, err := twoPluggedIn()
+	if err != nil {
+		return err
+	}
+	defer end()
+	n.part("NAT: who calls the world?")
+	for _, link := range []string{inner.link, world.link} {
+		if err := forward(link, true); err != nil {
 			return err
 		}
 	}
-	inner, world := cables[0], cables[1]
-	say("host", "now I forward between %s (container) and %s (plays the world)",
-		inner.link, world.link)
+	say("host", "I forward between %s (container) and %s (world)", inner.link, world.link)
 	seen := func() (string, error) {
-		port, err := ends[1].tell("witness " + world.container.Addr().String())
+		port, err := world.tell("witness " + world.container.Addr().String())
 		if err != nil {
 			return "", err
 		}
-		if _, err := ends[0].tell("call " + port); err != nil {
+		if _, err := inner.tell("call " + port); err != nil {
 			return "", err
 		}
-		caller, err := ends[1].listen()
+		caller, err := world.listen()
 		host, _, _ := net.SplitHostPort(caller)
 		return host, err
 	}
@@ -221,13 +263,11 @@ func behindNAT() error {
 		return fmt.Errorf("without NAT, the world was called by %q, not by the container, %s%s",
 			before, inner.container.Addr(), filtered)
 	}
-	say("host", "without NAT, the world is called by %s, the container; the real world would "+
-		"have no way to answer that address", before)
 	if _, err := findNft(); err != nil {
-		say("host", "there is no nft command here, so no NAT (it comes in the package nftables)")
+		say("host", "there is no nft command here, so no NAT (install the package nftables)")
 		return nil
 	}
-	_, undo, err := keepNAT(inner.link, inner.host.Masked().String())
+	_, undo, err := keepNAT(inner.link, inner.cable.host.Masked().String())
 	if err != nil {
 		say("host", "%v: so no NAT", err)
 		return nil
@@ -236,28 +276,138 @@ func behindNAT() error {
 	if err := errors.Join(err, undo()); err != nil {
 		return err
 	}
-	if after != world.host.Addr().String() {
-		return fmt.Errorf("with NAT, the world was called by %q, not by the host, %s",
-			after, world.host.Addr())
+	say("host", "nft: table ip %s, ip saddr %s masquerade", inner.link, inner.cable.host.Masked())
+	e := experiment{
+		what: "the world is called by", host: before, inside: after,
+		rule: isShared, expect: held,
 	}
-	say("host", "nft: table ip %s, ip saddr %s masquerade", inner.link, inner.host.Masked())
-	say("host", "with NAT, the world is called by %s, the host", after)
+	own, ours := inner.container.Addr().String(), world.cable.host.Addr().String()
+	columns([][]string{
+		{"", "without NAT", "with NAT", ""},
+		{e.what, e.host, e.inside, string(n.judge(e))},
+		{"the container is", own, own, ""},
+		{"the host is", ours, ours, ""},
+	})
 	return nil
 }
 
-// whatLeaks compares what the container may use up with what the host has.
-func whatLeaks() error {
-	outside, err := ask(self("lesson:limits"))
+// twoContainers compares two that run at the same time.
+func twoContainers(n *narrator) error {
+	one, another, end, err := twoPluggedIn()
 	if err != nil {
 		return err
 	}
-	inside, err := ask(self("/proc/self/exe", "lesson:limits"))
+	defer end()
+	n.part("Two containers, side by side")
+	const port = "127.0.0.1:8080" // the same in both
+	secret := rand.Text()[:8]
+	var said [2]string
+	words := [2]string{secret, rand.Text()[:8]}
+	for i, c := range []*plugged{one, another} {
+		if _, err := c.tell("serve " + port + " " + words[i]); err != nil {
+			return err
+		}
+		if said[i], err = c.tell("call " + port); err != nil {
+			return err
+		}
+	}
+	rows := [][]string{{"", "one", "another", ""}}
+	for _, e := range []experiment{
+		{what: "link on the host", host: one.link, inside: another.link, rule: isShared},
+		{what: "address", host: one.container.Addr().String(),
+			inside: another.container.Addr().String(), rule: isShared},
+		{what: "network namespace", host: one.namespace(), inside: another.namespace(),
+			rule: isShared},
+		{what: port + " says", host: said[0], inside: said[1], rule: reaches(secret)},
+	} {
+		e.expect = held
+		rows = append(rows, []string{e.what, e.host, e.inside, string(n.judge(e))})
+	}
+	columns(rows)
+	return nil
+}
+
+// plugged is a helper with its cable.
+type plugged struct {
+	*helper
+	cable
+}
+
+// namespace names its network namespace.
+func (p *plugged) namespace() string {
+	return namespaceOf(strconv.Itoa(p.cmd.Process.Pid), "net")
+}
+
+// twoPluggedIn starts two helpers, each with a cable of its own, and returns what ends them.
+func twoPluggedIn() (one, another *plugged, end func(), err error) {
+	var both [2]*plugged
+	end = func() {
+		for _, p := range both {
+			if p != nil {
+				_ = p.end() // it was killed, perhaps
+			}
+		}
+	}
+	for i := range both {
+		h, _, err := start(node("lesson:obey"))
+		if err != nil {
+			end()
+			return nil, nil, nil, err
+		}
+		both[i] = &plugged{helper: h}
+		if both[i].cable, err = plugIn(h.cmd.Process.Pid, nil); err != nil {
+			end()
+			return nil, nil, nil, err
+		}
+	}
+	return both[0], both[1], end, nil
+}
+
+// whatLeaks takes memory, which nothing limits yet.
+func whatLeaks(n *narrator) error {
+	n.part("What is still the host's: the whole machine")
+	machine, err := n.ask("lesson:limits")
 	if err != nil {
 		return err
 	}
-	say("host", "%s", outside)
-	say("leak", "%s: no less", inside)
+	machine.what = "the machine"
+	size := strconv.Itoa(256 << 20)
+	n.table("", machine, experiment{
+		what: "touch 256 MiB", rule: reaches("done"), expect: leak,
+		host:   outcome(self("lesson:touch", size)),
+		inside: outcome(within("lesson:touch", size)),
+	})
+	put("\n")
 	say("next", "go run ./07-cgroups")
+	return nil
+}
+
+// outcome is what a command printed, or how it ended.
+func outcome(cmd *exec.Cmd) string {
+	cmd.Stdin, cmd.Stdout = nil, nil
+	out, err := cmd.Output()
+	if err != nil {
+		return err.Error()
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// touch asks for memory and writes to each page of it: only then the kernel has to come up with it
+// (overcommit, proc_sys_vm(5)).
+func touch(args []string) error {
+	size, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	flags := unix.MAP_PRIVATE | unix.MAP_ANONYMOUS
+	memory, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, flags)
+	if err != nil {
+		return os.NewSyscallError("mmap", err)
+	}
+	for at := 0; at < size; at += os.Getpagesize() {
+		memory[at] = 1
+	}
+	fmt.Println("done")
 	return nil
 }
 
@@ -271,7 +421,7 @@ func printLimits([]string) error {
 	if err := unix.SchedGetaffinity(0, &cpus); err != nil {
 		return os.NewSyscallError("sched_getaffinity", err)
 	}
-	fmt.Printf("%d MB of memory, %d CPUs\n",
+	fmt.Printf("%d MiB, %d CPUs\n",
 		uint64(machine.Totalram)*uint64(machine.Unit)>>20, cpus.Count())
 	return nil
 }
@@ -290,24 +440,23 @@ func printLinkStates([]string) error {
 		}
 		names = append(names, link.Name+" ("+state+")")
 	}
-	fmt.Printf("network namespace %s with links %s\n",
-		namespaceOf("net"), strings.Join(names, ", "))
+	fmt.Println("links", strings.Join(names, ", "))
 	return nil
 }
 
-// reach tries to connect to each address, and prints what the kernel says.
-func reach(addresses []string) error {
-	for _, address := range addresses {
-		network := "tcp4"
-		if strings.HasPrefix(address, "@") {
-			network = "unix"
-		}
-		connection, err := net.DialTimeout(network, address, patience)
-		if err == nil {
-			connection.Close()
-		}
-		fmt.Printf("connect(%s) = %s\n", address, errno(err))
+// printNetwork prints which network namespace this is.
+func printNetwork([]string) error {
+	fmt.Println("network namespace", namespaceOf("self", "net"))
+	return nil
+}
+
+// hear prints what is said to a caller of an address.
+func hear(args []string) error {
+	word, err := call(args[0])
+	if err != nil {
+		word = errno(err)
 	}
+	fmt.Printf("%s says %s\n", args[0], word)
 	return nil
 }
 
@@ -316,6 +465,7 @@ func reach(addresses []string) error {
 //	call ADDRESS         connects, and prints what it hears
 //	listen HOST WORD     prints the address of a new port, and says the word to one caller
 //	witness HOST         prints the address of a new port, and then that of one caller
+//	serve ADDRESS WORD   prints the address, and says the word to every caller from now on
 func obey([]string) error {
 	fmt.Println("ready")
 	for orders := bufio.NewScanner(os.Stdin); orders.Scan(); {
@@ -328,11 +478,19 @@ func obey([]string) error {
 			fmt.Println(heard)
 			continue
 		}
-		listener, err := net.Listen("tcp4", net.JoinHostPort(words[1], "0"))
+		address := words[1]
+		if words[0] != "serve" {
+			address = net.JoinHostPort(address, "0")
+		}
+		listener, err := net.Listen("tcp4", address)
 		if err != nil {
 			return err
 		}
 		fmt.Println(listener.Addr())
+		if words[0] == "serve" {
+			go answerAll(listener, words[2])
+			continue
+		}
 		caller := answerOne(listener, strings.Join(words[2:], " "))
 		if words[0] == "witness" {
 			fmt.Println(caller)
@@ -344,7 +502,11 @@ func obey([]string) error {
 
 // call connects to an address and returns what is said there.
 func call(address string) (string, error) {
-	connection, err := net.DialTimeout("tcp4", address, patience)
+	network := "tcp4"
+	if strings.HasPrefix(address, "@") {
+		network = "unix"
+	}
+	connection, err := net.DialTimeout(network, address, patience)
 	if err != nil {
 		return "", err
 	}
@@ -352,6 +514,18 @@ func call(address string) (string, error) {
 	connection.SetDeadline(time.Now().Add(patience))
 	word, err := bufio.NewReader(connection).ReadString('\n')
 	return strings.TrimSpace(word), err
+}
+
+// answerAll says a word to every caller.
+func answerAll(listener net.Listener, word string) {
+	for {
+		connection, err := listener.Accept()
+		if err != nil {
+			return // it has been closed
+		}
+		fmt.Fprintln(connection, word)
+		connection.Close()
+	}
 }
 
 // answerOne says a word to one caller, and returns the caller's address, or the error.
@@ -366,10 +540,10 @@ func answerOne(listener net.Listener, word string) string {
 	return connection.RemoteAddr().String()
 }
 
-// tell says a word to the experiment and returns its answer.
-func (p *partner) tell(word string) (string, error) {
-	if _, err := fmt.Fprintln(p.stdin, word); err != nil {
-		return "", fmt.Errorf("tell %s to %s: %w", strings.Join(p.cmd.Args, " "), word, err)
+// tell gives the helper an order and returns its answer.
+func (h *helper) tell(order string) (string, error) {
+	if _, err := fmt.Fprintln(h.stdin, order); err != nil {
+		return "", fmt.Errorf("tell %s to %s: %w", strings.Join(h.cmd.Args, " "), order, err)
 	}
-	return p.listen()
+	return h.listen()
 }

@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// namespaceOf returns the inode number that names this process's namespace of a kind, such as
-// "pid" (namespaces(7)). Two processes are in the same one if they see the same number.
-func namespaceOf(kind string) string {
-	link, err := os.Readlink("/proc/self/ns/" + kind)
+// namespaceOf returns the inode number that names a process's namespace of a kind, such as "pid"
+// (namespaces(7)). Two processes are in the same one if they have the same number.
+func namespaceOf(process, kind string) string {
+	link, err := os.Readlink("/proc/" + process + "/ns/" + kind)
 	if err != nil {
 		return err.Error()
 	}

@@ -175,7 +175,7 @@ func init() {
 		for _, s := range []struct{ what, path string }{
 			{"without nft", "/nowhere"}, {"with an nft that fails", dir},
 		} {
-			cmd := self("/proc/self/exe", "lesson:reach")
+			cmd := self("/proc/self/exe", "test:reach")
 			cmd.Env = append(os.Environ(), "PATH="+s.path)
 			caller, err := callWorld(world, c, cmd)
 			if err != nil {
@@ -294,7 +294,7 @@ func init() {
 				answerOne(listener, "word")
 			}
 		}()
-		return holdOn(listener.Addr().String())
+		return waitForEOF(listener.Addr().String())
 	}
 	experiments["test:unplugged"] = func(args []string) error {
 		if err := setUpLoopback(); err != nil {
@@ -440,7 +440,7 @@ func inherit(cmd *exec.Cmd) *exec.Cmd {
 
 // plugLANIn plugs in a world whose link forwards, and that knows a way to the containers: so it is
 // more of a neighbour.
-func plugLANIn() (lan *partner, c cable, err error) {
+func plugLANIn() (lan *helper, c cable, err error) {
 	if lan, c, err = plugWorldIn("lesson:obey"); err != nil {
 		return lan, c, err
 	}

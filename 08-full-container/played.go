@@ -24,7 +24,7 @@ func notRoot() string {
 		return ""
 	}
 	if os.Geteuid() == 0 {
-		return "root, but without CAP_NET_ADMIN or without CAP_SYS_ADMIN"
+		return "root without CAP_NET_ADMIN or CAP_SYS_ADMIN"
 	}
 	return "not root"
 }
