@@ -42,13 +42,15 @@ func (e *commandError) Unwrap() error { return e.error }
 
 // report prints what went wrong, if anything did, and returns the exit status, as env(1) and
 // docker do: the command's own, or 128+n where signal n ended it; 127 for a command that isn't
-// there, 126 for one that can't be executed, 125 for a container that couldn't be built.
+// there, 126 for one that can't be executed, 125 for a container that couldn't be built. A lesson
+// ends with 1 if something leaks that this step closes.
 func report(err error) int {
 	if err == nil {
 		err = lost
 	}
 	var exit *exec.ExitError
 	var command *commandError
+	var leaked *leakError
 	switch {
 	case err == nil:
 		return 0
@@ -62,6 +64,8 @@ func report(err error) int {
 	}
 	fmt.Fprintf(os.Stderr, "%s: %s%s\n", step, legible(err.Error()), explain(err))
 	switch {
+	case errors.As(err, &leaked):
+		return 1
 	case !errors.As(err, &command):
 		return 125
 	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist):
@@ -142,7 +146,9 @@ func onNoexec(err error) bool {
 // usage answers -h, and refuses every other flag: steps 01 to 07 have none.
 func usage(flag string) error {
 	text := fmt.Sprintf("usage: %[1]s [COMMAND [ARG...]]\n"+
-		"Runs COMMAND inside and exits with its status; without a command, tells the lesson.\n"+
+		"       %[1]s -pause\n"+
+		"Runs COMMAND inside and exits with its status; without a command, runs the lesson.\n"+
+		"With -pause, the lesson waits for Enter before each part.\n"+
 		"As root: go run -exec sudo ./%[1]s\n", step)
 	if strings.TrimLeft(flag, "-") == "h" || strings.TrimLeft(flag, "-") == "help" {
 		_, err := fmt.Print(text)

@@ -22,52 +22,72 @@ import (
 )
 
 // experiments are the programs that the lesson runs inside, and some outside, to compare. Each
-// prints what it measured. Keepers are none, but are started in the same way.
+// prints what it measured. Keepers aren't experiments, but are started in the same way.
 var experiments = map[string]func([]string) error{
-	"keep:pasta":    keepPasta,
-	"keeper:undo":   undo,
-	"lesson:touch":  touch,
-	"lesson:fork":   forkMany,
-	"lesson:busy":   beBusy,
-	"lesson:tree":   lookAtTree,
-	"lesson:powers": printPowers,
+	"keep:pasta":   keepPasta,
+	"keeper:undo":  undo,
+	"lesson:touch": touch,
+	"lesson:fork":  forkMany,
+	"lesson:busy":  beBusy,
+	"lesson:find":  findCgroup,
+	"lesson:lift":  liftLimit,
+	"lesson:try":   tryAll,
 }
 
 // undoings are what the keeper can undo.
 var undoings = map[string]func(which string) error{"cgroup": undoCgroup, "nat": removeNAT}
 
 // lesson runs into each limit, with the kernel as the witness.
-func lesson() error {
+func lesson(n *narrator) error {
 	if os.Args[0] != role(played) { // which has said so itself
-		say("host", "I am process %d, uid %d", os.Getpid(), os.Getuid())
+		say("host", "process %d, uid %d", os.Getpid(), os.Getuid())
 	}
 	trees, err := cgroupTrees()
 	if err != nil {
 		return err
 	}
 	if lists(trees[""].top+"/cgroup.controllers", controllers...) {
-		say("host", "cgroup version 2: one tree, %s", trees[""].top)
+		say("host", "cgroup v2: one hierarchy, %s", trees[""].top)
 	} else {
-		say("host", "cgroup version 1: a tree for each controller, as %s", trees["memory"].top)
+		say("host", "cgroup v1: a hierarchy for each controller, as %s", trees["memory"].top)
 	}
 	refusal, err := tryCgroup()
 	if err != nil {
 		return err
 	}
 	if refusal != "" {
-		say("host", "I can't make a cgroup: %s", refusal)
+		sayLong("host", "I can't make a cgroup: "+refusal, "")
 		say("host", "so nothing is run: without limits it would be 06 again")
-		say("next", "%s", remedy())
+		put("\n")
+		sayLong("next", remedy(), "")
 		return nil
 	}
-	for _, part := range []func() error{
-		readLimits, memoryRunsOut, tooManyProcesses, cpuTime, lookOutside, whatLeaks,
-	} {
-		if err := part(); err != nil {
+	for _, part := range []func(*narrator) error{readLimits, hitLimits, lookOutside, whatLeaks} {
+		if err := part(n); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// within prepares an experiment to be run in a container, as a reader would run any command.
+func within(args ...string) *exec.Cmd {
+	return self(append([]string{"/proc/self/exe"}, args...)...)
+}
+
+// sayLong prints a fact on as many lines as it needs, each but the last with an end.
+func sayLong(who, text, end string) {
+	for most := width - margin; len(text) > most; {
+		blank := strings.LastIndex(text[:most-len(end)+1], " ")
+		if blank < most/2 { // a long word follows: say cuts that
+			if blank = most + strings.Index(text[most:], " "); blank < most {
+				break
+			}
+		}
+		say(who, "%s", text[:blank]+end)
+		text = "  " + text[blank+1:]
+	}
+	say(who, "%s", text)
 }
 
 // tryCgroup makes a cgroup and takes it away again. If that is refused, it returns the reason.
@@ -80,7 +100,8 @@ func tryCgroup() (refusal string, err error) {
 }
 
 // readLimits makes a cgroup and reads back what was set.
-func readLimits() error {
+func readLimits(n *narrator) error {
+	n.part("A cgroup is a directory, a limit is a file in it")
 	return inCgroup(func(group cgroup) error {
 		for dir := range strings.SplitSeq(group.String(), "\t") {
 			say("host", "mkdir %s", dir)
@@ -99,132 +120,194 @@ func readLimits() error {
 	})
 }
 
-// memoryRunsOut touches half of what is allowed, and four times as much.
-func memoryRunsOut() error {
-	var touched, status, kills, peaks []string
-	var seen counters
-	for _, size := range []int{memoryLimit / 2, 4 * memoryLimit} {
-		err := limited(func(group cgroup, out string, code int) error {
-			seen = group.counters()
-			touched = append(touched, lastLine(out))
-			status = append(status, strconv.Itoa(code))
-			kills = append(kills, seen.oomKills.show())
-			peaks = append(peaks, seen.peak.show())
-			return nil
-		}, "lesson:touch", strconv.Itoa(size))
+// hitLimits uses up more than each limit allows, outside and inside. The first row, which stays
+// within a limit, is the control.
+func hitLimits(n *narrator) error {
+	n.part("What happens at each limit?")
+	memory := func(c counters) string {
+		text := c.oomKills.show()
+		if peak, err := c.peak.read(); err == nil {
+			text += fmt.Sprintf(", peak %d MiB", peak>>20)
+		}
+		return text
+	}
+	rows := [][]string{{"limit", "tried", "host", inside, "kernel's counter", ""}}
+	for _, a := range []struct {
+		limit, tried string
+		args         []string
+		rule         rule
+		counted      func(counters) string
+	}{
+		{mib(memoryLimit), "touch " + mib(memoryLimit/2),
+			[]string{"lesson:touch", strconv.Itoa(memoryLimit / 2)}, nil, memory},
+		{mib(memoryLimit), "touch " + mib(4*memoryLimit),
+			[]string{"lesson:touch", strconv.Itoa(4 * memoryLimit)}, reaches("done"), memory},
+		{fmt.Sprint(pidsLimit, " tasks"), fmt.Sprint("start ", 2*pidsLimit),
+			[]string{"lesson:fork", strconv.Itoa(2 * pidsLimit)}, reaches("done"),
+			func(c counters) string { return c.refused.show() }},
+	} {
+		e := experiment{what: a.tried, rule: a.rule, expect: held}
+		counted := ""
+		var err error
+		if e.host, err = ask(self(a.args...)); err != nil {
+			return err
+		}
+		err = inCgroup(func(group cgroup) (err error) {
+			e.inside, err = runIn(group, a.args...)
+			counted = a.counted(group.counters())
+			return err
+		})
 		if err != nil {
 			return err
 		}
+		rows = append(rows,
+			[]string{a.limit, a.tried, e.host, e.inside, counted, string(n.judge(e))})
 	}
-	fmt.Println()
-	row("to touch", fmt.Sprint(memoryLimit/2, " bytes"), fmt.Sprint(4*memoryLimit, " bytes"))
-	row("it touched", touched...)
-	row("its exit status", status...)
-	row(seen.oomKills.name(), kills...)
-	row(seen.peak.name(), peaks...)
-	fmt.Println()
+	e, counted, err := useCPU()
+	if err != nil {
+		return err
+	}
+	limit := fmt.Sprint(100*cpuLimit/cpuPeriod, " %")
+	columns(append(rows, []string{limit, e.what, e.host, e.inside, counted, string(n.judge(e))}))
 	return nil
 }
 
-// row prints a line of a table with two columns.
-func row(name string, columns ...string) {
-	fmt.Printf("%40s  %-18s %s\n", name, columns[0], columns[1])
-}
-
-// tooManyProcesses starts more than is allowed. It stops after twice as many: a fork bomb that is
-// bounded in itself, in case that the kernel's limit isn't there.
-func tooManyProcesses() error {
-	return limited(func(group cgroup, out string, _ int) error {
-		say("container", "%s", lastLine(out))
-		refused := group.counters().refused
-		say("host", "%s: %s", refused.name(), refused.show())
-		return nil
-	}, "lesson:fork", strconv.Itoa(2*pidsLimit))
-}
-
-// cpuTime runs a loop for a second. The control is the same loop outside.
-func cpuTime() error {
-	outside, err := ask(self("lesson:busy"))
+// useCPU runs a loop outside and inside. How much of a CPU it gets depends on who else wants one,
+// and so proves nothing. What counts is whether the kernel has stopped it, by its own counter.
+func useCPU() (e experiment, counted string, err error) {
+	e = experiment{what: "busy for 1 s", rule: isStopped, expect: held}
+	trees, err := cgroupTrees()
 	if err != nil {
-		return err
+		return e, "", err
 	}
-	say("host", "%s", outside)
-	return limited(func(group cgroup, out string, _ int) error {
-		say("container", "%s", lastLine(out))
+	tree, ok := trees["cpu"]
+	if !ok {
+		tree = trees[""]
+	}
+	mine := counter{tree.own + "/cpu.stat", "nr_throttled"} // the topmost cgroup of v2 has none
+	before, _ := mine.read()
+	if e.host, err = ask(self("lesson:busy")); err != nil {
+		return e, "", err
+	}
+	if after, _ := mine.read(); after > before {
+		e.host += stopped
+	}
+	err = inCgroup(func(group cgroup) (err error) {
+		e.inside, err = runIn(group, "lesson:busy")
 		seen := group.counters()
-		say("host", "%s: %s, %s: %s", seen.periods.name(), seen.periods.show(),
-			seen.throttled.key, seen.throttled.show())
-		return nil
-	}, "lesson:busy")
-}
-
-// lookOutside looks for the rest of the tree from inside.
-func lookOutside() error {
-	outside, err := ask(self("lesson:tree"))
-	if err != nil {
+		if throttled, _ := seen.throttled.read(); throttled > 0 {
+			e.inside += stopped
+		}
+		periods, _ := seen.periods.read()
+		counted = fmt.Sprintf("%s of %d", seen.throttled.show(), periods)
 		return err
-	}
-	for line := range strings.Lines(outside) {
-		say("host", "%s", strings.TrimSpace(line))
-	}
-	return limited(func(_ cgroup, out string, status int) error {
-		for line := range strings.Lines(out) {
-			say("container", "%s", strings.TrimSpace(line))
-		}
-		say("container", "then I touch %d bytes all the same: exit status %d",
-			4*memoryLimit, status)
-		return nil
-	}, "lesson:tree", "mount")
+	})
+	return e, counted, err
 }
 
-// whatLeaks shows what root inside has beside all these limits.
-func whatLeaks() error {
-	return limited(func(_ cgroup, out string, _ int) error {
-		for line := range strings.Lines(out) {
-			say("leak", "%s", strings.TrimSpace(line))
-		}
-		say("next", "go run ./08-full-container")
-		return nil
-	}, "lesson:powers")
+// mib is a number of bytes, as a reader has it.
+func mib(bytes int) string { return fmt.Sprintf("%d MiB", bytes>>20) }
+
+// stopped is at the end of the answer of a loop that has used up its CPU time.
+const stopped = ", stopped"
+
+// isStopped is the rule for such a loop.
+func isStopped(host, inside string) verdict {
+	switch {
+	case strings.HasSuffix(host, stopped):
+		return noCase
+	case !strings.HasSuffix(inside, stopped):
+		return leak
+	}
+	return held
 }
 
-// limited runs an experiment in a container, and hands its cgroup over, as long as it is there,
-// with what the experiment printed and its exit status.
-func limited(look func(group cgroup, out string, status int) error, args ...string) error {
+// lookOutside looks from inside for the cgroup that has the limits, and tries to lift one.
+func lookOutside(n *narrator) error {
 	return inCgroup(func(group cgroup) error {
-		var out bytes.Buffer
-		err := host(group, append([]string{"/proc/self/exe"}, args...), &out)
-		status := 0
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
-			status, err = report(err), nil
-		}
+		n.part("Can it get at its limits?")
+		dir, _, _ := strings.Cut(group.String(), "\t")
+		name := filepath.Base(dir)
+		outside, err := ask(self("lesson:find", name))
 		if err != nil {
 			return err
 		}
-		return look(group, out.String(), status)
+		found, err := runIn(group, "lesson:find", name, "mount")
+		if err != nil {
+			return err
+		}
+		answers := strings.Split(found, "\n")
+		rules := []rule{isShared, nil, nil, reaches(name + ": found")}
+		for i, answer := range strings.Split(outside, "\n") {
+			n.compare(experiment{answer, answer, answers[i], rules[i], held})
+		}
+		size := strconv.Itoa(4 * memoryLimit)
+		touched, err := ask(self("lesson:touch", size))
+		if err != nil {
+			return err
+		}
+		lifted, err := runIn(group, "lesson:lift", size)
+		if err != nil {
+			return err
+		}
+		answers = strings.Split(lifted, "\n")
+		last := len(answers) - 1
+		for _, answer := range answers[:last] {
+			say(inside, "%s", answer)
+		}
+		tried := "touch " + mib(4*memoryLimit) + ": "
+		n.compare(experiment{
+			what: "lift the limit", host: tried + touched, inside: tried + answers[last],
+			rule: reaches("done"), expect: held,
+		})
+		return nil
 	})
 }
 
-// lastLine is the last line of what a program printed, or what says that there is none.
-func lastLine(out string) string {
-	lines := strings.Split(strings.TrimSpace(out), "\n")
-	if last := lines[len(lines)-1]; last != "" {
-		return last
+// runIn runs an experiment in a container in a cgroup. It returns what that has printed, and below
+// it the signal that ended it, if one did.
+func runIn(group cgroup, args ...string) (string, error) {
+	var out bytes.Buffer
+	err := host(group, append([]string{"/proc/self/exe"}, args...), &out)
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		if status := exit.Sys().(syscall.WaitStatus); status.Signaled() {
+			fmt.Fprintln(&out, unix.SignalName(status.Signal()))
+			err = nil
+		}
 	}
-	return "-"
+	return strings.TrimSpace(out.String()), err
 }
 
-// name is what the kernel calls a counter.
-func (c counter) name() string { return strings.TrimSpace(filepath.Base(c.file) + " " + c.key) }
-
-// show is what it is now, if this kernel keeps it.
+// show is what the kernel calls a counter, and what it is now, if this kernel keeps it.
 func (c counter) show() string {
 	number, err := c.read()
 	if err != nil {
-		return "not counted by this kernel"
+		return c.key + " not counted"
 	}
-	return strconv.Itoa(number)
+	return fmt.Sprint(c.key, " ", number)
+}
+
+// whatLeaks tries what takes a capability, and what takes only a system call.
+func whatLeaks(n *narrator) error {
+	n.part("What is still root's: all capabilities, all system calls")
+	answers, err := n.ask("lesson:try")
+	if err != nil {
+		return err
+	}
+	outside, within := strings.Split(answers.host, "\n"), strings.Split(answers.inside, "\n")
+	var rows []experiment
+	for i, what := range []string{"capabilities", "seccomp mode", "mount a tmpfs", "keyctl"} {
+		e := experiment{what: what, host: outside[i], inside: within[i]}
+		if i >= 2 {
+			e.rule, e.expect = reaches("ok"), leak
+		}
+		rows = append(rows, e)
+	}
+	n.table("", rows...)
+	put("\n")
+	say("next", "go run ./08-full-container")
+	return nil
 }
 
 // touch asks for memory and writes to each page of it: only then the kernel has to come up with it
@@ -242,7 +325,7 @@ func touch(args []string) error {
 	for at := 0; at < size; at += os.Getpagesize() {
 		memory[at] = 1
 	}
-	fmt.Println(size, "bytes")
+	fmt.Println("done")
 	return nil
 }
 
@@ -274,19 +357,21 @@ func forkMany(args []string) error {
 			return os.NewSyscallError("wait4", err)
 		}
 	}
-	fmt.Printf("I start %d processes: %d are there, then fork = %s\n",
-		count, len(pids), errno(err))
+	if err != nil {
+		name, _, _ := strings.Cut(errno(err), " ")
+		fmt.Printf("%s after %d\n", name, len(pids))
+		return nil
+	}
+	fmt.Println("done")
 	return nil
 }
 
-// beBusy runs a loop for a second, and prints how much of that a CPU has really worked for it.
+// beBusy runs a loop for a second, and prints how much of that a CPU has worked for it.
 func beBusy([]string) error {
 	start, used := time.Now(), cpuUsed()
 	for time.Since(start) < time.Second {
 	}
-	busy, passed := cpuUsed()-used, time.Since(start)
-	fmt.Printf("I am busy for %.1f s, and had a CPU for %.2f s of them: %.0f %%\n",
-		passed.Seconds(), busy.Seconds(), 100*busy.Seconds()/passed.Seconds())
+	fmt.Printf("%.2f s\n", (cpuUsed() - used).Seconds())
 	return nil
 }
 
@@ -299,75 +384,138 @@ func cpuUsed() time.Duration {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
-// lookAtTree prints where in the tree of cgroups this process thinks that it is, and how much there
-// is of it; "mount" mounts the tree first. Then it tries to lift its own limit.
-func lookAtTree(args []string) error {
-	trees, err := cgroupTrees()
+// findCgroup prints where in the hierarchy of cgroups this process thinks that it is, how much
+// there is of it, and whether a cgroup of that name is in it; "mount" mounts the hierarchy first.
+func findCgroup(args []string) error {
+	view, err := viewOfTree(len(args) > 1)
 	if err != nil {
 		return err
 	}
-	paths, err := os.ReadFile("/proc/self/cgroup")
-	if err != nil {
-		return err
-	}
-	top, kind, option, lifted := trees["memory"].top, "cgroup", "memory", "-1"
-	files := []string{"memory.memsw.limit_in_bytes", "memory.limit_in_bytes"}
-	for line := range strings.Lines(string(paths)) {
-		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
-		if fields[1] == "memory" {
-			fmt.Printf("/proc/self/cgroup: %s\n", fields[2])
-			break
-		}
-		if fields[1] == "" { // always the last line
-			fmt.Printf("/proc/self/cgroup: %s\n", fields[2])
-			top, kind, option, lifted = trees[""].top, "cgroup2", "", "max"
-			files = []string{"memory.max"}
-		}
-	}
-	if len(args) > 0 {
-		top = "/tmp"
-		if err := mount("cgroup", top, kind, 0, option); err != nil {
-			return err
-		}
-	}
-	cgroups := 0
-	err = filepath.WalkDir(top, func(_ string, entry fs.DirEntry, err error) error {
+	cgroups, found := 0, "nowhere"
+	err = filepath.WalkDir(view.top, func(_ string, entry fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) { // it has gone meanwhile
 			return nil
 		}
 		if err == nil && entry.IsDir() {
 			cgroups++
+			if entry.Name() == args[0] {
+				found = "found"
+			}
 		}
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	fmt.Printf("cgroups in the tree: %d\n", cgroups)
-	if len(args) == 0 {
-		return nil
+	fmt.Println("cgroup namespace", strings.Trim(view.namespace, "cgroup:[]"))
+	fmt.Println("/proc/self/cgroup:", view.path)
+	if view.refused != nil {
+		fmt.Println("mount the hierarchy =", errno(view.refused))
+	} else {
+		fmt.Println("cgroups in the hierarchy:", cgroups)
 	}
-	for _, file := range files {
-		err := writeFile(top+"/"+file, lifted)
-		fmt.Printf("write(%q, %q) = %s\n", top+"/"+file, lifted, errno(err))
-	}
-	return touch([]string{strconv.Itoa(4 * memoryLimit)})
+	fmt.Printf("%s: %s\n", args[0], found)
+	return nil
 }
 
-// printPowers prints what the kernel would still do for this process.
-func printPowers([]string) error {
+// treeView is what a process sees of the hierarchy of the memory controller.
+type treeView struct {
+	namespace string // of cgroups
+	path      string // where in it the process is
+	top       string // where it is mounted
+	two       bool   // it is cgroup v2's
+	refused   error  // why it can't be mounted
+}
+
+// viewOfTree looks for it. With mount, it mounts the hierarchy at /tmp.
+func viewOfTree(mountIt bool) (v treeView, err error) {
+	if v.namespace, err = os.Readlink("/proc/self/ns/cgroup"); err != nil {
+		return v, err
+	}
+	trees, err := cgroupTrees()
+	if err != nil {
+		return v, err
+	}
+	paths, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return v, err
+	}
+	for line := range strings.Lines(string(paths)) {
+		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		v.two, v.path = fields[1] == "", fields[2] // that of cgroup v2 is always the last line
+		if fields[1] == "memory" {
+			break
+		}
+	}
+	v.top = trees["memory"].top
+	kind, option := "cgroup", "memory"
+	if v.two {
+		v.top, kind, option = trees[""].top, "cgroup2", ""
+	}
+	if mountIt {
+		v.top = "/tmp"
+		v.refused = mount("cgroup", v.top, kind, 0, option)
+	}
+	return v, nil
+}
+
+// liftLimit mounts the hierarchy, writes to what it finds there that there is no limit, prints what
+// came of that, and touches memory.
+func liftLimit(args []string) error {
+	view, err := viewOfTree(true)
+	if err != nil {
+		return err
+	}
+	files, lifted := []string{"memory.memsw.limit_in_bytes", "memory.limit_in_bytes"}, "-1"
+	if view.two {
+		files, lifted = []string{"memory.max"}, "max"
+	}
+	if view.refused != nil {
+		fmt.Println("mount the hierarchy =", errno(view.refused))
+		files = nil
+	}
+	for _, file := range files {
+		err := writeFile(view.top+"/"+file, lifted)
+		name, _, _ := strings.Cut(errno(err), " ")
+		fmt.Printf("write(%q, %q) = %s\n", view.top+"/"+file, lifted, name)
+	}
+	return touch(args)
+}
+
+// tryAll prints what this process has of capabilities and of seccomp(2), and tries what takes one
+// of the capabilities, and what takes none.
+func tryAll([]string) error {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		return err
 	}
 	for line := range strings.Lines(string(status)) {
-		name, value, _ := strings.Cut(line, ":")
-		switch name {
-		case "CapEff":
-			fmt.Println("all capabilities, in this user namespace:", strings.TrimSpace(value))
-		case "Seccomp":
-			fmt.Println("all system calls: seccomp mode", strings.TrimSpace(value))
+		switch name, value, _ := strings.Cut(line, ":"); name {
+		case "CapEff", "Seccomp": // in this order (proc_pid_status(5))
+			fmt.Println(strings.TrimSpace(value))
 		}
+	}
+	for _, try := range []func() error{
+		func() error {
+			// In a mount namespace of its own, and private, so that nobody else sees the mount.
+			if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+				return err
+			}
+			if err := unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+				return err
+			}
+			if err := unix.Mount("tmpfs", "/tmp", "tmpfs", 0, ""); err != nil {
+				return err
+			}
+			return unix.Unmount("/tmp", 0)
+		},
+		func() error {
+			_, err := unix.KeyctlGetKeyringID(unix.KEY_SPEC_SESSION_KEYRING, false)
+			return err
+		},
+	} {
+		name, _, _ := strings.Cut(errno(try()), " ")
+		fmt.Println(name)
 	}
 	return nil
 }

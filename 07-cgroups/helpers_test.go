@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 	"jail-to-container/scripts/steptest"
@@ -302,4 +303,44 @@ func (w *watch) nothingLeft(t *testing.T) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	t.Fatalf("left behind:\n%s", strings.Join(append(left, found...), "\n"))
+}
+
+// verdicts tells the lesson in this process, expects so many held and LEAK, and judges its answers
+// again. Where the container answers what the host does, nothing holds; where the answers are
+// swapped, no attack does.
+func verdicts(t *testing.T, holds, leaks int) {
+	t.Helper()
+	stdout := os.Stdout
+	defer func() { os.Stdout = stdout }()
+	var err error
+	if os.Stdout, err = os.Create(filepath.Join(t.TempDir(), "lesson")); err != nil {
+		t.Fatal(err)
+	}
+	n := &narrator{}
+	if err := lesson(n); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(os.Stdout.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := map[verdict]int{}
+	for _, e := range n.told {
+		v := e.rule(e.host, e.inside)
+		count[v]++
+		if v != e.expect && v != noCase { // the caller counts
+			t.Errorf("%s: %s, want %s: %q, %q", e.what, v, e.expect, e.host, e.inside)
+		}
+		if e.rule(e.host, e.host) == held {
+			t.Errorf("%s holds where the container answers %q, as the host does", e.what, e.host)
+		}
+	}
+	if count[held] != holds || count[leak] != leaks {
+		t.Errorf("%v, want %d held and %d LEAK", count, holds, leaks)
+	}
+	for line := range strings.Lines(string(text)) {
+		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > width {
+			t.Errorf("%d columns: %s", n, line)
+		}
+	}
 }

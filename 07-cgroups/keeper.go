@@ -26,7 +26,7 @@ exec /proc/self/fd/3 keeper:undo "$@"`
 
 // keeper is the process that tidies up if this one can't, while there is anything to tidy up.
 var keeper struct {
-	*partner
+	*helper
 	jobs   int   // so much isn't undone yet
 	failed error // what this process has tried to undo itself, in vain
 }
@@ -64,7 +64,7 @@ func startKeeper() error {
 	if err != nil {
 		return err
 	}
-	keeper.partner, keeper.failed = &partner{cmd: cmd, stdin: stdin}, nil
+	keeper.helper, keeper.failed = &helper{cmd: cmd, stdin: stdin}, nil
 	return startDeaf(cmd)
 }
 

@@ -54,7 +54,7 @@ func run(args []string) error {
 		return run(nil)
 	case len(args) > 0 && experiments[args[0]] != nil:
 		return experiments[args[0]](args[1:])
-	case len(args) > 0 && args[0] != "--" && strings.HasPrefix(args[0], "-"):
+	case !asksForLesson(args) && args[0] != "--" && strings.HasPrefix(args[0], "-"):
 		return usage(args[0])
 	case os.Args[0] == role(played):
 		if err := beHost(); err != nil {
@@ -65,8 +65,8 @@ func run(args []string) error {
 			return playHost(args, reason)
 		}
 	}
-	if len(args) == 0 {
-		return lesson()
+	if asksForLesson(args) {
+		return tell(len(args) > 0)
 	}
 	if args[0] == "--" { // here the flags end, and what follows is the command
 		args = args[1:]

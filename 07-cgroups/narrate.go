@@ -1,46 +1,240 @@
 //go:build linux
 
-// How a lesson speaks, and how it asks: one line is one fact, and the word before it says whose.
-// The same file in every step.
+// How a lesson is told: it puts a question to the host and to the container, prints both answers,
+// and computes the verdict from them. The same file in every step.
 
 package main
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
 	"syscall"
+	"unicode/utf8"
 
 	"github.com/fatih/color"
 	"golang.org/x/sys/unix"
 )
 
-// colours has one colour for each word that begins a line. On a pipe, or with NO_COLOR set, the
-// package prints the plain word, which says the same.
+// A verdict is what two answers to one question come to.
+type verdict string
+
+const (
+	held   = verdict("held") // it works on the host, and not in the container
+	leak   = verdict("LEAK") // it works in both
+	noCase = verdict("n/a")  // it fails on the host, too, and so proves nothing
+)
+
+// A rule computes the verdict from the answers of host and container.
+type rule func(host, inside string) verdict
+
+// reaches is the rule for an attack: it got through if its answer has the proof in it.
+func reaches(proof string) rule {
+	return func(host, inside string) verdict {
+		switch {
+		case !strings.Contains(host, proof):
+			return noCase
+		case strings.Contains(inside, proof):
+			return leak
+		}
+		return held
+	}
+}
+
+// isShared is the rule for what has an identity, such as a namespace or a name.
+func isShared(host, inside string) verdict {
+	switch host {
+	case "":
+		return noCase
+	case inside:
+		return leak
+	}
+	return held
+}
+
+// An experiment is one question, and what host and container answered.
+type experiment struct {
+	what         string
+	host, inside string
+	rule         rule    // none: the answers are shown without a verdict
+	expect       verdict // LEAK is for what a later step closes
+}
+
+// A narrator tells one lesson.
+type narrator struct {
+	pause  bool          // wait for Enter before each part
+	keys   *bufio.Reader // the terminal's
+	told   []experiment  // all that had a rule
+	broken []string      // what should have held
+}
+
+// tell runs the lesson to its end. It is an error if something leaks that this step closes.
+func tell(pause bool) error {
+	n := &narrator{pause: pause && isTerminal(os.Stdin), keys: bufio.NewReader(os.Stdin)}
+	if err := lesson(n); err != nil {
+		return err
+	}
+	if len(n.broken) > 0 {
+		return &leakError{strings.Join(n.broken, "; ")}
+	}
+	return nil
+}
+
+// leakError says what this step should have closed and hasn't.
+type leakError struct{ what string }
+
+// Error names what leaks.
+func (e *leakError) Error() string { return "LEAK, where it should have held: " + e.what }
+
+// part begins a part of the lesson, under a heading.
+func (n *narrator) part(heading string) {
+	put("\n")
+	if n.pause {
+		put(color.New(color.Faint).Sprint("Enter: "))
+		_, _ = n.keys.ReadString('\n') // the end of standard input is as good
+	}
+	put(color.New(color.Bold).Sprint(heading) + "\n")
+}
+
+// ask runs an experiment outside and inside, and keeps both answers.
+func (n *narrator) ask(args ...string) (e experiment, err error) {
+	e.what = strings.Join(args, " ")
+	if e.host, err = ask(self(args...)); err != nil {
+		return e, err
+	}
+	e.inside, err = ask(within(args...))
+	return e, err
+}
+
+// judge computes the verdict and takes note of it.
+func (n *narrator) judge(e experiment) verdict {
+	if e.rule == nil {
+		return ""
+	}
+	n.told = append(n.told, e)
+	v := e.rule(e.host, e.inside)
+	if v == leak && e.expect != leak {
+		n.broken = append(n.broken, e.what)
+	}
+	return v
+}
+
+// compare prints an experiment as two lines, the verdict at the end of the second.
+func (n *narrator) compare(e experiment) {
+	say("host", "%s", e.host)
+	v := n.judge(e)
+	if v == "" {
+		say(inside, "%s", e.inside)
+		return
+	}
+	text := fit(e.inside, width-margin-len(" held"))
+	pad := strings.Repeat(" ", width-margin-len("held")-utf8.RuneCountInString(text))
+	blanks := strings.Repeat(" ", margin-len(inside))
+	put(colours[inside].Sprint(inside) + blanks + text + pad + colours[string(v)].Sprint(v) + "\n")
+}
+
+// table prints experiments as rows under a heading each for host and container.
+func (n *narrator) table(title string, experiments ...experiment) {
+	rows := [][]string{{title, "host", inside, ""}}
+	for _, e := range experiments {
+		rows = append(rows, []string{e.what, e.host, e.inside, string(n.judge(e))})
+	}
+	columns(rows)
+}
+
+// columns prints rows below the heads in the first one, and cuts the widest cells until all fit.
+func columns(rows [][]string) {
+	widths := make([]int, len(rows[0]))
+	total := 0
+	for i := range widths {
+		for _, row := range rows {
+			widths[i] = max(widths[i], utf8.RuneCountInString(row[i]))
+		}
+		total += widths[i] + 2
+	}
+	for ; total-2 > width; total-- {
+		widest := 0
+		for i := range widths {
+			if widths[i] > widths[widest] {
+				widest = i
+			}
+		}
+		widths[widest]--
+	}
+	for r, row := range rows {
+		var line strings.Builder
+		for i, cell := range row {
+			cell = fit(cell, widths[i])
+			pad := widths[i] - utf8.RuneCountInString(cell)
+			if paint := colours[cell]; paint != nil && (r == 0 || i > 0) {
+				cell = paint.Sprint(cell)
+			}
+			if i < len(row)-1 {
+				pad += 2
+			}
+			line.WriteString(cell + strings.Repeat(" ", pad))
+		}
+		put(strings.TrimRight(line.String(), " ") + "\n")
+	}
+}
+
+// width is that of the narrowest terminal that the lessons are written for.
+const width = 80
+
+// margin is where a line's text begins, behind who it is about.
+const margin = len("container  ")
+
+// fit cuts the middle out of a text that is too long.
+func fit(text string, most int) string {
+	runes := []rune(text)
+	if len(runes) <= most {
+		return text
+	}
+	head := (most - 1) / 2
+	return string(runes[:head]) + "…" + string(runes[len(runes)-(most-1-head):])
+}
+
+// colours are those of the words that begin a line and of the verdicts. On a pipe, or with NO_COLOR
+// set, the package prints the plain word, which says the same.
 var colours = map[string]*color.Color{
-	"host":      color.New(color.FgCyan),
-	"jail":      color.New(color.FgGreen),
-	"container": color.New(color.FgGreen),
-	"leak":      color.New(color.FgRed),
-	"next":      color.New(color.Faint),
+	"host":         color.New(color.FgCyan),
+	"jail":         color.New(color.FgGreen),
+	"container":    color.New(color.FgGreen),
+	string(held):   color.New(color.FgGreen),
+	string(leak):   color.New(color.FgRed, color.Bold),
+	string(noCase): color.New(color.Faint),
+	"next":         color.New(color.Faint),
+}
+
+// say prints one fact: who, then what.
+func say(who, format string, args ...any) {
+	blanks := strings.Repeat(" ", margin-len(who))
+	put(colours[who].Sprint(who) + blanks + fit(fmt.Sprintf(format, args...), width-margin) + "\n")
 }
 
 // lost is why a line couldn't be printed, as on a full disk. Then the lesson fails in the end.
 var lost error
 
-// say prints one fact: who, then what.
-func say(who, format string, args ...any) {
-	blanks := strings.Repeat(" ", len("container  ")-len(who))
-	text := fmt.Sprintf(format, args...)
-	if _, err := fmt.Print(colours[who].Sprint(who), blanks, text, "\n"); err != nil {
+// put prints a piece of the lesson.
+func put(text string) {
+	if _, err := io.WriteString(os.Stdout, text); err != nil && lost == nil {
 		lost = err
 	}
 }
 
-// self prepares this program to be run again as it is, outside: the control of an experiment
-// that otherwise runs inside.
+// isTerminal reports whether someone can type into this file.
+func isTerminal(file *os.File) bool {
+	_, err := unix.IoctlGetTermios(int(file.Fd()), unix.TCGETS)
+	return err == nil
+}
+
+// self prepares this program to be run again as it is, outside: the control of an experiment that
+// otherwise runs inside.
 func self(args ...string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe", args...)
 	cmd.Stderr = os.Stderr
@@ -69,4 +263,59 @@ func errno(err error) string {
 		return fmt.Sprintf("%s (%s)", unix.ErrnoName(number), number)
 	}
 	return err.Error()
+}
+
+// A helper is an experiment that stays while the lesson goes on, with both ends of the
+// conversation.
+type helper struct {
+	cmd   *exec.Cmd
+	stdin io.WriteCloser
+	lines *bufio.Reader
+}
+
+// start starts a helper and returns it with the first line that it prints, when it is ready. It
+// ends when its standard input does: at the latest when this process ends, by whatever signal.
+func start(cmd *exec.Cmd) (*helper, string, error) {
+	cmd.Stdin, cmd.Stdout = nil, nil
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, "", err
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, "", err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, "", fmt.Errorf("start %s: %w", strings.Join(cmd.Args, " "), err)
+	}
+	h := &helper{cmd, stdin, bufio.NewReader(stdout)}
+	line, err := h.listen()
+	return h, line, err
+}
+
+// listen returns the helper's next line. No line means that it failed, and how it ended is the
+// error.
+func (h *helper) listen() (string, error) {
+	line, err := h.lines.ReadString('\n')
+	if err == nil {
+		return strings.TrimSuffix(line, "\n"), nil
+	}
+	if ended := h.end(); ended != nil {
+		err = ended
+	}
+	return "", fmt.Errorf("experiment %s: %w", strings.Join(h.cmd.Args, " "), err)
+}
+
+// end closes the conversation and waits until the helper has ended.
+func (h *helper) end() error {
+	return errors.Join(h.stdin.Close(), h.cmd.Wait())
+}
+
+// waitForEOF is a helper's own side: it prints the line and returns when standard input ends, since
+// the lesson is done or dead. If it is dead already, SIGPIPE must not keep us from cleaning up.
+func waitForEOF(line string) error {
+	signal.Ignore(unix.SIGPIPE)
+	fmt.Println(line)
+	_, err := io.Copy(io.Discard, os.Stdin)
+	return err
 }

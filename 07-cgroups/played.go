@@ -16,13 +16,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// asksForLesson reports whether the arguments ask for the lesson. Only -pause may be there, which
+// the played host is given, too.
+func asksForLesson(args []string) bool {
+	return len(args) == 0 || len(args) == 1 && args[0] == "-pause"
+}
+
 // notRoot says so, where the caller lacks what it takes to connect a container to the host.
 func notRoot() string {
 	if holds(unix.CAP_NET_ADMIN) && holds(unix.CAP_SYS_ADMIN) {
 		return ""
 	}
 	if os.Geteuid() == 0 {
-		return "root, but without CAP_NET_ADMIN or without CAP_SYS_ADMIN"
+		return "root without CAP_NET_ADMIN or CAP_SYS_ADMIN"
 	}
 	return "not root"
 }
@@ -31,8 +37,9 @@ func notRoot() string {
 // plays the host's part. Only the host's root could plug that into the world; but where pasta(1) is
 // installed, it carries a command's packets there and back, as connections of this user's.
 func playHost(args []string, reason string) error {
-	if len(args) == 0 {
-		say("host", "I am process %d, %s: a network namespace plays the host", os.Getpid(), reason)
+	if asksForLesson(args) {
+		sayLong("host", fmt.Sprintf("process %d, uid %d, %s: a namespace plays the host",
+			os.Getpid(), os.Getuid(), reason), "")
 	}
 	wait, ready, err := os.Pipe()
 	if err != nil {
@@ -61,7 +68,7 @@ func playHost(args []string, reason string) error {
 	}
 	obstacle := ""
 	switch _, missing := exec.LookPath("pasta"); {
-	case len(args) == 0: // which needs no world
+	case asksForLesson(args): // which needs no world
 		obstacle = "a lesson plays it"
 	case missing != nil:
 		obstacle = "an ordinary user needs pasta(1) for that (it comes in the package passt)"
@@ -96,7 +103,7 @@ func keepPasta(args []string) error {
 	if err := pasta.Start(); err != nil {
 		return err
 	}
-	err := holdOn("started")
+	err := waitForEOF("started")
 	if killed := pasta.Process.Kill(); !errors.Is(killed, os.ErrProcessDone) {
 		err = errors.Join(err, killed)
 	}
