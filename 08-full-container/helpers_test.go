@@ -310,6 +310,8 @@ func (w *watch) nothingLeft(t *testing.T) {
 // swapped, no attack does.
 func verdicts(t *testing.T, holds, leaks int) {
 	t.Helper()
+	runtime.LockOSThread() // as main does: what it starts dies with this thread
+	defer runtime.UnlockOSThread()
 	stdout := os.Stdout
 	defer func() { os.Stdout = stdout }()
 	var err error
