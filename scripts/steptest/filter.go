@@ -36,7 +36,8 @@ var asked = map[uint32]struct {
 	unix.SYS_CLONE: {"clone", -1}, unix.SYS_UNSHARE: {"unshare", -1}, unix.SYS_SETNS: {"setns", -1},
 	unix.SYS_SETHOSTNAME: {"sethostname", -1}, unix.SYS_SETDOMAINNAME: {"setdomainname", -1},
 	unix.SYS_SETGROUPS: {"setgroups", -1}, unix.SYS_SETUID: {"setuid", -1},
-	unix.SYS_SETGID: {"setgid", -1}, unix.SYS_SETSID: {"setsid", -1},
+	unix.SYS_SETGID: {"setgid", -1}, unix.SYS_SETRESUID: {"setresuid", -1},
+	unix.SYS_SETSID: {"setsid", -1},
 	unix.SYS_CAPSET: {"capset", -1}, unix.SYS_PRCTL: {"prctl", -1},
 	unix.SYS_SECCOMP: {"seccomp", -1}, unix.SYS_KEYCTL: {"keyctl", -1},
 	unix.SYS_PRLIMIT64: {"prlimit64", -1}, unix.SYS_SOCKET: {"socket", -1},
@@ -209,9 +210,9 @@ func (n *notification) name(step string) (call string, ours bool) {
 			return "", false
 		}
 	case "prctl":
-		if object = fmt.Sprint(n.args[0]); n.args[0] == unix.PR_CAPBSET_READ ||
-			n.args[0] == unix.PR_SET_VMA { // libc asks, Go's runtime names memory
-			return "", false
+		switch object = fmt.Sprint(n.args[0]); n.args[0] {
+		case unix.PR_CAPBSET_READ, unix.PR_GET_PDEATHSIG, unix.PR_SET_VMA:
+			return "", false // questions, and the names that Go's runtime gives memory
 		}
 	case "prlimit64":
 		if object = fmt.Sprint(n.args[1]); n.args[2] == 0 {
