@@ -99,7 +99,7 @@ func reachTheHost(n *narrator, pid int, name string) error {
 // lifeOfInit shows what the kernel asks of PID 1, and what it does when PID 1 ends.
 func lifeOfInit(n *narrator, init *helper, family []process) error {
 	n.part("PID 1 is not like the others")
-	// A shell, since a Go program has handlers for some signals, and so isn't what a PID 1 usually is.
+	// A shell, since a Go program handles some signals, and so isn't what a PID 1 usually is.
 	var rows []experiment
 	for _, signal := range []string{"TERM", "KILL"} {
 		shell := []string{"sh", "-c", "kill -" + signal + " $$ && echo still here"}

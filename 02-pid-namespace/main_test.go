@@ -29,7 +29,8 @@ func TestLesson(t *testing.T) {
 			"(signal: killed); processes left: 0\n",
 		)
 		// The figure: this program and four processes, each with two PIDs.
-		rows := regexp.MustCompile(`(?m)^(\d+) +(\d+|-) +(└─ )?(\S+)$`).FindAllStringSubmatch(out, -1)
+		figure := regexp.MustCompile(`(?m)^(\d+) +(\d+|-) +(└─ )?(\S+)$`)
+		rows := figure.FindAllStringSubmatch(out, -1)
 		if len(rows) != 5 {
 			t.Fatalf("%d rows in the figure, want 5:\n%s", len(rows), out)
 		}
@@ -41,7 +42,8 @@ func TestLesson(t *testing.T) {
 			name  string
 			depth int
 		}{{step, 0}, {"init", 0}, {"sleep", 1}, {"sh", 1}, {"sleep", 2}} {
-			if rows[i][4] != want.name || rows[i][1] == rows[i][2] || i > 0 && depth(i) != want.depth {
+			if rows[i][4] != want.name || rows[i][1] == rows[i][2] ||
+				i > 0 && depth(i) != want.depth {
 				t.Errorf("row %d is %q, want another PID on each side, and %v", i, rows[i], want)
 			}
 		}
@@ -50,7 +52,8 @@ func TestLesson(t *testing.T) {
 		}
 		contains(t, out, "I kill sh "+rows[3][1]+": its child "+rows[4][1])
 		// The same secret name is told three times, of a PID that only the host's side can signal.
-		secret := regexp.MustCompile(`process (\d+) is named (secret-\w{8})`).FindStringSubmatch(out)
+		named := regexp.MustCompile(`process (\d+) is named (secret-\w{8})`)
+		secret := named.FindStringSubmatch(out)
 		if secret == nil {
 			t.Fatalf("no secret in:\n%s", out)
 		}

@@ -62,6 +62,7 @@ func run(args []string) error {
 		}
 	default:
 		if reason := notRoot(); reason != "" {
+			enterScope(asksForLesson(args))
 			return playHost(args, reason)
 		}
 	}

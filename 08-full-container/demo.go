@@ -405,7 +405,8 @@ var attacks = []attack{
 	{"08 write /proc/sys/vm/swappiness", "ok",
 		func(hostSide) string { return open("/proc/sys/vm/swappiness", unix.O_WRONLY) }},
 	{"08 read /proc/keys", "bytes", func(hostSide) string { return read("/proc/keys") }},
-	{"08 read /proc/timer_list", "bytes", func(hostSide) string { return read("/proc/timer_list") }},
+	{"08 read /proc/timer_list", "bytes",
+		func(hostSide) string { return read("/proc/timer_list") }},
 }
 
 // sessionKeyring is KEY_SPEC_SESSION_KEYRING, -3.

@@ -58,7 +58,8 @@ func TestLesson(t *testing.T) {
 			`(?m)^08 mount a nonexistent path +ENOENT +EPERM +held  seccomp$`,
 			`(?m)^08 bpf, an unknown command +(EINVAL +EPERM +held  seccomp|E\w+ +EPERM +n/a)$`,
 			`(?m)^08 keyctl, to find a keyring +(ok +\w+ +held  seccomp|E\w+ +E\w+ +n/a)$`,
-			`(?m)^08 io_uring_setup, a bad address +(EFAULT +ENOSYS +held  seccomp|\w+ +ENOSYS +n/a)$`,
+			`(?m)^08 io_uring_setup, a bad address +` +
+				`(EFAULT +ENOSYS +held  seccomp|\w+ +ENOSYS +n/a)$`,
 			`(?m)^08 write /proc/sys/vm/swappiness +(ok +E\w+ +held  .*|E\w+ +E\w+ +n/a)$`,
 			`(?m)^08 read /proc/timer_list +\S.* (held  .*|n/a)$`,
 			`(?m)^host       (9|1\d) of 12 got through$`,

@@ -38,8 +38,8 @@ var readOnly = []string{
 	"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger",
 }
 
-// maskPaths hides the paths in masked, at the container's own /. What this kernel doesn't have needs
-// no mask. It takes CAP_SYS_ADMIN to take these mounts away.
+// maskPaths hides the paths in masked, at the container's own /. What this kernel doesn't have
+// needs no mask. It takes CAP_SYS_ADMIN to take these mounts away.
 func maskPaths() error {
 	for _, pattern := range masked {
 		paths, err := filepath.Glob(pattern)

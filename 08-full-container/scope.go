@@ -32,7 +32,9 @@ func enterScope(isLesson bool) {
 	if err != nil {
 		return
 	}
-	scope := []string{"systemd-run", "--user", "--scope", "--quiet", "--property=Delegate=yes", "--"}
+	scope := []string{
+		"systemd-run", "--user", "--scope", "--quiet", "--property=Delegate=yes", "--",
+	}
 	if exec.Command(systemdRun, append(scope[1:], "true")...).Run() != nil {
 		return // it has reasons of its own, which aren't the command's
 	}
