@@ -113,13 +113,13 @@ func tryEscape(cmd *exec.Cmd) (string, error) {
 	return ask(cmd)
 }
 
-// homeOutside is the user's home, if the container has no directory of that name anyway.
+// homeOutside is the user's home, unless the container has a directory of that name anyway.
 func homeOutside() string {
-	if home, err := os.UserHomeDir(); err == nil && home != "/root" && exists(home) {
-		return home
-	}
-	if exists("/home") {
-		return "/home"
+	home, _ := os.UserHomeDir() // without one it is "", which doesn't exist
+	for _, dir := range []string{home, "/home"} {
+		if dir != "/" && dir != "/root" && exists(dir) {
+			return dir
+		}
 	}
 	return "/var/tmp"
 }
