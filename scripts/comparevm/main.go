@@ -1,8 +1,8 @@
 //go:build linux
 
 // Comparevm runs one program three ways, as a plain process, in 08, and in a virtual machine, and
-// measures what that takes. It is the program behind scripts/compare-vm.sh, which builds it, static,
-// into a directory of its own: the root of the container. It is also the payload: the same file
+// measures what that takes. It is the program behind scripts/compare-vm.sh, which builds it into a
+// directory of its own: the root of the container. It is also the payload: the same file, static,
 // runs in all three.
 //
 //	comparevm [flags] 08               08 is that step, built
