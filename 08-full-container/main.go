@@ -86,7 +86,7 @@ func host(o *options) error {
 		return err
 	}
 	sharePipes()
-	if err := limitCores(); err != nil {
+	if err := setLimits(); err != nil {
 		return err
 	}
 	s, err := newSpec(o)
@@ -97,19 +97,6 @@ func host(o *options) error {
 		defer warnOfOOM(group)
 		return contain(group, s, o)
 	})
-}
-
-// limitCores sees to it that no crash leaves a core, here and in what we start: where one would go,
-// or to which program of the host's, is a setting of the whole machine (core(5)). For a program no
-// limit is enforced but this one, of a byte (fs/coredump.c); for files, every limit is.
-func limitCores() error {
-	err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: 1, Max: 1})
-	// EPERM: the hard limit is 0 already, as sudo(8) sets it, and only the host's root may raise
-	// it. Then there are no files, at least. (Inside nobody may, so it is done out here.)
-	if err != nil && !errors.Is(err, unix.EPERM) {
-		return os.NewSyscallError("setrlimit(RLIMIT_CORE)", err)
-	}
-	return nil
 }
 
 // contain starts the container of a spec in a cgroup.
@@ -219,6 +206,9 @@ func container() error {
 		return err
 	}
 	if err := ownMounts(); err != nil {
+		return err
+	}
+	if err := resetOOMScore(); err != nil {
 		return err
 	}
 

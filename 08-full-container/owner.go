@@ -29,8 +29,11 @@ func startOwned(cmd *exec.Cmd) error {
 		return os.NewSyscallError("capget", err)
 	}
 	var deathSignal int32
-	_, _, _ = unix.Syscall(unix.SYS_PRCTL, unix.PR_GET_PDEATHSIG, // it fails for a bad pointer only
+	_, _, failed := unix.Syscall(unix.SYS_PRCTL, unix.PR_GET_PDEATHSIG,
 		uintptr(unsafe.Pointer(&deathSignal)), 0)
+	if failed != 0 {
+		return os.NewSyscallError("prctl(PR_GET_PDEATHSIG)", failed)
+	}
 	// The owner is the effective user of the thread that calls clone(2). A change of that costs the
 	// thread its effective capabilities, which it gets back, and the signal to die with.
 	err := setThreadUser(maps[0].HostID)

@@ -196,6 +196,9 @@ func beUnpacker(args []string) error {
 	if word[0] != 0 {
 		return fmt.Errorf("wait for the outer process: it says %q, not 0", word)
 	}
+	if err := resetOOMScore(); err != nil {
+		return err
+	}
 	var alone atomic.Bool
 	go func() {
 		_, _ = pipe.Read(make([]byte, 1)) // returns when it is over, and only then

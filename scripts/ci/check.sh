@@ -108,10 +108,26 @@ shared=()
 [ "$(id -u)" -ne 0 ] || shared=(unshare --mount --propagation shared)
 run_tests "$(id -un)" none "${shared[@]}" env
 if [ "$(id -u)" -eq 0 ]; then
-    # 65534 is nobody, who needs no entry in /etc/passwd and has no home: so one is made.
+    # reader is what a person has on a laptop: an account with a login's PATH and umask (Debian's is
+    # 002), subordinate IDs, and a gid that isn't the uid. It exists in a mount namespace only.
+    uid=12001 gid=12002
     chmod 755 "$scratch"
-    scripts/ci/fresh-clone.sh -u 65534 "$scratch/clone"
-    install -d -o 65534 -g 65534 "$scratch/home" "$scratch/tmp"
+    scripts/ci/fresh-clone.sh -u "$uid" "$scratch/clone"
+    chown -R "$uid:$gid" "$scratch/clone"
+    install -d -o "$uid" -g "$gid" "$scratch/home" "$scratch/tmp"
+    mkdir "$scratch/etc"
+    for file in passwd group subuid subgid; do
+        grep -v '^reader:' "/etc/$file" >"$scratch/etc/$file" || true # none is none
+    done
+    echo "reader:x:$uid:$gid::$scratch/home:/bin/bash" >>"$scratch/etc/passwd"
+    echo "readers:x:$gid:" >>"$scratch/etc/group"
+    echo reader:700000000:65536 | tee -a "$scratch/etc/subuid" >>"$scratch/etc/subgid"
+    # shellcheck disable=SC2016
+    account=(unshare --mount --propagation private sh -c 'etc=$1; shift
+        for file in passwd group subuid subgid; do
+            mount --bind "$etc/$file" /etc/$file || exit
+        done
+        umask 002; exec "$@"' sh "$scratch/etc")
     cd "$scratch/clone"
     # Most systems let everybody make the link that pasta needs, as tun(4); this one may not.
     # shellcheck disable=SC2016
@@ -122,14 +138,16 @@ if [ "$(id -u)" -eq 0 ]; then
     roots+="|TestHidepid|TestVolumeBelowVolume|TestSharedMounts|TestMountBelowUsr|TestRootWithMountBelow"
     roots+="|TestSharedTmp|TestTakenIDs|TestRootsRanges|TestRootsCache|TestUserOpensPipes"
     roots+="|TestLargeSet|TestEnvironmentOfPID1|TestWhiteoutOnOverlay|TestQuotaOfRoot"
-    ordinary=("${shared[@]}" "${tun[@]}" setpriv --reuid=65534 --regid=65534 --clear-groups env
-        HOME="$scratch/home" TMPDIR="$scratch/tmp" GOCACHE="$scratch/home/go-build"
-        GOPATH="$scratch/home/go" GOFLAGS=-mod=vendor GOPROXY=off)
+    login=(HOME="$scratch/home" USER=reader LOGNAME=reader SHELL=/bin/bash LANG=C.UTF-8
+        PATH="/usr/local/bin:/usr/bin:/bin:/usr/games:$(dirname "$(command -v go)")")
+    ordinary=("${account[@]}" "${shared[@]}" "${tun[@]}"
+        setpriv --reuid="$uid" --regid="$gid" --init-groups env -i "${login[@]}" CI="${CI:-}"
+        TMPDIR="$scratch/tmp" GOFLAGS=-mod=vendor GOPROXY=off)
     # With cgroups of the user's own, as systemd would lend them; but the chapters show what it is
     # like without.
     mapfile -t packages < <("${ordinary[@]}" go list ./... | grep -v scripts/ci/transcripts)
     run_tests "an ordinary user" "$roots|TestContainersKeyring|TestUnlimitedIsRefused" \
-        scripts/delegate.sh 65534 "${ordinary[@]}"
+        scripts/delegate.sh "$uid" "${ordinary[@]}"
     packages=(./scripts/ci/transcripts)
     run_tests "an ordinary user without cgroups" none "${ordinary[@]}"
     cd - >/dev/null

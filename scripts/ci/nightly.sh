@@ -13,6 +13,7 @@ Install what .ci/run installs first.
   kills     each step killed 300 times while it starts; KILLS=1500 for more
   kernels   the steps' tests in virtual machines: kernels, cgroup v1 and v2, arm64
   leaks     the attacks in such a machine, on cgroup v2
+  fresh     page one's commands on a minimal Debian 13
 
 Exits with 0 only if every part passed.
 EOF
@@ -25,7 +26,7 @@ while getopts h option; do
     esac
 done
 cd "$(dirname "$0")/../.."
-[ $# -gt 0 ] || set -- mutation kills kernels leaks
+[ $# -gt 0 ] || set -- mutation kills kernels leaks fresh
 
 mutation() {
     go run ./scripts/ci/mutation
@@ -43,10 +44,14 @@ leaks() {
     scripts/ci/vm/run.sh -q -leaks 6.12 amd64
 }
 
+fresh() {
+    scripts/ci/fresh.sh -s trixie
+}
+
 failed=()
 for part; do
     case $part in
-        mutation | kills | kernels | leaks) ;;
+        mutation | kills | kernels | leaks | fresh) ;;
         *) usage >&2 && exit 2 ;;
     esac
     printf '\n== %s\n' "$part"

@@ -34,7 +34,8 @@ type facts struct {
 	StartSum  string // of one in the environment of the process that starts us
 	HostExes  []identity
 
-	HostUID     int // of the process that starts us
+	HostUID     int    // of the process that starts us
+	OpenFiles   uint64 // its limits on them, soft and hard
 	HostnameSum string
 	UTS         string // the host's UTS namespace, as /proc/self/ns/uts says
 	QueueKey    int

@@ -108,6 +108,8 @@ func hostWith(f *facts, things made, args []string) (int, error) {
 	closeNet, err := hostNetwork(f)
 	defer closeNet()
 	f.missing("net", err)
+	f.missing("limit", setOddLimit(f))
+	f.missing("score", setOddScore())
 	hostMachine(f, args)
 
 	told, err := f.encode()
@@ -328,6 +330,27 @@ func hostNetwork(f *facts) (closeAll func(), err error) {
 	f.NetCookie, _ = netCookie() // since Linux 5.14
 	f.Links, err = hardwareSums()
 	return closeAll, err
+}
+
+// setOddLimit sets limits on open files that nobody else has, for this process and the command.
+func setOddLimit(f *facts) error {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return os.NewSyscallError("getrlimit", err)
+	}
+	limit.Max -= 7
+	limit.Cur, f.OpenFiles = limit.Max, limit.Max
+	return os.NewSyscallError("setrlimit", unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
+}
+
+// oddScore is an oom_score_adj that nobody else has.
+const oddScore = "17"
+
+// setOddScore sets it for this process and the command. Where this process couldn't set it back to
+// 0, a container couldn't either, and then it doesn't.
+func setOddScore() error {
+	const file = "/proc/self/oom_score_adj"
+	return errors.Join(os.WriteFile(file, []byte("0"), 0), os.WriteFile(file, []byte(oddScore), 0))
 }
 
 // hostMachine notes what is known of the machine, and of the command.

@@ -95,6 +95,37 @@ func coreDump(*facts) result {
 	return isLeak("RLIMIT_CORE may be raised to %s", size)
 }
 
+// openFiles looks whether the limits on open files are the odd ones that the host's part has set,
+// soft and hard alike. (Go raises a soft limit that is lower, to one less than the hard limit.)
+func openFiles(f *facts) result {
+	if why := f.Missing["limit"]; why != "" {
+		return cannot("the host's part has set none: %s", why)
+	}
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return cannot("getrlimit: %s", errno(err))
+	}
+	if limit.Cur == f.OpenFiles {
+		return isLeak("RLIMIT_NOFILE is the %d of whoever started this", limit.Cur)
+	}
+	return isHeld("RLIMIT_NOFILE isn't the %d of whoever started this", f.OpenFiles)
+}
+
+// oomScore looks whether oom_score_adj is the odd one that the host's part has set.
+func oomScore(f *facts) result {
+	if why := f.Missing["score"]; why != "" {
+		return cannot("the host's part has set none that could be undone: %s", why)
+	}
+	text, err := os.ReadFile("/proc/self/oom_score_adj")
+	if err != nil {
+		return cannot("%v", err)
+	}
+	if score := trim(text); score != oddScore {
+		return isHeld("oom_score_adj is %s, not the %s of whoever started this", score, oddScore)
+	}
+	return isLeak("oom_score_adj is the %s of whoever started this", oddScore)
+}
+
 // sharedKernel asks for the kernel's version. A virtual machine has its own; a container can't.
 func sharedKernel(f *facts) result {
 	if here := kernel(); here != f.Kernel {

@@ -60,8 +60,8 @@ func countedForRoot() func(pid string) (result, error) {
 			if more := ours - before; more >= manySignals/2 {
 				return isLeak("%d signals queued inside are %d more for root", theirs, more), err
 			}
-			return isHeld("%d signals queued inside, and for root there are %d, as before", theirs,
-				ours), err
+			return isHeld("%d signals queued inside; %d for root, %d before", theirs, ours,
+				before), err
 		}
 		return cannot("no signals are queued inside"), nil
 	}

@@ -54,6 +54,20 @@ func laptop(t *testing.T) machine {
 		}
 		m.link(t, path, "bin/"+tool)
 	}
+	// A clone of the repository as it is downloaded: this one may have a vendor directory.
+	for _, pattern := range []string{"go.mod", "scripts", "0?-*"} {
+		paths, err := filepath.Glob("../../../" + pattern)
+		if err != nil || len(paths) == 0 {
+			t.Fatalf("%s: %q, %v", pattern, paths, err)
+		}
+		for _, path := range paths {
+			path, err := filepath.Abs(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.link(t, path, "clone/"+filepath.Base(path))
+		}
+	}
 	m.program(t, "uname", "case $1 in -m) echo x86_64 ;; *) echo Linux ;; esac")
 	m.program(t, "ls", `for dir; do :; done; read -r owner <"$dir/.owner" || owner=0; `+
 		`echo "drwxr-xr-x 2 $owner $owner"`)
@@ -209,7 +223,11 @@ func (m machine) versionOne(t *testing.T) {
 // status.
 func (m machine) doctor(t *testing.T, shell []string, args ...string) ([]string, string, int) {
 	t.Helper()
-	cmd := exec.Command(shell[0], append(append(slices.Clone(shell[1:]), script), args...)...)
+	name := script
+	if m.dir != "" {
+		name = m.dir + "/clone/scripts/doctor.sh"
+	}
+	cmd := exec.Command(shell[0], append(append(slices.Clone(shell[1:]), name), args...)...)
 	cmd.Env = m.env
 	var said, complained strings.Builder
 	cmd.Stdout, cmd.Stderr = &said, &complained

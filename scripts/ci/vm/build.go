@@ -34,7 +34,7 @@ func (v *vm) buildTests(root, scratch, arch string) ([]string, error) {
 			"-o", filepath.Join(scratch, step+".test"), "./"+step)
 		cmd.Dir = root
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
-		if _, err := output(cmd); err != nil {
+		if err := runGo(cmd); err != nil {
 			return nil, err
 		}
 		steps = append(steps, step)
@@ -62,6 +62,13 @@ func (v *vm) buildLeaks(root, scratch, arch string) ([]string, error) {
 	}
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
-	_, err = output(cmd)
-	return []string{leakTest}, err
+	return []string{leakTest}, runGo(cmd)
+}
+
+// runGo runs a command of go. The error has what it said, if it fails.
+func runGo(cmd *exec.Cmd) error {
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, out)
+	}
+	return nil
 }

@@ -9,23 +9,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"syscall"
 	"time"
-)
 
-// machines says how to emulate each architecture. These models of processors are fast to emulate.
-var machines = map[string]struct {
-	program, pack string // of qemu
-	machine, cpu  string
-	console       string // the serial line, as the kernel calls it
-}{
-	"amd64": {"qemu-system-x86_64", "qemu-system-x86", "q35", "qemu64", "ttyS0"},
-	"arm64": {"qemu-system-aarch64", "qemu-system-arm", "virt", "cortex-a72", "ttyAMA0"},
-}
+	"jail-to-container/scripts/qemu"
+)
 
 // testTimeout is how long the tests of a step may take in the machine, bootTimeout how long it may
 // take until they begin, and silence how long nothing may be heard from it. An emulated processor
@@ -43,12 +33,12 @@ const (
 // There are machines on which it is, and guests fail or hang, so what doesn't come to its end with
 // it is tried without.
 func (v *vm) boot(r run, image, initramfs string, steps []string) (*results, error) {
-	if v.mayKVM(r.arch) {
+	if !v.noKVM && qemu.MayKVM(r.arch) {
 		result, err := v.start(r, image, initramfs, steps, true)
 		if v.ctx.Err() != nil || err == nil && result.exit != "" {
 			return result, err
 		}
-		fmt.Fprintln(v.out, "vm: with /dev/kvm it doesn't come to its end; so without:")
+		fmt.Fprintln(v.Out, "vm: with /dev/kvm it doesn't come to its end; so without:")
 		v.noKVM = true
 	}
 	result, err := v.start(r, image, initramfs, steps, false)
@@ -61,46 +51,24 @@ func (v *vm) boot(r run, image, initramfs string, steps []string) (*results, err
 // errNotUp says that the machine hasn't got as far as to begin with the tests.
 var errNotUp = errors.New("the machine doesn't come up")
 
-// mayKVM says whether /dev/kvm is there for us, and of use for an architecture.
-func (v *vm) mayKVM(arch string) bool {
-	if v.noKVM || arch != runtime.GOARCH || os.Getenv("JAIL_VM_KVM") == "no" {
-		return false
-	}
-	device, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
-	if err != nil {
-		return false
-	}
-	device.Close()
-	return true
-}
-
 // start starts the machine, and reads what it says until it is off.
 func (v *vm) start(r run, image, initramfs string, steps []string, kvm bool) (*results, error) {
-	m := machines[r.arch]
-	accel := []string{"-accel", "tcg,thread=multi", "-cpu", m.cpu}
 	bootTimeout, silence := bootTimeout, silence
 	if kvm {
-		accel = []string{"-accel", "kvm", "-cpu", "host"}
 		bootTimeout, silence = kvmBootTimeout, kvmSilence
 	}
-	// mitigations=off: nobody attacks this kernel but ourselves. random.trust_cpu: there is no
-	// other randomness to wait for. panic=-1: reboot at once then, of which -no-reboot makes the
-	// end.
-	options := "console=" + m.console + " quiet panic=-1 mitigations=off random.trust_cpu=on"
+	options := ""
 	if !r.v1 {
 		options += " cgroup_no_v1=all"
 	}
 	if v.leaks != "" {
 		options += " LEAKS=" + v.leaks // for init.sh
 	}
-	// Two emulated processors take half as much work again, to wait for each other. The memory is
-	// for the limit on processes and threads that comes of it; most is never touched.
+	// The memory is for the limit on processes and threads that comes of it; most is never touched.
+	args := qemu.Command(r.arch, kvm, 2048, image, initramfs, options)
 	ctx, stop := context.WithCancelCause(v.ctx)
 	defer stop(nil)
-	cmd := exec.CommandContext(ctx, m.program, "-M", m.machine, "-smp", "1", "-m", "2048",
-		"-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot",
-		"-kernel", image, "-initrd", initramfs, "-append", options)
-	cmd.Args = append(cmd.Args, accel...)
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
@@ -108,7 +76,7 @@ func (v *vm) start(r run, image, initramfs string, steps []string, kvm bool) (*r
 	}
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
-	fmt.Fprintf(v.out, "vm: %s: %s\n", r, strings.Join(cmd.Args, " "))
+	fmt.Fprintf(v.Out, "vm: %s: %s\n", r, strings.Join(cmd.Args, " "))
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
@@ -123,7 +91,7 @@ func (v *vm) start(r run, image, initramfs string, steps []string, kvm bool) (*r
 			watchdog.Reset(silence)
 		}
 		if !v.quiet || strings.HasPrefix(line, "vm: ") {
-			fmt.Fprintln(v.out, line)
+			fmt.Fprintln(v.Out, line)
 		}
 	}
 	err = errors.Join(lines.Err(), cmd.Wait())

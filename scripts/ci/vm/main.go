@@ -4,7 +4,7 @@
 // the kernel's doing, so on another kernel it is another one. This is the program behind run.sh,
 // which builds it.
 //
-// apt.go fetches kernels and tools, build.go compiles the tests, image.go packs it all into an
+// kernel.go fetches kernels and tools, build.go compiles the tests, image.go packs it all into an
 // initramfs, machine.go starts the machine, init.sh is its first process, results.go reads what
 // that says, skips.go knows what may be skipped (skips.txt).
 package main
@@ -14,7 +14,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -23,6 +22,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"jail-to-container/scripts/qemu"
 )
 
 const usage = `usage: scripts/ci/vm/run.sh [-1] [-q] [-u] [-step NN] [KERNEL [ARCH]]
@@ -43,7 +44,7 @@ Needed: go, Debian's apt, xz, and qemu-system-x86 or qemu-system-arm; no root.
 
 // A run is one machine.
 type run struct {
-	kernel string // the word for it, a key of suites
+	kernel string // the word for it, a key of qemu.Suites
 	arch   string // as Debian and Go call it
 	v1     bool   // cgroups of version 1; else version 2, and no other
 }
@@ -98,7 +99,7 @@ func main() {
 
 // command does what the arguments ask for.
 func command(ctx context.Context, args []string) error {
-	cache, err := cacheDir()
+	cache, err := qemu.CacheDir()
 	if err != nil {
 		return err
 	}
@@ -143,15 +144,15 @@ func command(ctx context.Context, args []string) error {
 		if flags.NArg() > 1 {
 			r.arch = flags.Arg(1)
 		}
-		if machines[r.arch].program == "" || suites[r.kernel] == "" || flags.NArg() > 2 {
+		if qemu.Machines[r.arch].Program == "" || qemu.Suites[r.kernel] == "" || flags.NArg() > 2 {
 			flags.Usage()
 			return fmt.Errorf("no such machine: %s", strings.Join(flags.Args(), " "))
 		}
 		runs = []run{r}
 	}
 	v := &vm{
-		ctx: ctx, cache: cache, step: *step, leaks: leaksFlag, update: *update,
-		quiet: *quiet || *all, out: os.Stdout,
+		Debian: qemu.Debian{Cache: cache, Update: *update, Out: os.Stdout},
+		ctx:    ctx, step: *step, leaks: leaksFlag, quiet: *quiet || *all,
 	}
 	return v.runAll(runs, *all)
 }
@@ -161,15 +162,6 @@ const environment = `
 Environment: JAIL_VM_CACHE is the directory to keep them in. JAIL_VM_MIRROR is the URI of a mirror
 of Debian's, where apt knows none. JAIL_VM_KVM=no leaves /dev/kvm alone.
 `
-
-// cacheDir is where kernels and tools are kept.
-func cacheDir() (string, error) {
-	if dir := os.Getenv("JAIL_VM_CACHE"); dir != "" {
-		return filepath.Abs(dir)
-	}
-	dir, err := os.UserCacheDir()
-	return filepath.Join(dir, "jail-to-container", "vm"), err
-}
 
 // words are the kernels that can be asked for, old ones first.
 func words() []string {
@@ -187,14 +179,12 @@ const place = "scripts/ci/vm"
 
 // vm is what all machines have in common.
 type vm struct {
-	ctx    context.Context // ends the machines
-	cache  string
-	step   string // the one to test; "" for all
-	leaks  string // run the leak test with this flag, and no other; "" for the steps' tests
-	update bool   // ask apt again
-	quiet  bool
-	out    io.Writer
-	noKVM  bool // it has been found not to work
+	qemu.Debian
+	ctx   context.Context // ends the machines
+	step  string          // the one to test; "" for all
+	leaks string          // run the leak test with this flag, and no other; "" for the steps' tests
+	quiet bool
+	noKVM bool // it has been found not to work
 }
 
 // runAll starts one machine after the other, and prints a table if there are several.
@@ -208,7 +198,8 @@ func (v *vm) runAll(runs []run, table bool) error {
 		return err
 	}
 	for _, r := range runs {
-		if err := needs(r.arch); err != nil {
+		m := qemu.Machines[r.arch]
+		if err := qemu.Needs(m.Program, m.Package); err != nil {
 			return err
 		}
 	}
@@ -229,12 +220,12 @@ func (v *vm) runAll(runs []run, table bool) error {
 				return err
 			}
 		}
-		result.print(v.out, r, problems)
+		result.print(v.Out, r, problems)
 		failed = failed || len(problems) > 0
 		rows = append(rows, row(r, result, problems, time.Since(began)))
 	}
 	if table {
-		fmt.Fprint(v.out, "\n"+heading+strings.Join(rows, ""))
+		fmt.Fprint(v.Out, "\n"+heading+strings.Join(rows, ""))
 		// The list must not outlive its reasons. (A step may be missing in a copy of the tree.)
 		steps := func(pattern string) bool {
 			found, _ := filepath.Glob(filepath.Join(root, pattern))
@@ -242,7 +233,7 @@ func (v *vm) runAll(runs []run, table bool) error {
 		}
 		for _, s := range allowed {
 			if !s.used && steps(s.step) {
-				fmt.Fprintf(v.out, "FAILED: skips.txt, line %d: nothing is skipped by it\n", s.line)
+				fmt.Fprintf(v.Out, "FAILED: skips.txt, line %d: nothing is skipped by it\n", s.line)
 				failed = true
 			}
 		}

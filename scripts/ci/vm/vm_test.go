@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -184,80 +183,6 @@ func TestSkips(t *testing.T) {
 	}
 }
 
-// An entry is one of an archive, as TestArchive reads it.
-type entry struct {
-	name string
-	mode uint64
-	data string
-}
-
-// readArchive reads an archive, by the text in the kernel's documentation.
-func readArchive(t *testing.T, text string) []entry {
-	t.Helper()
-	var all []entry
-	padded := func(n int) int { return (n + 3) / 4 * 4 }
-	for rest := text; rest != ""; {
-		if !strings.HasPrefix(rest, "070701") || len(rest) < 110 {
-			t.Fatalf("no header: %.20q", rest)
-		}
-		field := func(n int) int {
-			number, err := strconv.ParseUint(rest[6+8*n:14+8*n], 16, 32)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return int(number)
-		}
-		name := rest[110 : 110+field(11)]
-		data := rest[padded(110+field(11)):][:field(6)]
-		all = append(all, entry{strings.TrimSuffix(name, "\x00"), uint64(field(1)), data})
-		rest = rest[padded(110+field(11))+padded(field(6)):]
-	}
-	return all
-}
-
-// TestArchive writes an archive, and reads it.
-func TestArchive(t *testing.T) {
-	dir := t.TempDir()
-	setuid := filepath.Join(dir, "setuid")
-	if err := os.WriteFile(setuid, []byte("12345"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(setuid, 0o700|os.ModeSetuid); err != nil {
-		t.Fatal(err)
-	}
-	var out bytes.Buffer
-	a := newArchive(&out)
-	a.add("a/b/file", typeFile|0o640, []byte("text"))
-	a.add("a/b/file", typeFile|0o640, []byte("another"))
-	a.add("a/link", typeLink|0o777, []byte("b/file"))
-	a.file("bin/setuid", setuid)
-	if err := a.tree("data", filepath.Join(dir, "no such")); err != nil {
-		t.Error(err)
-	}
-	if err := a.tree("data", dir); err != nil {
-		t.Error(err)
-	}
-	if err := a.end(); err != nil {
-		t.Fatal(err)
-	}
-	want := []entry{
-		{"a", 0o040755, ""}, {"a/b", 0o040755, ""}, {"a/b/file", 0o100640, "text"},
-		{"a/link", 0o120777, "b/file"},
-		{"bin", 0o040755, ""}, {"bin/setuid", 0o104755, "12345"},
-		{"data", 0o040755, ""}, {"data/setuid", 0o104755, "12345"},
-		{"TRAILER!!!", 0, ""},
-	}
-	if got := readArchive(t, out.String()); !slices.Equal(got, want) {
-		t.Errorf("got %q\nwant %q", got, want)
-	}
-	a = newArchive(&out)
-	a.file("file", filepath.Join(dir, "no such"))
-	a.add("another", typeFile, nil)
-	if err := a.end(); !os.IsNotExist(err) {
-		t.Errorf("without the file: %v", err)
-	}
-}
-
 // TestModules orders modules of a made-up kernel.
 func TestModules(t *testing.T) {
 	dir := t.TempDir()
@@ -294,25 +219,6 @@ func TestModules(t *testing.T) {
 		if got != want && (err == nil || !strings.HasSuffix(got, want)) {
 			t.Errorf("%s: %q, want %q", wanted, got, want)
 		}
-	}
-}
-
-// TestPackages reads what apt says.
-func TestPackages(t *testing.T) {
-	list := "tool\n  Depends: libone\n    libone-other\n  Depends: <libvirtual>\n" +
-		"libone\n<libvirtual>\nbash\n"
-	wanted := func(name string) bool { return strings.HasPrefix(name, "lib") }
-	got := choosePackages(list, []string{"tool"}, wanted)
-	if !slices.Equal(got, []string{"tool", "libone"}) {
-		t.Errorf("packages: %q", got)
-	}
-	uris := "Other Debian https://other.example/\nDebian Debian-Security https://sec.example/\n" +
-		"Debian Debian https://deb.example/debian/\nDebian Debian https://second.example/\n"
-	if got := firstMirror(uris); got != "https://deb.example/debian/" {
-		t.Errorf("mirror: %q", got)
-	}
-	if got := firstMirror("Ubuntu Ubuntu https://ubuntu.example/\n"); got != "" {
-		t.Errorf("mirror: %q", got)
 	}
 }
 

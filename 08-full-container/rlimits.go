@@ -1,0 +1,58 @@
+//go:build linux
+
+// What a process inherits from its caller besides descriptors and variables, and a container must
+// not: limits, and how likely it is to be killed when memory runs out.
+
+package main
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// setLimits sets limits for this process and what it starts.
+func setLimits() error { return errors.Join(limitCores(), limitFiles()) }
+
+// limitCores sees to it that no crash leaves a core, here and in what we start: where one would go,
+// or to which program of the host's, is a setting of the whole machine (core(5)). For a program no
+// limit is enforced but this one, of a byte (fs/coredump.c); for files, every limit is.
+func limitCores() error {
+	err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: 1, Max: 1})
+	// EPERM: the hard limit is 0 already, as sudo(8) sets it, and only the host's root may raise
+	// it. Then there are no files, at least. (Inside nobody may, so it is done out here.)
+	if err != nil && !errors.Is(err, unix.EPERM) {
+		return os.NewSyscallError("setrlimit(RLIMIT_CORE)", err)
+	}
+	return nil
+}
+
+// limitFiles gives a container the limits on open files that systemd gives a service, and with it
+// what most programs are written for: some close all descriptors up to the limit, one by one. More
+// than the caller may open it doesn't get.
+func limitFiles() error {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return os.NewSyscallError("getrlimit(RLIMIT_NOFILE)", err)
+	}
+	limit.Max = min(limit.Max, 524288)
+	limit.Cur = min(limit.Max, 1024)
+	return os.NewSyscallError("setrlimit(RLIMIT_NOFILE)",
+		unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
+}
+
+// resetOOMScore makes this process, and what it starts, as likely to be killed as any other when
+// memory runs out (proc_pid_oom_score_adj(5)). The caller may be a daemon with -1000, which the
+// kernel never kills: then nothing enforces the limit on memory.
+func resetOOMScore() error {
+	const file = "/proc/self/oom_score_adj"
+	err := writeFile(file, "0")
+	if errors.Is(err, unix.EACCES) {
+		// To lower it can take CAP_SYS_RESOURCE on the host. Above 0, it stays.
+		if score, failed := readNumber(file); failed == nil && score > 0 {
+			return nil
+		}
+	}
+	return err
+}
