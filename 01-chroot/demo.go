@@ -38,7 +38,7 @@ const (
 // lesson builds the picture and tries to read, in the jail, a secret that lies beside it.
 func lesson(n *narrator) error {
 	say("host", "%s", whoami(unix.CAP_SYS_CHROOT))
-	picture, err := startPicture()
+	picture, err := startJailTree()
 	if err != nil {
 		return err
 	}
@@ -221,4 +221,13 @@ func dropChroot() error {
 	sets[0].Permitted &^= 1 << unix.CAP_SYS_CHROOT
 	sets[0].Inheritable &^= 1 << unix.CAP_SYS_CHROOT
 	return os.NewSyscallError("capset", unix.Capset(&header, &sets[0]))
+}
+
+// whoami is the lesson's first fact: which process, which user, and whether it had to borrow.
+func whoami(capability int) string {
+	line := fmt.Sprintf("process %d, uid %d", os.Getpid(), os.Getuid())
+	if !holds(capability) {
+		line += ", not root: adds a user namespace (05)"
+	}
+	return line
 }

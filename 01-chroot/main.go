@@ -32,7 +32,7 @@ const inside = "jail"
 func init() { runtime.LockOSThread() }
 
 // main runs this program in one of its roles, and ends with the exit status that comes of it.
-func main() { os.Exit(report(run(os.Args[1:]))) }
+func main() { os.Exit(exitStatus(run(os.Args[1:]))) }
 
 // run tells apart the ways in which this program is started.
 func run(args []string) error {
@@ -50,12 +50,12 @@ func run(args []string) error {
 	case strings.HasPrefix(args[0], "-"):
 		return usage(args[0])
 	}
-	picture, err := startPicture()
+	picture, err := startJailTree()
 	if err != nil {
 		return err
 	}
 	defer picture.end()
-	command, err := picture.furnish(args)
+	command, err := picture.populate(args)
 	if err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func host(dir string, command ...string) *exec.Cmd {
 	cmd.Args = append([]string{role(inside), dir}, command...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL} // it dies if we do
-	borrowRoot(cmd.SysProcAttr, unix.CAP_SYS_CHROOT)
+	addUserNamespace(cmd.SysProcAttr, unix.CAP_SYS_CHROOT)
 	return cmd
 }
 
@@ -89,5 +89,17 @@ func jail(dir string, command []string) error {
 		return err
 	}
 	os.Setenv("PATH", "/bin")
-	return become(command)
+	return execCommand(command)
+}
+
+// addUserNamespace lets an ordinary user follow. The kernel doesn't ask for uid 0, it asks for a
+// capability, and the first process of a new user namespace has them all, over that namespace
+// and what is made in it (user_namespaces(7)). Its root is the caller's own uid by another name.
+func addUserNamespace(attr *syscall.SysProcAttr, capability int) {
+	if holds(capability) {
+		return
+	}
+	attr.Cloneflags |= unix.CLONE_NEWUSER
+	attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
+	attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
 }

@@ -75,7 +75,7 @@ func TestVerdicts(t *testing.T) { verdicts(t, 5, 4) }
 func TestDropIsForGood(t *testing.T) {
 	for what, want := range map[string]string{"nothing": "true\n", "chroot": "false\n"} {
 		cmd := self("test:drop", what)
-		borrowRoot(cmd.SysProcAttr, unix.CAP_SYS_CHROOT)
+		addUserNamespace(cmd.SysProcAttr, unix.CAP_SYS_CHROOT)
 		if out := expect(t, cmd); out != want {
 			t.Errorf("%s taken away: after execve, CAP_SYS_CHROOT is %q, want %q", what, out, want)
 		}
@@ -236,7 +236,7 @@ func TestRemoveSparesWhatIsMounted(t *testing.T) {
 	}
 	cmd := self("test:remove", filepath.Dir(precious), t.TempDir())
 	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNS
-	borrowRoot(cmd.SysProcAttr, unix.CAP_SYS_ADMIN)
+	addUserNamespace(cmd.SysProcAttr, unix.CAP_SYS_ADMIN)
 	contains(t, expect(t, cmd), "is still mounted\nunmounted: <nil>\nremoved: <nil>\n")
 	if text, err := os.ReadFile(precious); string(text) != "kept" {
 		t.Errorf("the host's file: %q, %v", text, err)

@@ -340,3 +340,22 @@ func printName(args []string) error {
 	fmt.Printf("%s says %s\n", file, name)
 	return nil
 }
+
+// whoami is the lesson's first fact: which process, which user, and whether it had to borrow.
+func whoami(capability int) string {
+	line := fmt.Sprintf("process %d, uid %d", os.Getpid(), os.Getuid())
+	if !holds(capability) {
+		line += ", not root: adds a user namespace (05)"
+	}
+	return line
+}
+
+// namespaceOf returns the inode number that names a process's namespace of a kind, such as "pid"
+// (namespaces(7)). Two processes are in the same one if they have the same number.
+func namespaceOf(process, kind string) string {
+	link, err := os.Readlink("/proc/" + process + "/ns/" + kind)
+	if err != nil {
+		return err.Error()
+	}
+	return strings.Trim(link, kind+":[]")
+}

@@ -6,7 +6,7 @@
 //	go run ./02-pid-namespace sh -c 'echo $$'    any command, as PID 1
 //
 // What holds: the command can't name, and so can't signal, any process but its own.
-// What doesn't yet: /proc is the host's, so ps lists what it listed before (03 mends that).
+// What doesn't yet: /proc is the host's, so ps lists what it listed before (03 fixes that).
 package main
 
 import (
@@ -37,7 +37,7 @@ const namespaces = unix.CLONE_NEWPID
 func init() { runtime.LockOSThread() }
 
 // main runs this program in one of its roles, and ends with the exit status that comes of it.
-func main() { os.Exit(report(run(os.Args[1:]))) }
+func main() { os.Exit(exitStatus(run(os.Args[1:]))) }
 
 // run tells apart the ways in which this program is started.
 func run(args []string) error {
@@ -75,12 +75,12 @@ func host(command ...string) *exec.Cmd {
 		// If we die, by whatever signal, the kernel kills PID 1, and with it its namespace.
 		Pdeathsig: unix.SIGKILL,
 	}
-	borrowRoot(cmd.SysProcAttr, unix.CAP_SYS_ADMIN)
+	addUserNamespace(cmd.SysProcAttr, unix.CAP_SYS_ADMIN)
 	return cmd
 }
 
 // container is the inner half, already in the new namespaces: all that is left to do is to
-// become the command. It returns only if something failed, and then nothing was run.
+// execCommand the command. It returns only if something failed, and then nothing was run.
 func container(outer string, command []string) error {
 	// argv[0] proves nothing: go on only as PID 1 of a new PID namespace.
 	if pid := os.Getpid(); pid != 1 {
@@ -90,7 +90,7 @@ func container(outer string, command []string) error {
 	if err := checkParent(outer); err != nil {
 		return err
 	}
-	return become(command)
+	return execCommand(command)
 }
 
 // checkParent refuses to go on if the outer process has died. The kernel kills us when it dies, but
@@ -111,4 +111,16 @@ func parentPID() (string, error) {
 		return "", err
 	}
 	return strings.Fields(string(stat[strings.LastIndex(string(stat), ")")+1:]))[1], nil
+}
+
+// addUserNamespace lets an ordinary user follow. The kernel doesn't ask for uid 0, it asks for a
+// capability, and the first process of a new user namespace has them all, over that namespace
+// and what is made in it (user_namespaces(7)). Its root is the caller's own uid by another name.
+func addUserNamespace(attr *syscall.SysProcAttr, capability int) {
+	if holds(capability) {
+		return
+	}
+	attr.Cloneflags |= unix.CLONE_NEWUSER
+	attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
+	attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
 }

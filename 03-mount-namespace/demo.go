@@ -88,7 +88,7 @@ func ownFiles(n *narrator, pid int, dir, secret string) error {
 	for _, way := range []string{byChroot, byDescriptor} {
 		e := experiment{what: way, rule: reaches(secret), expect: held}
 		jail := self("lesson:jail", dir, way)
-		borrowRoot(jail.SysProcAttr, unix.CAP_SYS_CHROOT)
+		addUserNamespace(jail.SysProcAttr, unix.CAP_SYS_CHROOT)
 		var err error
 		if e.host, err = tryEscape(jail); err != nil {
 			return err
@@ -348,4 +348,23 @@ func printQueue(args []string) error {
 	}
 	fmt.Println(text)
 	return nil
+}
+
+// whoami is the lesson's first fact: which process, which user, and whether it had to borrow.
+func whoami(capability int) string {
+	line := fmt.Sprintf("process %d, uid %d", os.Getpid(), os.Getuid())
+	if !holds(capability) {
+		line += ", not root: adds a user namespace (05)"
+	}
+	return line
+}
+
+// namespaceOf returns the inode number that names a process's namespace of a kind, such as "pid"
+// (namespaces(7)). Two processes are in the same one if they have the same number.
+func namespaceOf(process, kind string) string {
+	link, err := os.Readlink("/proc/" + process + "/ns/" + kind)
+	if err != nil {
+		return err.Error()
+	}
+	return strings.Trim(link, kind+":[]")
 }

@@ -6,7 +6,7 @@
 //	go run ./03-mount-namespace ps -e    any command, alone in its /proc
 //
 // What holds: the host's files aren't there to be named, and 01's ways out lead nowhere.
-// What doesn't yet: the host's name and its message queues (04 mends that).
+// What doesn't yet: the host's name and its message queues (04 fixes that).
 package main
 
 import (
@@ -38,7 +38,7 @@ const namespaces = unix.CLONE_NEWPID | unix.CLONE_NEWNS
 func init() { runtime.LockOSThread() }
 
 // main runs this program in one of its roles, and ends with the exit status that comes of it.
-func main() { os.Exit(report(run(os.Args[1:]))) }
+func main() { os.Exit(exitStatus(run(os.Args[1:]))) }
 
 // run tells apart the ways in which this program is started.
 func run(args []string) error {
@@ -76,7 +76,7 @@ func host(command ...string) *exec.Cmd {
 		// If we die, by whatever signal, the kernel kills PID 1, and with it its namespace.
 		Pdeathsig: unix.SIGKILL,
 	}
-	borrowRoot(cmd.SysProcAttr, unix.CAP_SYS_ADMIN)
+	addUserNamespace(cmd.SysProcAttr, unix.CAP_SYS_ADMIN)
 	return cmd
 }
 
@@ -110,7 +110,7 @@ func container(outer string, command []string) error {
 	if err := pivotRoot(rootfs); err != nil {
 		return err
 	}
-	return become(command)
+	return execCommand(command)
 }
 
 // checkParent refuses to go on if the outer process has died. The kernel kills us when it dies, but
@@ -178,4 +178,16 @@ func pivotRoot(newRoot string) error {
 		return &os.PathError{Op: "unmount the old root at", Path: "/", Err: err}
 	}
 	return os.Chdir("/")
+}
+
+// addUserNamespace lets an ordinary user follow. The kernel doesn't ask for uid 0, it asks for a
+// capability, and the first process of a new user namespace has them all, over that namespace
+// and what is made in it (user_namespaces(7)). Its root is the caller's own uid by another name.
+func addUserNamespace(attr *syscall.SysProcAttr, capability int) {
+	if holds(capability) {
+		return
+	}
+	attr.Cloneflags |= unix.CLONE_NEWUSER
+	attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
+	attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
 }

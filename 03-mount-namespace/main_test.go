@@ -108,7 +108,7 @@ func TestWaysOut(t *testing.T) {
 	} {
 		control := self("lesson:jail", dir, way)
 		control.ExtraFiles = []*os.File{outside}
-		borrowRoot(control.SysProcAttr, unix.CAP_SYS_CHROOT)
+		addUserNamespace(control.SysProcAttr, unix.CAP_SYS_CHROOT)
 		if out := expect(t, control); out != "another /: it is out\n" {
 			t.Errorf("the control, %s: %q", way, out)
 		}

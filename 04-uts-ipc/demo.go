@@ -98,7 +98,7 @@ func objectsOfTheHost(n *narrator) error {
 	}
 	ipcOnly := self("lesson:find", key, name)
 	ipcOnly.SysProcAttr.Cloneflags = unix.CLONE_NEWIPC
-	borrowRoot(ipcOnly.SysProcAttr, unix.CAP_SYS_ADMIN)
+	addUserNamespace(ipcOnly.SysProcAttr, unix.CAP_SYS_ADMIN)
 	middle, err1 := ask(ipcOnly)
 	found, err2 := n.ask("lesson:find", key, name)
 	if err := errors.Join(err1, err2, held.end()); err != nil {
@@ -239,3 +239,22 @@ func stay([]string) error { return waitForEOF(saysUID(os.Getuid())) }
 
 // saysUID is what either side has to say of the same process.
 func saysUID(uid int) string { return fmt.Sprintf("PID 1 of the container is uid %d", uid) }
+
+// whoami is the lesson's first fact: which process, which user, and whether it had to borrow.
+func whoami(capability int) string {
+	line := fmt.Sprintf("process %d, uid %d", os.Getpid(), os.Getuid())
+	if !holds(capability) {
+		line += ", not root: adds a user namespace (05)"
+	}
+	return line
+}
+
+// namespaceOf returns the inode number that names a process's namespace of a kind, such as "pid"
+// (namespaces(7)). Two processes are in the same one if they have the same number.
+func namespaceOf(process, kind string) string {
+	link, err := os.Readlink("/proc/" + process + "/ns/" + kind)
+	if err != nil {
+		return err.Error()
+	}
+	return strings.Trim(link, kind+":[]")
+}

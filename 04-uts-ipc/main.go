@@ -7,7 +7,7 @@
 //
 // What holds: it may rename itself, and the host isn't renamed; System V objects and POSIX message
 // queues of the host can't be found by any key or name.
-// What doesn't yet: root inside is root outside, where root has started it (05 mends that).
+// What doesn't yet: root inside is root outside, where root has started it (05 fixes that).
 package main
 
 import (
@@ -39,7 +39,7 @@ const namespaces = unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWUTS | un
 func init() { runtime.LockOSThread() }
 
 // main runs this program in one of its roles, and ends with the exit status that comes of it.
-func main() { os.Exit(report(run(os.Args[1:]))) }
+func main() { os.Exit(exitStatus(run(os.Args[1:]))) }
 
 // run tells apart the ways in which this program is started.
 func run(args []string) error {
@@ -77,7 +77,7 @@ func host(command ...string) *exec.Cmd {
 		// If we die, by whatever signal, the kernel kills PID 1, and with it its namespace.
 		Pdeathsig: unix.SIGKILL,
 	}
-	borrowRoot(cmd.SysProcAttr, unix.CAP_SYS_ADMIN)
+	addUserNamespace(cmd.SysProcAttr, unix.CAP_SYS_ADMIN)
 	return cmd
 }
 
@@ -114,7 +114,7 @@ func container(outer string, command []string) error {
 	if err := setNames("container", "jail.example"); err != nil {
 		return err
 	}
-	return become(command)
+	return execCommand(command)
 }
 
 // setNames gives the machine another name in this UTS namespace, which is where uname(2) reads it
@@ -195,4 +195,16 @@ func pivotRoot(newRoot string) error {
 		return &os.PathError{Op: "unmount the old root at", Path: "/", Err: err}
 	}
 	return os.Chdir("/")
+}
+
+// addUserNamespace lets an ordinary user follow. The kernel doesn't ask for uid 0, it asks for a
+// capability, and the first process of a new user namespace has them all, over that namespace
+// and what is made in it (user_namespaces(7)). Its root is the caller's own uid by another name.
+func addUserNamespace(attr *syscall.SysProcAttr, capability int) {
+	if holds(capability) {
+		return
+	}
+	attr.Cloneflags |= unix.CLONE_NEWUSER
+	attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
+	attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
 }

@@ -356,9 +356,9 @@ func init() {
 		); err != nil {
 			return err
 		}
-		return become(args)
+		return execCommand(args)
 	}
-	become := func(args []string) error {
+	execCommand := func(args []string) error {
 		return unix.Exec("/proc/self/exe", append([]string{step}, args...), os.Environ())
 	}
 	experiments["test:remedy"] = func(args []string) error {
@@ -419,7 +419,7 @@ func init() {
 		return networkAgain(before)
 	}
 	experiments["test:close-stdin"] = func(args []string) error {
-		return errors.Join(unix.Close(0), become(args))
+		return errors.Join(unix.Close(0), execCommand(args))
 	}
 	experiments["test:below-usr"] = func(args []string) error {
 		var uid, gid int
@@ -432,14 +432,14 @@ func init() {
 		if err != nil {
 			return err
 		}
-		return become(args[1:])
+		return execCommand(args[1:])
 	}
 	// test:forbid sets the limit of its own user namespace to none, and gives up its privileges.
 	experiments["test:forbid"] = func(args []string) error {
 		return errors.Join(
 			os.WriteFile("/proc/sys/user/max_user_namespaces", []byte("0"), 0),
 			unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0),
-			become(args),
+			execCommand(args),
 		)
 	}
 }

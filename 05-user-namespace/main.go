@@ -6,7 +6,7 @@
 //	go run ./05-user-namespace id       any command, as uid 0 of its own user namespace
 //
 // What holds: root inside has no power over what belongs to the host's user namespace.
-// What doesn't yet: it sits on the host's network (06 mends that).
+// What doesn't yet: it sits on the host's network (06 fixes that).
 package main
 
 import (
@@ -41,7 +41,7 @@ const namespaces = unix.CLONE_NEWUSER |
 func init() { runtime.LockOSThread() }
 
 // main runs this program in one of its roles, and ends with the exit status that comes of it.
-func main() { os.Exit(report(run(os.Args[1:]))) }
+func main() { os.Exit(exitStatus(run(os.Args[1:]))) }
 
 // run tells apart the ways in which this program is started.
 func run(args []string) error {
@@ -129,7 +129,7 @@ func container(command []string) error {
 	if err := ownMounts(); err != nil {
 		return err
 	}
-	if err := settle(); err != nil {
+	if err := dropHostIdentity(); err != nil {
 		return err
 	}
 	// The copied mounts are still peers of the host's wherever those are "shared", as systemd
@@ -148,7 +148,7 @@ func container(command []string) error {
 		return err
 	}
 	explainStreams(command)
-	return become(command)
+	return execCommand(command)
 }
 
 // awaitHost waits for the byte that the outer process writes once it has done its part. End of file

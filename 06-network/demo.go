@@ -547,3 +547,13 @@ func (h *helper) tell(order string) (string, error) {
 	}
 	return h.listen()
 }
+
+// namespaceOf returns the inode number that names a process's namespace of a kind, such as "pid"
+// (namespaces(7)). Two processes are in the same one if they have the same number.
+func namespaceOf(process, kind string) string {
+	link, err := os.Readlink("/proc/" + process + "/ns/" + kind)
+	if err != nil {
+		return err.Error()
+	}
+	return strings.Trim(link, kind+":[]")
+}

@@ -6,7 +6,12 @@
 //	go run ./06-network ip addr    any command, with an address of its own
 //
 // What holds: the cable is the only way to the host's ports.
-// What doesn't yet: one process can eat the machine (07 mends that).
+// What doesn't yet: one process can eat the machine (07 fixes that).
+//
+// New here: net_*.go (the cable, the links, the NAT rule, the host that an ordinary user plays) and
+// undo.go (who cleans up after a kill -9). Carried from 05: rootfs.go, ids_*.go, streams.go,
+// descriptors.go, terminal.go. The lesson: demo.go, told by narrate.go. cli.go is what makes it a
+// command.
 package main
 
 import (
@@ -42,7 +47,7 @@ const namespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNET |
 func init() { runtime.LockOSThread() }
 
 // main runs this program in one of its roles, and ends with the exit status that comes of it.
-func main() { os.Exit(report(run(os.Args[1:]))) }
+func main() { os.Exit(exitStatus(run(os.Args[1:]))) }
 
 // run tells apart the ways in which this program is started.
 func run(args []string) error {
@@ -145,7 +150,7 @@ func container(command []string) error {
 	if err := ownMounts(); err != nil {
 		return err
 	}
-	if err := settle(); err != nil {
+	if err := dropHostIdentity(); err != nil {
 		return err
 	}
 	// The copied mounts are still peers of the host's wherever those are "shared", as systemd
@@ -168,7 +173,7 @@ func container(command []string) error {
 		return err
 	}
 	explainStreams(command)
-	return become(command)
+	return execCommand(command)
 }
 
 // awaitHost waits until the outer process has done its part and sends the text of /etc/resolv.conf

@@ -6,7 +6,11 @@
 //	go run -exec sudo ./07-cgroups sh    any command, with its share of the machine
 //
 // What holds: memory, processes and CPU time have limits, and the kernel keeps count. What doesn't
-// yet: all capabilities, every system call, a root that isn't an image (08 mends that).
+// yet: all capabilities, every system call, a root that isn't an image (08 fixes that).
+//
+// New here: cgroup*.go (the limits for v1 and v2, and where in the hierarchy they go). Carried from
+// 06: net_*.go, undo.go, rootfs.go, ids_*.go, streams.go, descriptors.go, terminal.go. The lesson:
+// demo.go, told by narrate.go. cli.go is what makes it a command.
 package main
 
 import (
@@ -43,7 +47,7 @@ const namespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNET |
 func init() { runtime.LockOSThread() }
 
 // main runs this program in one of its roles, and ends with the exit status that comes of it.
-func main() { os.Exit(report(run(os.Args[1:]))) }
+func main() { os.Exit(exitStatus(run(os.Args[1:]))) }
 
 // run tells apart the ways in which this program is started.
 func run(args []string) error {
@@ -151,7 +155,7 @@ func container(command []string) error {
 	if err := ownMounts(); err != nil {
 		return err
 	}
-	if err := settle(); err != nil {
+	if err := dropHostIdentity(); err != nil {
 		return err
 	}
 	// From now on our cgroup is the root of all that we see of the tree (cgroup_namespaces(7)). It
@@ -179,7 +183,7 @@ func container(command []string) error {
 		return err
 	}
 	explainStreams(command)
-	return become(command)
+	return execCommand(command)
 }
 
 // awaitHost waits until the outer process has done its part and sends the text of /etc/resolv.conf

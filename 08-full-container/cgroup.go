@@ -89,7 +89,7 @@ func newCgroup() (group cgroup, release func() error, err error) {
 	if err := keep("cgroup", group.String()); err != nil {
 		return nil, nil, err
 	}
-	release = func() error { return relieve(group.remove) }
+	release = func() error { return undoNow(group.remove) }
 	if err := group.create(); err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("%w%s", err, whyRefused(err, group)), release())
 	}

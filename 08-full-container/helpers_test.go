@@ -87,7 +87,7 @@ func asEveryUser(t *testing.T, test func(*testing.T, user)) {
 			if u.name == "user" {
 				if err := program(u, "test:userns").Run(); err != nil {
 					steptest.Skip(t, "an ordinary user may not make user namespaces here (%v)%s",
-						err, whyForbidden())
+						err, forbiddenHint())
 				}
 			}
 			ready(t, u)

@@ -1,7 +1,7 @@
 //go:build linux
 
 // What an image is: layers, and a word on how to run them. There are two ways in which an archive
-// says so: oci.go and docker.go.
+// says so: image_oci.go and image_docker.go.
 
 package main
 

@@ -904,7 +904,7 @@ func init() {
 	}
 	experiments["test:empty"] = func(args []string) error {
 		_, err := io.Copy(io.Discard, os.Stdin)
-		if err := errors.Join(err, settle()); err != nil {
+		if err := errors.Join(err, dropHostIdentity()); err != nil {
 			return err
 		}
 		names, err := filepath.Glob(filepath.Join(args[0], "*"))
@@ -915,7 +915,7 @@ func init() {
 	}
 	experiments["test:inside"] = func(args []string) error {
 		_, err := io.Copy(io.Discard, os.Stdin)
-		if err := errors.Join(err, settle(),
+		if err := errors.Join(err, dropHostIdentity(),
 			mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")); err != nil {
 			return err
 		}

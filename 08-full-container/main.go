@@ -8,6 +8,11 @@
 //
 // What holds: each step before, and capabilities, seccomp and masks on top.
 // What doesn't: the kernel is the host's. That is what a virtual machine is for.
+//
+// New here: seccomp*.go (seccomp_refused.go lists the refused calls), capabilities.go, root_*.go
+// (overlay, volumes, masks), image_*.go (image_entries.go makes the whiteouts), init.go, pty.go,
+// spec.go, protocol.go (what the outer process tells the inner one). Carried from 07: cgroup*.go,
+// net_*.go (net_nat.go has the NAT rule), ids_*.go, undo.go. The lesson: demo.go and walls.go.
 package main
 
 import (
@@ -43,7 +48,7 @@ const namespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNET |
 func init() { runtime.LockOSThread() }
 
 // main runs this program in one of its roles, and ends with the exit status that comes of it.
-func main() { os.Exit(report(run(os.Args[1:]))) }
+func main() { os.Exit(exitStatus(run(os.Args[1:]))) }
 
 // run tells apart the ways in which this program is started.
 func run(args []string) error {
@@ -213,7 +218,7 @@ func container() error {
 	}
 
 	// 05: root in here, and nobody out there.
-	if err := settle(); err != nil {
+	if err := dropHostIdentity(); err != nil {
 		return err
 	}
 	// 07: the cgroup that we are in is the root of all that we see of the tree.

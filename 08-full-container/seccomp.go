@@ -4,12 +4,12 @@
 // (seccomp(2)). Namespaces and capabilities decide what a call may do. The filter decides whether
 // the kernel's code for it runs at all, faults included.
 //
-// Docker's list, for runc, names what is allowed: what nobody thought of is refused, and every new
-// call breaks something until the list has grown. This one names what is refused, in refused.go,
-// since that is what a reader wants to know, and with each the reason. The price of such a list is
-// what it forgets, and what the kernel learns later. So its end is closed: a number that was
-// unknown when it was written, or that lies in a gap, is "not implemented". What it forgets among
-// the older ones remains open.
+// Docker's list, for runc, names what is allowed: a call that its authors didn't think of is
+// refused, and every new call breaks something until the list has grown. This one, in
+// seccomp_refused.go, names what is refused, with the reason, since that is what a reader wants to
+// know. The price of such a list is what it forgets, and what the kernel learns later. So its end
+// is closed: every call newer than the list answers ENOSYS. What it forgets among the older ones
+// stays open.
 
 package main
 

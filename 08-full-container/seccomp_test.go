@@ -63,7 +63,7 @@ func assembled(t *testing.T) []unix.SockFilter {
 
 // refusals are the calls that are refused when all their arguments are 0: name, number on amd64,
 // number on arm64 and riscv64, answer. It is written by hand from asm/unistd_64.h and
-// asm-generic/unistd.h, so that a row that is dropped from refused.go is missed here.
+// asm-generic/unistd.h, so that a row that is dropped from seccomp_refused.go is missed here.
 const refusals = `
 acct 163 89 EPERM
 add_key 248 217 ENOSYS
@@ -132,7 +132,7 @@ vhangup 153 58 EPERM
 `
 
 // notCalls are the numbers that no call has, first and last in turn. newestCall is the last one
-// that refused.go knows.
+// that seccomp_refused.go knows.
 var notCalls = map[string][]uint32{
 	"amd64":   {337, 423},
 	"arm64":   {244, 259, 295, 423},

@@ -20,7 +20,7 @@ EOF
 }
 
 # What is no part of the mechanism: the lesson, and what it is written with.
-lesson='_test\.go$|^(demo|escape|hold|inode|narrate|objects|other|partner|sysv)\.go$'
+lesson='_test\.go$|^(demo|escape|narrate|objects|other|sysv|trials)\.go$'
 
 die() {
     printf 'diff.sh: %s\n' "$1" >&2

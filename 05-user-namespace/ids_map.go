@@ -1,0 +1,157 @@
+//go:build linux
+
+// Who the container's users are on the host: the maps of its user namespace.
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// mapIDs prepares the maps of a user namespace that is about to be made. Root maps 0 and up to ids
+// that belong to nobody on the host. An ordinary user may map one id, his own. Go writes either map
+// between clone(2) and execve(2). A user for whom the system has set more ids aside gets them with
+// the help of newuidmap(1), which needs a PID: later is to be called once the process is there.
+func mapIDs(attr *syscall.SysProcAttr) (later func(pid int) error, err error) {
+	later = func(int) error { return nil }
+	if attr.Cloneflags&unix.CLONE_NEWUSER == 0 {
+		// With a map Go would now wait for the child, by vfork(2), and that one for its map.
+		return func(int) error { return errors.New("no user namespace to map ids in") }, nil
+	}
+	if holds(unix.CAP_SETUID) && holds(unix.CAP_SETGID) {
+		uids, uidErr := toGive("uid")
+		gids, gidErr := toGive("gid")
+		setgroups, err := setgroupsAllowed()
+		attr.UidMappings, attr.GidMappings = uids, gids
+		attr.GidMappingsEnableSetgroups = setgroups
+		attr.Credential = &syscall.Credential{NoSetGroups: !setgroups} // uid 0, gid 0 in there
+		return later, errors.Join(uidErr, gidErr, err)
+	}
+	_, missing := exec.LookPath("newuidmap")
+	more, err := setAside("uid")
+	if missing != nil || err != nil || more.count == 0 {
+		attr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
+		attr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
+		return later, err
+	}
+	// Until the map is written, execve(2) takes the new process for an ordinary user, and drops its
+	// capabilities. Ambient ones stay (capabilities(7)).
+	last, err := readNumber("/proc/sys/kernel/cap_last_cap")
+	for capability := range last + 1 {
+		attr.AmbientCaps = append(attr.AmbientCaps, uintptr(capability))
+	}
+	return mapByHelpers, err
+}
+
+// mapByHelpers writes the maps of a process's user namespace: 0 is the caller, and from 1 on come
+// the ids that /etc/subuid and /etc/subgid set aside for the caller. The helpers are set-uid root,
+// and check those files themselves.
+func mapByHelpers(pid int) error {
+	proc := fmt.Sprintf("/proc/%d/", pid)
+	for kind, own := range map[string]int{"uid": os.Getuid(), "gid": os.Getgid()} {
+		more, err := setAside(kind)
+		if err != nil {
+			return err
+		}
+		if more.count > 0 {
+			helper := exec.Command("new"+kind+"map", strconv.Itoa(pid), "0", strconv.Itoa(own), "1",
+				"1", fmt.Sprint(more.first), fmt.Sprint(more.count))
+			if helper.Run() == nil {
+				continue
+			}
+			// Set-uid programs don't work everywhere. One's own id needs no helper.
+		}
+		if kind == "gid" {
+			// Or one could leave a group that some file shuts out (user_namespaces(7)).
+			if err := writeFile(proc+"setgroups", "deny"); err != nil {
+				return err
+			}
+		}
+		if err := writeFile(proc+kind+"_map", fmt.Sprintf("0 %d 1", own)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dropHostIdentity is for the inner half, once it is root. It leaves the host's supplementary
+// groups, unless that is denied, and gives up its inheritable capabilities, which would turn up
+// again in programs that it starts as another user. The ambient ones go with them.
+func dropHostIdentity() error {
+	if allowed, err := setgroupsAllowed(); err != nil {
+		return err
+	} else if allowed {
+		if err := unix.Setgroups(nil); err != nil {
+			return os.NewSyscallError("setgroups", err)
+		}
+	}
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var sets [2]unix.CapUserData
+	if err := unix.Capget(&header, &sets[0]); err != nil {
+		return os.NewSyscallError("capget", err)
+	}
+	sets[0].Inheritable, sets[1].Inheritable = 0, 0
+	return os.NewSyscallError("capset", unix.Capset(&header, &sets[0]))
+}
+
+// setgroupsAllowed reports whether setgroups(2) is allowed in this user namespace.
+func setgroupsAllowed() (bool, error) {
+	text, err := os.ReadFile("/proc/self/setgroups")
+	return string(text) == "allow\n", err
+}
+
+// toGive returns the map, of "uid" or "gid", that root can give to a container: the IDs set aside
+// for root, if they are enough, or else IDs that belong to no user of the host. Where this process
+// is in a user namespace itself, and has no such IDs there, it shares all those that it has.
+func toGive(kind string) ([]syscall.SysProcIDMap, error) {
+	found, err := setAside(kind)
+	if err == nil && found.count < enough {
+		found, err = freeIDs()
+	}
+	if err != nil {
+		return nil, err
+	}
+	own, err := ownIDs(kind)
+	if err != nil {
+		return nil, err
+	}
+	if found.count > 0 && slices.ContainsFunc(own, found.isWithin) {
+		return []syscall.SysProcIDMap{{HostID: int(found.first), Size: int(found.count)}}, nil
+	}
+	var shared []syscall.SysProcIDMap
+	for _, r := range own {
+		first := int(r.first)
+		shared = append(shared,
+			syscall.SysProcIDMap{ContainerID: first, HostID: first, Size: int(r.count)})
+	}
+	return shared, nil
+}
+
+// readNumber reads a file that holds one.
+func readNumber(file string) (int, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(strings.TrimSpace(string(text)))
+}
+
+// writeFile writes to a file that exists, such as those of /proc. os.WriteFile would try to create
+// a missing one, and report "permission denied" for it.
+func writeFile(path, text string) error {
+	file, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteString(text)
+	return errors.Join(err, file.Close())
+}

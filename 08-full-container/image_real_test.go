@@ -1,0 +1,271 @@
+//go:build linux
+
+// Images that others have made: a busybox and a Debian, saved by a Docker engine, and packed by
+// umoci and skopeo.
+
+package main
+
+import (
+	"archive/tar"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"jail-to-container/scripts/steptest"
+)
+
+// dockerfile adds layers, some of which are empty, and a config.
+const dockerfile = `FROM base
+COPY script /script
+ENV WORD="a b"
+WORKDIR /srv
+USER 1000:100
+ENTRYPOINT ["/bin/sh", "-c"]
+CMD ["echo $WORD"]
+`
+
+// TestRealImages runs programs of each image, as root and as an ordinary user: in a container, and
+// in a chroot below the overlay, for what a container has no means to see.
+func TestRealImages(t *testing.T) {
+	if os.Getuid() != 0 {
+		steptest.Skip(t, "only root can start a Docker engine; run it as root")
+	}
+	for _, tool := range []string{"dockerd", "docker", "umoci", "skopeo", "mmdebstrap", "busybox"} {
+		steptest.Need(t, tool, "docker.io umoci skopeo mmdebstrap busybox-static")
+	}
+	root := user{"root", 0}
+	b := newBench(t, root)
+	docker := startDocker(t, b.dir)
+	busybox, err := os.ReadFile(steptest.Need(t, "busybox", "busybox-static"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	applets := []item{
+		dir("bin"), file("bin/busybox", string(busybox)).owned(0, 0, 0o4755),
+		file("etc/os-release", "ID=busybox\n"), file("etc/gone", ""),
+		dir("tmp").owned(0, 0, 0o1777),
+		file("opt/old", ""), dir("home/one").owned(1000, 100, 0o2750),
+	}
+	for _, name := range []string{"sh", "ls", "cat"} {
+		applets = append(applets, symlink("bin/"+name, "/bin/busybox"))
+	}
+	t.Run("busybox", func(t *testing.T) {
+		base := b.write(t, "busybox.tar", pack(applets...))
+		realImage(t, docker, base, map[string]string{
+			"cat /etc/os-release": "ID=busybox", "ls -la /": " bin\n", "/script": "script says a b",
+		}, "docker.tar", "skopeo.tar", "again.tar", "umoci.tar.gz")
+	})
+	t.Run("debian", func(t *testing.T) {
+		base := filepath.Join(b.dir, "debian.tar")
+		var sources []string
+		for _, name := range []string{"sources.list", "sources.list.d/*.sources"} {
+			found, err := filepath.Glob("/etc/apt/" + name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sources = append(sources, found...)
+		}
+		args := append([]string{"--quiet", "--variant=essential", "", base}, sources...)
+		mmdebstrap := exec.Command("mmdebstrap", args...)
+		// What it mounts is no part of the host then, where another test looks for what is new.
+		mmdebstrap.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS}
+		if out, err := mmdebstrap.CombinedOutput(); err != nil {
+			steptest.Skip(t, "mmdebstrap makes no Debian of this system's sources (%v): run it on "+
+				"Debian: %s", err, out)
+		}
+		realImage(t, docker, base, map[string]string{
+			"cat /etc/os-release": "\nID=", "ls -la /": " usr\n", "/script": "script says a b",
+			"dpkg -l": "ii  libc6:",
+		}, "docker.tar", "umoci.tar.gz") // which takes long enough
+	})
+}
+
+// realImage makes archives of a root's tar, and runs commands in those that are named.
+func realImage(
+	t *testing.T, docker, base string, commands map[string]string, archives ...string,
+) {
+	in := func(name string) string { return filepath.Join(filepath.Dir(base), name) }
+	err := errors.Join(os.MkdirAll(in("context"), 0o755),
+		os.WriteFile(in("context/script"), []byte("#!/bin/sh\necho script says $WORD\n"), 0o755),
+		os.WriteFile(in("context/Dockerfile"), []byte(dockerfile), 0o644),
+		os.RemoveAll(in("layout")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := `set -e
+		docker import "$1" base; DOCKER_BUILDKIT=0 docker build -t built context
+		docker save -o docker.tar built
+		skopeo copy --insecure-policy docker-archive:docker.tar oci:layout:skopeo
+		tar -cC layout -f skopeo.tar .
+		case $2 in
+			*again*) skopeo copy --insecure-policy oci:layout:skopeo docker-archive:again.tar:b:1 ;;
+		esac
+		umoci insert --image layout:skopeo --tag umoci --whiteout /etc/gone
+		umoci insert --image layout:umoci --opaque context /opt
+		umoci rm --image layout:skopeo
+		tar -cC layout -f - . | gzip -1 >umoci.tar.gz`
+	cmd := exec.Command("sh", "-c", script, "sh", base, strings.Join(archives, " "))
+	cmd.Dir, cmd.Env = filepath.Dir(base), append(os.Environ(), docker)
+	rm := func(name string) { _ = os.Remove(in(name)) }
+	for _, name := range []string{"docker.tar", "again.tar"} {
+		rm(name) // skopeo writes to no archive that is there
+	}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for _, name := range archives {
+		archive, err := os.ReadFile(in(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		asEveryUser(t, func(t *testing.T, u user) {
+			b := newBench(t, u)
+			i := b.image(t, archive)
+			if c := i.Config; !slices.Contains(c.Env, "WORD=a b") || c.WorkingDir != "/srv" ||
+				c.User != "1000:100" || !slices.Equal(c.Entrypoint, []string{"/bin/sh", "-c"}) ||
+				!slices.Equal(c.Cmd, []string{"echo $WORD"}) {
+				t.Errorf("%s: config %+v", name, c)
+			}
+			runReal(t, b, archive, commands)
+			for command, want := range commands {
+				out := b.look(t, i.Layers, "overlay", "test:chroot", "/bin/sh", "-c", command)
+				contains(t, strings.Join(out, "\n")+"\n", want)
+			}
+			out := b.look(t, i.Layers, "overlay", "test:chroot", "/bin/sh", "-c",
+				"set -- /etc/gone /opt/*; ls -d /etc/gone 2>&1 || :; ls /opt")
+			marked := !strings.Contains(strings.Join(out, " "), "old") && len(out) == 3
+			if filepath.Base(base) == "busybox.tar" && marked != (name == "umoci.tar.gz") {
+				t.Errorf("%s: what a whiteout and an opaque directory leave: %q", name, out)
+			}
+			if u.uid == 0 {
+				sameTree(t, base, i.Layers[0])
+			}
+		})
+	}
+}
+
+// runReal runs an image in whole containers: as it wants to be run itself, and with commands. An
+// ordinary user has but one id to give, root's.
+func runReal(t *testing.T, b *bench, archive []byte, commands map[string]string) {
+	t.Helper()
+	path := b.write(t, "real", archive)
+	run := func(args ...string) string {
+		t.Helper()
+		cmd := program(b.user, append([]string{"-image", path}, args...)...)
+		cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+b.cache)
+		return expect(t, cmd)
+	}
+	who := []string{"-user", "0"}
+	if b.uid == 0 {
+		who = nil
+		out := run("--", "grep -E '^[UG]id' /proc/self/status | cut -f2; pwd")
+		if out != "1000\n100\n/srv\n" {
+			t.Errorf("user, group and directory: %q", out)
+		}
+	}
+	if out := run(who...); out != "a b\n" {
+		t.Errorf("what the image runs by itself prints %q", out)
+	}
+	for command, want := range commands {
+		contains(t, run(append(slices.Clone(who), "--", command)...), want)
+	}
+}
+
+// sameTree compares a tar with the layer that came of it: all owners, modes, sizes and times.
+func sameTree(t *testing.T, archive, layer string) {
+	file, err := os.Open(archive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	first, _ := strconv.Atoi(filepath.Base(filepath.Dir(layer)))
+	compared := 0
+	for reader := tar.NewReader(file); ; compared++ {
+		header, err := reader.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if header.Typeflag == tar.TypeChar || header.Typeflag == tar.TypeLink {
+			continue
+		}
+		info, err := os.Lstat(filepath.Join(layer, header.Name))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		stat, mode := info.Sys().(*syscall.Stat_t), header.FileInfo().Mode()
+		if int(stat.Uid) != first+header.Uid || int(stat.Gid) != first+header.Gid ||
+			info.Mode() != mode || info.Mode().IsRegular() && info.Size() != header.Size ||
+			info.ModTime().Unix() != header.ModTime.Unix() {
+			t.Errorf("%s: %d:%d %v %d %v, want %d:%d %v %d %v", header.Name, int(stat.Uid)-first,
+				int(stat.Gid)-first, info.Mode(), info.Size(), info.ModTime(),
+				header.Uid, header.Gid, mode, header.Size, header.ModTime)
+		}
+	}
+	if compared < 10 {
+		t.Errorf("%d files compared", compared)
+	}
+}
+
+// startDocker starts an engine that lives in dir, and returns the environment that leads clients to
+// it. It is PID 1 of a namespace, so that nothing of it outlives it, and its mounts are its own.
+func startDocker(t *testing.T, dir string) string {
+	runtime.LockOSThread() // for Pdeathsig; the thread goes with this test
+	socket := "unix://" + dir + "/docker.sock"
+	engine := exec.Command("sh", "-c", `mount -t proc proc /proc && exec dockerd "$@"`, "sh",
+		"--data-root", dir+"/engine/data", "--exec-root", dir+"/engine/exec", "-H", socket,
+		"--pidfile", dir+"/engine.pid", "--bridge=none", "--iptables=false", "--ip6tables=false",
+		"--ip-forward=false", "--storage-driver", "vfs")
+	var log strings.Builder
+	engine.Stdout, engine.Stderr = &log, &log
+	engine.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: unix.CLONE_NEWPID, Unshareflags: unix.CLONE_NEWNS, Pdeathsig: unix.SIGKILL,
+	}
+	if err := engine.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		err := engine.Process.Signal(unix.SIGTERM)
+		if waited := engine.Wait(); err != nil || waited != nil {
+			t.Errorf("the engine's end: %v, %v", err, waited)
+		}
+	})
+	environment := "DOCKER_HOST=" + socket
+	for range 300 {
+		cmd := exec.Command("docker", "version")
+		cmd.Env = append(os.Environ(), environment)
+		if cmd.Run() == nil {
+			return environment
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Fatalf("the engine doesn't answer: %s", &log)
+	return ""
+}
+
+// init adds what these tests run in the program's place.
+func init() {
+	// test:chroot COMMAND... runs a command in the root that lies on /tmp.
+	experiments["test:chroot"] = func(command []string) error {
+		os.Setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+		os.Setenv("WORD", "a b")
+		if err := errors.Join(unix.Chroot("/tmp"), os.Chdir("/")); err != nil {
+			return fmt.Errorf("chroot: %w", err)
+		}
+		return execCommand(command)
+	}
+}

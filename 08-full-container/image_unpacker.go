@@ -1,0 +1,291 @@
+//go:build linux
+
+// The process that reads an image. What is in an archive was written by others, so it is read by
+// nobody but the container's own root: in a user namespace with the container's map, who owns
+// nothing of the host's. It gets no variable of the caller's, and six descriptors: /dev/null, a
+// pipe for what it has found, the caller's standard error, the archive, a pipe whose end says that
+// nobody waits any more, and the directory for the layers.
+
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// unpacker is the part that this program plays when it starts itself again to unpack an image.
+const unpacker = "unpack"
+
+// unpacked is what the unpacker says: by diff_id, which layers the image has, the lowest first.
+type unpacked struct {
+	Layers []digest
+	Config imageConfig
+}
+
+// unpackImage is the outer half. It has the image in an archive unpacked, as far as it isn't in the
+// cache yet: below the directory cache, or, if that is "", the usual one. The name chooses among
+// several images. An *exec.ExitError means that the unpacker has said on standard error what is
+// wrong.
+func unpackImage(archive *os.File, name, cache string) (_ *image, err error) {
+	quitQuietly()
+	info, err := archive.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if info.IsDir() {
+		return nil, fmt.Errorf("%[1]s is a directory: pack it (tar c -C %[1]s .)", archive.Name())
+	}
+	attr := &syscall.SysProcAttr{
+		Cloneflags: unix.CLONE_NEWUSER,
+		// Standard error may be the caller's terminal, and whoever is in the session of a terminal
+		// may type there (ioctl_tty(2), TIOCSTI).
+		Setsid: true,
+	}
+	mapLater, err := mapIDs(attr)
+	if err != nil {
+		return nil, err
+	}
+	dirs, err := cacheDirs(cache, attr)
+	if err != nil {
+		return nil, fmt.Errorf("make a cache for images: %w", err)
+	}
+	group, release, err := newUnpackerCgroup()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = cleanUp(err, release) }()
+	for i, dir := range dirs {
+		layers, err := dir.open()
+		if err != nil {
+			return nil, fmt.Errorf("make a cache for images: %w", err)
+		}
+		defer layers.Close()
+		if i == 0 && !info.Mode().IsRegular() {
+			// A pipe is read once, and the members of an archive in any order.
+			if archive, err = spool(archive, dir.path, maxArchive); err != nil {
+				return nil, fmt.Errorf("keep the image that comes in: %w", err)
+			}
+			defer archive.Close()
+		}
+		result, err := dir.fill(group, layers, archive, name, attr, mapLater)
+		if !errors.Is(err, errNoIdmap) {
+			return result, err
+		}
+	}
+	return nil, errNoIdmap
+}
+
+// newUnpackerCgroup makes a cgroup for the unpacker, beside the container's, with limits that no
+// flag changes: an archive that is made to use up the machine's memory can't, and an honest one can
+// be unpacked for a container that gets little.
+func newUnpackerCgroup() (group cgroup, release func() error, err error) {
+	memory, pids, cpu := memoryLimit, pidsLimit, cpuLimit
+	defer func() { memoryLimit, pidsLimit, cpuLimit = memory, pids, cpu }()
+	memoryLimit, pidsLimit, cpuLimit = 256<<20, 64, 1*cpuPeriod
+	group, remove, err := newCgroup()
+	if err != nil {
+		return nil, nil, err
+	}
+	// The keeper undoes the last first: it waits, and then removes the cgroup.
+	if err := keep("unpacker", group.String()); err != nil {
+		return nil, nil, errors.Join(err, remove())
+	}
+	waited := func() error { return nil } // by fill
+	return group, func() error { return errors.Join(undoNow(waited), remove()) }, nil
+}
+
+// undoUnpacker is for the keeper. When the outer process dies, the unpacker tidies up the cache and
+// ends. The keeper waits for that; what takes longer than 30 seconds undoCgroup kills.
+func undoUnpacker(which string) error {
+	for dir := range strings.SplitSeq(which, "\t") {
+		_ = removeCgroup(dir+"/inner", func() error { return nil }) // or undoCgroup does
+	}
+	return nil
+}
+
+// fill starts the unpacker in a cgroup, for a directory of the cache that is open.
+func (d cacheDir) fill(group cgroup, layers, archive *os.File, name string,
+	attr *syscall.SysProcAttr, mapLater func(pid int) error) (*image, error) {
+	wait, ready, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer ready.Close()
+	defer wait.Close()
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Args = []string{role(unpacker), name}
+	cmd.SysProcAttr = attr
+	cmd.ExtraFiles = []*os.File{archive, wait, layers} // descriptors 3, 4 and 5 there
+	cmd.Env = slices.Clone(defaultEnv)
+	cmd.Stderr = os.Stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	// No Pdeathsig: it ends by itself when the pipe does, and tidies up before that.
+	if err := group.start(cmd); err != nil {
+		return nil, fmt.Errorf("start the unpacker: %w", err)
+	}
+	if err := mapLater(cmd.Process.Pid); err != nil {
+		return nil, abandon(cmd, err)
+	}
+	if d.idmapped {
+		if err := shiftIDs(int(layers.Fd()), cmd.Process.Pid); err != nil {
+			return nil, abandon(cmd, err)
+		}
+	}
+	if _, err := ready.Write([]byte{0}); err != nil {
+		return nil, abandon(cmd, err)
+	}
+	var said unpacked
+	decoded := json.NewDecoder(io.LimitReader(stdout, maxJSON)).Decode(&said)
+	if err := cmd.Wait(); err != nil {
+		if !cmd.ProcessState.Exited() { // it had no time to say why
+			err = fmt.Errorf("unpack the image: %s%s", cmd.ProcessState, whyKilled(group))
+		}
+		return nil, err
+	}
+	for _, id := range said.Layers {
+		// It need not be believed what it says of the host.
+		_, err := parseDigest("sha256:" + string(id))
+		decoded = errors.Join(decoded, err)
+	}
+	if decoded != nil {
+		return nil, fmt.Errorf("understand the unpacker: %w", decoded)
+	}
+	cache := volume{Source: d.path, Target: rootfs, ReadOnly: true, Shifted: !d.idmapped}
+	return &image{cache, said.Layers, said.Config}, nil
+}
+
+// whyKilled is what the kernel has to say about an unpacker that was killed.
+func whyKilled(group cgroup) string {
+	if kills, err := group.counters().oomKills.read(); err != nil || kills == 0 {
+		return ""
+	}
+	return ", by the kernel: it needed more than 256 MiB of memory (is the cache for images on a " +
+		"tmpfs, which counts as memory? XDG_CACHE_HOME=DIR puts it elsewhere)"
+}
+
+// beUnpacker is the inner half: it reads the archive at descriptor 3, fills the cache, and says on
+// standard output what there is.
+func beUnpacker(args []string) error {
+	if len(args) != 1 {
+		return errors.New("the unpacker is started by this program alone")
+	}
+	if err := closeDescriptors(3, 4, 5); err != nil {
+		return err
+	}
+	// What ends our parent reaches us as the end of the pipe, and then there is time to tidy up.
+	signal.Ignore(unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGPIPE)
+	pipe := os.NewFile(4, "pipe from the outer process")
+	word := make([]byte, 1)
+	if _, err := io.ReadFull(pipe, word); err != nil {
+		return fmt.Errorf("wait for the outer process: %w", err)
+	}
+	if word[0] != 0 {
+		return fmt.Errorf("wait for the outer process: it says %q, not 0", word)
+	}
+	if err := resetOOMScore(); err != nil {
+		return err
+	}
+	var alone atomic.Bool
+	go func() {
+		_, _ = pipe.Read(make([]byte, 1)) // returns when it is over, and only then
+		alone.Store(true)
+	}()
+	gone := func() error {
+		if alone.Load() {
+			return errAlone
+		}
+		return nil
+	}
+	// To this user, no path may lead to the directory for the layers. From here on it is ".".
+	if err := unix.Fchdir(5); err != nil {
+		return os.NewSyscallError("fchdir", err)
+	}
+	said, err := unpack(os.NewFile(3, "the image"), args[0], ".", gone)
+	if errors.Is(err, errAlone) {
+		return nil // and nobody is there to be told
+	}
+	if err != nil {
+		return fmt.Errorf("the image: %w", err)
+	}
+	return json.NewEncoder(os.Stdout).Encode(said)
+}
+
+// errAlone says that whoever started us has died.
+var errAlone = errors.New("nobody waits for this any more")
+
+// watched is a file that can be read as long as somebody waits for us.
+type watched struct {
+	file io.ReaderAt
+	gone func() error
+}
+
+// ReadAt is for an io.SectionReader. No reading of this file moves an offset that others share.
+func (w watched) ReadAt(p []byte, offset int64) (int, error) {
+	if err := w.gone(); err != nil {
+		return 0, err
+	}
+	return w.file.ReadAt(p, offset)
+}
+
+// unpack reads the archive and fills the cache.
+func unpack(file *os.File, name, cache string, gone func() error) (*unpacked, error) {
+	if err := dropHostIdentity(); err != nil {
+		return nil, err
+	}
+	unix.Umask(0) // an image's modes are meant as they stand
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	a, err := openArchive(watched{file, gone}, info.Size(), cache, maxArchive)
+	if err != nil {
+		return nil, err
+	}
+	a.source = watched{a.source, gone} // which may be a copy by now
+	image, err := readImage(a, name)
+	if err != nil {
+		return nil, err
+	}
+	uids, err1 := mapped("uid")
+	gids, err2 := mapped("gid")
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, err
+	}
+	left := budget{read: maxBytes, written: maxBytes, entries: maxEntries, names: maxNames}
+	if err := fill(cache, image.layers, uids > 1 && gids > 1, left, gone); err != nil {
+		return nil, err
+	}
+	stack, err := stacked(cache, image.layers)
+	return &unpacked{stack, image.config}, err
+}
+
+// mapped counts the ids that this user namespace has, "uid" or "gid".
+func mapped(kind string) (int, error) {
+	text, err := os.ReadFile("/proc/self/" + kind + "_map")
+	if err != nil {
+		return 0, err
+	}
+	sum := 0
+	for line := range strings.Lines(string(text)) {
+		var first, outside, count int
+		if _, err := fmt.Sscan(line, &first, &outside, &count); err != nil {
+			return 0, fmt.Errorf("read %q in /proc/self/%s_map: %w", line, kind, err)
+		}
+		sum += count
+	}
+	return sum, nil
+}
