@@ -204,7 +204,7 @@ func TestNoProgramOfTheHost(t *testing.T) {
 // make a tree read-only. The control is the same bind mount before it is made so.
 func TestReadOnly(t *testing.T) {
 	out := expect(t, throwaway("test:readonly"))
-	want := "step: EROFS\nbind alone: ok\nremounted: EROFS\n"
+	want := "step: EROFS\nbind alone: ok\nremounted: EROFS\nro, nosuid, nodev, noexec: 0xf\n"
 	if out != want {
 		t.Errorf("writes below a bind mount:\n%swant:\n%s", out, want)
 	}
@@ -297,14 +297,17 @@ func throwaway(args ...string) *exec.Cmd {
 
 // init adds what these tests run in the program's place.
 func init() {
-	// In the role of the container, with the right parent's PID or another.
+	// In the role of the container, with the right parent's PID, another, or none.
 	noProof = map[string]string{
 		"outside": "not as PID 1 of a container", "another": "isn't my parent",
-		"right": "it is also that of the process which has started me"}
+		"right": "it is also that of the process which has started me", "unseen": "/proc/0/ns/mnt"}
 	experiments["test:role"] = func(args []string) error {
 		pid, err := os.Readlink("/proc/self")
-		if args[0] == "another" {
+		switch args[0] {
+		case "another":
 			pid = "1"
+		case "unseen": // a parent that /proc doesn't show is 0
+			return asFirst(nil, step, "test:first", role(inside), "0", "echo", "ran")
 		}
 		return errors.Join(err, asFirst(nil, role(inside), pid, "echo", "ran"))
 	}
@@ -354,7 +357,8 @@ func init() {
 			mount("tmpfs", "/usr/local", "tmpfs", 0, ""),
 			os.Mkdir("/usr/local/hidden", 0o755), // by the next but one
 			mount("tmpfs", "/usr/local/hidden", "tmpfs", 0, ""),
-			mount("tmpfs", "/usr/local", "tmpfs", unix.MS_NOSUID, ""),
+			mount("tmpfs", "/usr/local", "tmpfs",
+				unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""), // to be kept
 			mount("tmpfs", "/tmp", "tmpfs", 0, ""),
 			os.Mkdir("/tmp/bound", 0o755),
 		); err != nil {
@@ -376,7 +380,11 @@ func init() {
 			return err
 		}
 		fmt.Print("remounted: ")
-		return experiments["test:write"]([]string{"/tmp/bound/local/another"})
+		err = experiments["test:write"]([]string{"/tmp/bound/local/another"})
+		var have unix.Statfs_t
+		err = errors.Join(err, unix.Statfs("/tmp/bound/local", &have))
+		fmt.Printf("ro, nosuid, nodev, noexec: %#x\n", have.Flags&0xf)
+		return err
 	}
 	experiments["test:write"] = func(args []string) error {
 		answer, _, _ := strings.Cut(errno(os.WriteFile(args[0], nil, 0o600)), " ")

@@ -176,14 +176,17 @@ func TestObjectsByName(t *testing.T) {
 
 // init adds what these tests run in the program's place.
 func init() {
-	// In the role of the container, with the right parent's PID or another.
+	// In the role of the container, with the right parent's PID, another, or none.
 	noProof = map[string]string{
 		"outside": "not as PID 1 of a container", "another": "isn't my parent",
-		"right": "it is also that of the process which has started me"}
+		"right": "it is also that of the process which has started me", "unseen": "/proc/0/ns/mnt"}
 	experiments["test:role"] = func(args []string) error {
 		pid, err := os.Readlink("/proc/self")
-		if args[0] == "another" {
+		switch args[0] {
+		case "another":
 			pid = "1"
+		case "unseen": // a parent that /proc doesn't show is 0
+			return asFirst(nil, step, "test:first", role(inside), "0", "echo", "ran")
 		}
 		return errors.Join(err, asFirst(nil, role(inside), pid, "echo", "ran"))
 	}

@@ -432,6 +432,7 @@ func init() {
 		"nothing": "descriptor 3 isn't the pipe from the outer process",
 		"wrong":   "wait for the outer process: EOF",
 		"right":   "it is also that of the process which has started me",
+		"unseen":  "/proc/0/ns/mnt", // its parent, in a /proc that doesn't show that
 	}
 	experiments["test:role"] = func(args []string) error {
 		reader, writer, err := os.Pipe()
@@ -442,8 +443,13 @@ func init() {
 		if args[0] == "nothing" {
 			files = nil
 		}
-		_, err = writer.WriteString(map[string]string{"right": "\x00", "wrong": "?"}[args[0]])
-		return errors.Join(err, writer.Close(), asFirst(files, role(inside), "echo", "ran"))
+		name, command := role(inside), []string{"echo", "ran"}
+		if args[0] == "unseen" {
+			name, command = step, append([]string{"test:first", name}, command...)
+		}
+		word := map[string]string{"right": "\x00", "unseen": "\x00", "wrong": "?"}[args[0]]
+		_, err = writer.WriteString(word)
+		return errors.Join(err, writer.Close(), asFirst(files, name, command...))
 	}
 	// test:no-network plugs itself in, as if it were a container.
 	experiments["test:no-network"] = func([]string) error {

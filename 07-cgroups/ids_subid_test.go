@@ -54,18 +54,22 @@ func TestRootsRanges(t *testing.T) {
 		steptest.Skip(t,
 			"only the host's root can give ranges away; run it as root, in no user namespace")
 	}
-	cmd := self("test:roots-ranges")
-	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNS
-	out := strings.Join(strings.Fields(expect(t, cmd)), " ")
-	if want := "0 500000 65536 0 700000 65536"; out != want {
-		t.Errorf("maps of users and groups: %q, want %q", out, want)
+	for given, want := range map[string]string{
+		"root:500000:65536": "0 500000 65536 0 700000 65536",
+		"root:500000:65535": "0 2100000000 65536 0 700000 65536", // too few
+	} {
+		cmd := self("test:roots-ranges", given)
+		cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNS
+		if out := strings.Join(strings.Fields(expect(t, cmd)), " "); out != want {
+			t.Errorf("with %s: maps of users and groups: %q, want %q", given, out, want)
+		}
 	}
 }
 
 // init adds root's ranges.
 func init() {
-	experiments["test:roots-ranges"] = func([]string) error {
-		if err := giveIDs("root:500000:65536\n", "root:700000:65536\n"); err != nil {
+	experiments["test:roots-ranges"] = func(args []string) error {
+		if err := giveIDs(args[0]+"\n", "root:700000:65536\n"); err != nil {
 			return err
 		}
 		cmd := program(user{"root", 0}, "cat", "/proc/self/uid_map", "/proc/self/gid_map")

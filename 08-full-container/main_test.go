@@ -231,6 +231,7 @@ func init() {
 		"pipe":    "wait for the outer process: socket operation on non-socket",
 		"wrong":   "read what the host's half says",
 		"right":   "it is also that of the process which has started me",
+		"unseen":  "/proc/0/ns/mnt", // its parent, in a /proc that doesn't show that
 	}
 	experiments["test:role"] = func(args []string) error {
 		line, theirs, err := newLine()
@@ -247,8 +248,12 @@ func init() {
 		case "pipe":
 			files[0], _, err = os.Pipe()
 		}
+		name, command := role(inside), []string{"echo", "ran"}
+		if args[0] == "unseen" {
+			name, command = step, append([]string{"test:first", name}, command...)
+		}
 		_, err2 := line.Write(append(text, 0))
-		return errors.Join(err, err2, asFirst(files, role(inside), "echo", "ran"))
+		return errors.Join(err, err2, asFirst(files, name, command...))
 	}
 	experiments["test:no-cores"] = func(args []string) error {
 		return errors.Join(unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}),

@@ -12,8 +12,6 @@
 package main
 
 import (
-	"bufio"
-	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -88,14 +86,16 @@ func newComparison(step, kernel string) (*comparison, error) {
 			return nil, fmt.Errorf("a kernel for the virtual machine: %w; or -kernel FILE", err)
 		}
 	}
-	initramfs, err := pack(self)
+	initramfs, err := qemu.Initramfs(self, func(a *qemu.Archive) {
+		a.Add("proc", qemu.TypeDir|0o555, nil)
+	})
 	if err != nil {
 		return nil, err
 	}
 	kvm := false
 	guest := func(role ...string) []string {
 		options := " -- payload " + role[0] + " " + role[1]
-		return qemu.Command(runtime.GOARCH, kvm, memory, kernel, "/proc/self/fd/3", options)
+		return qemu.Command(runtime.GOARCH, kvm, memory, kernel, qemu.InitramfsName, options)
 	}
 	vm := &system{name: "virtual machine", args: guest, files: []*os.File{initramfs}}
 	how := "emulated (TCG): there is no /dev/kvm for us"
@@ -124,21 +124,6 @@ func newComparison(step, kernel string) (*comparison, error) {
 			vm,
 		},
 	}, nil
-}
-
-// pack makes the file that a guest begins with: the payload, as its first and only program. It is
-// in memory, so nothing is left of it however we end.
-func pack(program string) (*os.File, error) {
-	fd, err := unix.MemfdCreate("initramfs", unix.MFD_CLOEXEC)
-	if err != nil {
-		return nil, os.NewSyscallError("memfd_create", err)
-	}
-	file := os.NewFile(uintptr(fd), "initramfs")
-	w := bufio.NewWriter(file)
-	a := qemu.NewArchive(w)
-	a.Add("proc", qemu.TypeDir|0o555, nil)
-	a.File("init", program)
-	return file, errors.Join(a.End(), w.Flush())
 }
 
 // measure holds each system once, and then runs all of them so many times, each time in another

@@ -43,9 +43,10 @@ type start struct {
 var systems = append(append([]system{{"host", false, onHost}}, steps()...),
 	system{"docker", false, docker},
 	system{"podman", false, podman},
-	system{"runc", false, runtime},
-	system{"crun", false, runtime},
+	system{"runc", false, ociRuntime},
+	system{"crun", false, ociRuntime},
 	system{"bwrap", false, bwrap},
+	system{"vm", false, virtualMachine},
 )
 
 // place is where the programs are, and where the systems may put their things.
@@ -129,8 +130,8 @@ func bwrap(p *place) (*start, error) {
 		note: "bwrap --unshare-all --new-session, with /usr read-only"}, nil
 }
 
-// runtime is runc or crun, with the specification that each writes by itself.
-func runtime(p *place) (*start, error) {
+// ociRuntime is runc or crun, with the specification that each writes by itself.
+func ociRuntime(p *place) (*start, error) {
 	name := p.current
 	version, err := installed(name)
 	if err != nil {

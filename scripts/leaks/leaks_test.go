@@ -137,6 +137,12 @@ func TestRules(t *testing.T) {
 			"1 rows are held by 08 alone"},
 		{"beaten", "07 08 runc", []string{"a 08 LEAK held LEAK", "b 08 LEAK held LEAK",
 			"c 08 LEAK held LEAK", "d - LEAK LEAK held"}, "d leaks in 08, and runc holds it"},
+		{"own kernel", "08 vm", []string{"kernel - LEAK held", "memory-size - LEAK held",
+			"a 08 held n/a"}, ""},
+		{"shared kernel", "08 vm", []string{"kernel - LEAK LEAK", "memory-size - LEAK held"},
+			"kernel isn't held in a virtual machine"},
+		{"no answer", "08 vm", []string{"kernel - LEAK held", "memory-size - LEAK n/a"},
+			"memory-size isn't held in a virtual machine"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got := made(test.columns, test.rows...).rules()

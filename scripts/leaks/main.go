@@ -43,10 +43,11 @@ type options struct {
 const usage = `usage: scripts/leaks.sh [-user] [-only LIST] [-format FORMAT] [-why] [-dockerd]
                         [-check | -record]
 
-Tries some sixty attacks on the bare host, in the eight steps, and in each of docker, podman, runc,
-crun and bwrap that is installed, with their defaults. Prints a matrix: rows are attacks, columns
-systems, a cell says held, LEAK, or n/a where the attack can't be tried. Progress is on standard
-error. A column that can't be made says why, below. The host is compared before and after.
+Tries some sixty attacks on the bare host, in the eight steps, in each of docker, podman, runc,
+crun and bwrap that is installed, with their defaults, and in a virtual machine (vm: qemu with a
+kernel of Debian's). Prints a matrix: rows are attacks, columns systems, a cell says held, LEAK, or
+n/a where the attack can't be tried, or says nothing of the host. Progress is on standard error. A
+column that can't be made says why, below. The host is compared before and after.
 
   -user           as an ordinary user: as yourself, or, if you are root, as nobody
   -only LIST      these columns only, with commas: host,01,08,runc; all for all
@@ -63,6 +64,13 @@ Exit status: 0; 1 if a check failed, or the host isn't as it was; 2 for a wrong 
 
 // main reads the flags, and makes an exit status of what went wrong.
 func main() {
+	if len(os.Args) == 5 && os.Args[1] == "guest" {
+		if err := guest(os.Args[2], os.Args[3], os.Args[4]); err != nil {
+			fmt.Fprintln(os.Stderr, "leaks.sh: vm:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if len(os.Args) < 3 {
 		fmt.Fprint(os.Stderr, usage)
 		os.Exit(2)

@@ -142,6 +142,14 @@ func (m *matrix) rules() (bad []string) {
 			}
 		}
 	}
+	if vm := m.column("vm"); vm != nil { // what no container can hold
+		for _, name := range []string{"kernel", "memory-size"} {
+			if vm.verdict(name) != held {
+				bad = append(bad, fmt.Sprintf("%s isn't held in a virtual machine: %s", name,
+					vm.Cells[name].Evidence))
+			}
+		}
+	}
 	return append(bad, m.lastBeatsAll()...)
 }
 

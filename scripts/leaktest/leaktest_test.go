@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -122,6 +123,27 @@ func TestFalseFacts(t *testing.T) {
 	for name := range withPartner {
 		if r := found[name]; r.Verdict != held || r.Evidence == "" {
 			t.Errorf("%s: %s (%s), want held", name, r.Verdict, r.Evidence)
+		}
+	}
+}
+
+// TestInGuest takes the verdict from what asks the guest's kernel, and from nothing else.
+func TestInGuest(t *testing.T) {
+	const why = "it asks the guest's kernel, not the host's: "
+	for _, c := range [][2]result{
+		{{"bpf", leaks, "allowed"}, {"bpf", na, why + "allowed"}},
+		{{"seccomp", held, "on"}, {"seccomp", na, why + "on"}},
+		{{"kernel", held, "6.12"}, {"kernel", held, "6.12"}},
+		{{"host-file", leaks, "read"}, {"host-file", leaks, "read"}},
+	} {
+		if got := inGuest(c[0]); got != c[1] {
+			t.Errorf("%v: %v, want %v", c[0], got, c[1])
+		}
+	}
+	for _, name := range ownKernel {
+		known := func(p probe) bool { return p.Name == name }
+		if !slices.ContainsFunc(probes(), known) {
+			t.Errorf("there is no probe %s", name)
 		}
 	}
 }

@@ -34,6 +34,7 @@ var roles = map[string]func(args []string) error{
 	"list":   list,
 	"host":   host,
 	"inside": inside,
+	"guest":  guest,      // the first process of a virtual machine
 	"probe":  probeAlone, // one probe, in a process of its own
 	"keeper": keeper,     // removes from the host what host has made
 	"victim": victim,     // a process of the host's, for others to find

@@ -1,7 +1,7 @@
 //go:build linux
 
 // Package qemu boots Debian's kernels in virtual machines: apt.go fetches them, archive.go packs
-// what a guest begins with, machine.go says how to call qemu.
+// what a guest begins with, memory.go keeps that in memory, machine.go says how to call qemu.
 package qemu
 
 import (
