@@ -83,7 +83,7 @@ func jail(dir string, command []string) error {
 	if err := unix.Chroot(dir); err != nil {
 		return fmt.Errorf("chroot %s: %w", dir, err)
 	}
-	// That moved the root and not the working directory, which is still outside. Go's
+	// That moved the root but not the working directory, which is still outside. Go's
 	// SysProcAttr.Chroot doesn't move it either.
 	if err := os.Chdir("/"); err != nil {
 		return err

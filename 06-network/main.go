@@ -153,9 +153,9 @@ func container(command []string) error {
 	if err := dropHostIdentity(); err != nil {
 		return err
 	}
-	// The copied mounts are still peers of the host's wherever those are "shared", as systemd
-	// makes them: what is mounted here would appear there. So private first, all of them. Go
-	// does this by itself for Unshareflags, and doesn't for Cloneflags.
+	// Where the host's mounts are "shared", as systemd makes them, the copies are their peers:
+	// what is mounted here would appear there. So make all of them private first. Go does this
+	// for Unshareflags, but not for Cloneflags.
 	if err := mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return err
 	}
