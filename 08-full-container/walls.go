@@ -6,6 +6,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -39,7 +40,7 @@ func (o *options) leaveOut() {
 		o.net = false // no cable: it shares the host's network
 	}
 	if slices.Contains(o.without, "limits") {
-		o.memory, o.pids, o.cpus = 1<<40, maxPIDs, 1024
+		o.memory, o.pids, o.cpus = math.MaxInt, maxPIDs, 1024
 	}
 }
 
