@@ -77,3 +77,62 @@ func TestBlog(t *testing.T) {
 		}
 	}
 }
+
+// TestCopiedAway does what the chapters suggest: it copies a step's files without its tests into a
+// directory with a go.mod of its own, builds and vets it, and runs the lesson.
+func TestCopiedAway(t *testing.T) {
+	steps, err := filepath.Glob(filepath.Join(root, "0[1-8]-*"))
+	if err != nil || len(steps) != 8 {
+		t.Fatal(steps, err)
+	}
+	modules := "-mod=mod"
+	vendor, err := filepath.Abs(filepath.Join(root, "vendor"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(vendor); err == nil { // a copy for a user without modules
+		modules = "-mod=vendor"
+	}
+	for _, step := range steps {
+		t.Run(filepath.Base(step), func(t *testing.T) {
+			dir := t.TempDir()
+			copyTo := func(from, name string) {
+				text, err := os.ReadFile(from)
+				if err == nil {
+					err = os.WriteFile(filepath.Join(dir, name), text, 0o644)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			files, err := filepath.Glob(filepath.Join(step, "*.go"))
+			if err != nil || len(files) == 0 {
+				t.Fatal(files, err)
+			}
+			for _, file := range files {
+				if !strings.HasSuffix(file, "_test.go") {
+					copyTo(file, filepath.Base(file))
+				}
+			}
+			copyTo(filepath.Join(root, "go.mod"), "go.mod")
+			copyTo(filepath.Join(root, "go.sum"), "go.sum")
+			if modules == "-mod=vendor" {
+				if err := os.Symlink(vendor, filepath.Join(dir, "vendor")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, command := range [][]string{
+				{"go", "mod", "edit", "-module", "mine"},
+				{"go", "vet", modules, "."},
+				{"go", "build", modules, "-o", "mine", "."},
+				{"./mine"},
+			} {
+				cmd := exec.Command(command[0], command[1:]...)
+				cmd.Dir, cmd.Env = dir, append(os.Environ(), "GOFLAGS=", "GOPROXY=off")
+				if out, err := cmd.CombinedOutput(); err != nil {
+					t.Fatalf("%q: %v\n%s", command, err, out)
+				}
+			}
+		})
+	}
+}
