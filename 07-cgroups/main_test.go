@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -196,6 +197,59 @@ func TestUnlimitedIsRefused(t *testing.T) {
 	}
 }
 
+// TestHandedOnForATime: without systemd, the top cgroup may hand no controllers on to those
+// below. For a container it does, and at the end that is undone.
+func TestHandedOnForATime(t *testing.T) {
+	trees, err := cgroupTrees()
+	if err != nil {
+		t.Fatal(err)
+	}
+	group, err := choosePlace(trees, fmt.Sprint(step, "-top-", os.Getpid()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	place, two := group.(cgroup2)
+	if !two || os.Getuid() != 0 {
+		return // version 1 hands nothing on, and an ordinary user's cgroup is the user's
+	}
+	top, parent := place.limits, filepath.Dir(place.limits)
+	if err := errors.Join(divided(parent, func() error { return os.Mkdir(top, 0o755) }),
+		os.Mkdir(top+"/leaf", 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		none := func() error { return nil }
+		if err := errors.Join(removeCgroup(top+"/leaf", none), removeCgroup(top, none),
+			exclusively(parent, func() error { return stepBack(parent) })); err != nil {
+			t.Error(err)
+		}
+	}()
+	handsOn := func() string {
+		text, err := os.ReadFile(top + "/cgroup.subtree_control")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimSpace(string(text))
+	}
+	cmd := program(user{"root", 0}, "test:top", top, "sh", "-c", "echo ready; read end; true")
+	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNS
+	cmd.Stderr = os.Stderr
+	p, _, err := start(cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := handsOn(); !strings.Contains(got, "memory") { // the control
+		t.Errorf("while a container runs, the controllers handed on are %q", got)
+	}
+	if err := p.end(); err != nil {
+		t.Error(err)
+	}
+	below, err := filepath.Glob(top + "/*/cgroup.procs")
+	if got := handsOn(); got != "" || err != nil || len(below) != 1 {
+		t.Errorf("afterwards %q are handed on, to the cgroups %q, %v", got, below, err)
+	}
+}
+
 // TestThirty runs thirty at once, each with limits of its own, and then kills thirty. No cgroup
 // may be left.
 // With -short, as on an emulated machine, they are ten.
@@ -370,6 +424,12 @@ func TestParseTrees(t *testing.T) {
 // TestPlaceInTree chooses a place in a tree that belongs to the caller, as root's does.
 func TestPlaceInTree(t *testing.T) {
 	top := t.TempDir()
+	write := func(dir, file, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(top, dir, file), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 	all := "cpu io memory pids\n"
 	for dir, files := range map[string][2]string{ // controllers, subtree_control
 		"":         {all, all},
@@ -382,11 +442,11 @@ func TestPlaceInTree(t *testing.T) {
 		if err := os.MkdirAll(filepath.Join(top, dir), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		for i, file := range []string{"cgroup.controllers", "cgroup.subtree_control"} {
-			err := os.WriteFile(filepath.Join(top, dir, file), []byte(files[i]), 0o644)
-			if err != nil {
-				t.Fatal(err)
-			}
+		write(dir, "cgroup.controllers", files[0])
+		write(dir, "cgroup.subtree_control", files[1])
+		write(dir, "cgroup.procs", "")
+		if dir != "" {
+			write(dir, "cgroup.type", "domain\n")
 		}
 	}
 	for own, want := range map[string]string{
@@ -398,16 +458,19 @@ func TestPlaceInTree(t *testing.T) {
 			t.Errorf("from %q: %s, %v, want %q", own, got, err, want)
 		}
 	}
-	// Where nothing is enabled anywhere, the nearest that can be.
-	for _, dir := range []string{"", "x"} {
-		if err := os.Truncate(filepath.Join(top, dir, "cgroup.subtree_control"), 0); err != nil {
-			t.Fatal(err)
+	// Where nothing is enabled, the nearest that can be: one without processes, or the top.
+	write("", "cgroup.subtree_control", "")
+	write("", "cgroup.procs", "1\n")
+	write("x", "cgroup.subtree_control", "")
+	for _, c := range []struct{ full, want string }{{"x/y/leaf", "x/y"}, {"x/y", "x"}, {"x", ""}} {
+		write(c.full, "cgroup.procs", "2\n")
+		got, err := placeInTree(cgroupTree{top, filepath.Join(top, "x/y/leaf")})
+		if err != nil || got != filepath.Join(top, c.want) {
+			t.Errorf("with processes in %s: %s, %v, want %q", c.full, got, err, c.want)
 		}
 	}
-	got, err := placeInTree(cgroupTree{top, filepath.Join(top, "x/y/leaf")})
-	if err != nil || got != filepath.Join(top, "x/y") ||
-		!lists(got+"/cgroup.subtree_control", "+memory", "+pids", "+cpu") {
-		t.Errorf("with nothing enabled: %s, %v", got, err)
+	if text, err := os.ReadFile(top + "/x/y/cgroup.subtree_control"); len(text) > 0 || err != nil {
+		t.Errorf("looking has enabled %q, %v", text, err)
 	}
 }
 
@@ -457,6 +520,22 @@ func TestCounter(t *testing.T) {
 
 // init adds what these tests run in the program's place.
 func init() {
+	// test:top makes a cgroup the top of the tree, and becomes the program in the leaf below.
+	experiments["test:top"] = func(args []string) error {
+		runtime.LockOSThread() // the namespace is a thread's
+		self := strconv.Itoa(os.Getpid())
+		if err := errors.Join(
+			writeFile(args[0]+"/cgroup.procs", self),
+			unix.Unshare(unix.CLONE_NEWCGROUP),
+			mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
+			unix.Unmount("/sys/fs/cgroup", unix.MNT_DETACH), // EBUSY else
+			mount("cgroup2", "/sys/fs/cgroup", "cgroup2", 0, ""),
+			writeFile("/sys/fs/cgroup/leaf/cgroup.procs", self),
+		); err != nil {
+			return err
+		}
+		return unix.Exec("/proc/self/exe", append([]string{step}, args[1:]...), os.Environ())
+	}
 	noProof = map[string]string{
 		"outside": "not as PID 1 of a container",
 		"nothing": "descriptor 3 isn't the pipe from the outer process",

@@ -115,7 +115,7 @@ func delegation() string {
 	return "as root it works, " + remedy() + ", or root delegates one: scripts/delegate.sh"
 }
 
-// aside is where processes go that have to leave a cgroup; see divide.
+// aside is where processes go that have to leave a cgroup, if there are any; see divide.
 const aside = "outside"
 
 // placeInTree returns the cgroup in which to make another. Root may take any. The one that has a
@@ -132,9 +132,7 @@ func placeInTree(tree cgroupTree) (string, error) {
 			up = append(up, dir)
 		}
 		for _, dir := range up {
-			// None yet. The kernel lets us enable what the cgroup above has enabled, unless there
-			// are processes right in it: it wants them in the leaves of the tree.
-			if enable(dir) == nil {
+			if divisible(dir) {
 				return dir, nil
 			}
 		}
@@ -154,35 +152,67 @@ func placeInTree(tree cgroupTree) (string, error) {
 	return own, nil
 }
 
-// divide makes a cgroup one that has others in it, with the controllers.
+// divisible reports whether a cgroup can hand the controllers on: it has them, and no processes,
+// which the kernel wants in the leaves of the tree. The root is free of that.
+func divisible(dir string) bool {
+	_, typed := os.Stat(dir + "/cgroup.type") // every cgroup has one but the root
+	pids, err := os.ReadFile(dir + "/cgroup.procs")
+	return len(unlisted(dir+"/cgroup.controllers", controllers)) == 0 &&
+		(errors.Is(typed, fs.ErrNotExist) || err == nil && len(pids) == 0)
+}
+
+// divide makes a cgroup one that has others in it, with the controllers. One of them says that this
+// was us, so that stepBack can undo it.
 func divide(dir string) error {
 	if lists(dir+"/cgroup.subtree_control", controllers...) {
 		return nil
 	}
-	err := enable(dir)
-	if !errors.Is(err, unix.EBUSY) {
-		return err
-	}
-	// A cgroup that hands controllers on has no processes itself ("no internal processes",
-	// cgroups(7)). Those in there, us among them, step aside, into another one below it.
 	if err := mkdirCgroup(dir + "/" + aside); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return errors.Join(moveAll(dir, dir+"/"+aside), enable(dir))
+	err := enable(dir)
+	if errors.Is(err, unix.EBUSY) {
+		// A cgroup that hands controllers on has no processes itself ("no internal processes",
+		// cgroups(7)). Those in there, us among them, step aside.
+		err = errors.Join(moveAll(dir, dir+"/"+aside), enable(dir))
+	}
+	if err != nil {
+		return errors.Join(err, stepBack(dir))
+	}
+	return nil
 }
 
-// stepBack undoes what divide has done, if processes had to step aside and no other container is
-// left for which they had to.
+// stepBack undoes what divide has done, once no other cgroup makes use of it.
 func stepBack(dir string) error {
 	below, err := filepath.Glob(dir + "/*/cgroup.procs")
-	if err != nil || len(below) != 1 || below[0] != dir+"/"+aside+"/cgroup.procs" {
+	if err != nil || !exists(dir+"/"+aside) {
 		return err
+	}
+	for _, file := range below {
+		if usesControllers(filepath.Dir(file)) {
+			return nil
+		}
 	}
 	none := "-" + strings.Join(controllers, " -")
 	if err := writeFile(dir+"/cgroup.subtree_control", none); err != nil {
 		return err
 	}
 	return errors.Join(moveAll(dir+"/"+aside, dir), os.Remove(dir+"/"+aside))
+}
+
+// usesControllers reports whether a cgroup has a limit, hands the controllers on, or is delegated
+// to another user, who may be about to.
+func usesControllers(dir string) bool {
+	for file, unused := range map[string]string{
+		"cgroup.subtree_control": "",
+		"memory.max":             "max", "pids.max": "max", "cpu.max": "max 100000",
+	} {
+		text, err := os.ReadFile(dir + "/" + file)
+		if err == nil && strings.TrimSpace(string(text)) != unused {
+			return true
+		}
+	}
+	return !owns(dir)
 }
 
 // enable hands the controllers on to the cgroups in dir.

@@ -44,7 +44,8 @@ func delegatedDirs(u user) (dirs []string, err error) {
 	}
 	for dir := range strings.SplitSeq(group.String(), "\t") {
 		// It is there already if a test run that had our PID was killed before it took it back.
-		if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+		err := divided(filepath.Dir(dir), func() error { return os.Mkdir(dir, 0o755) })
+		if err != nil && !errors.Is(err, os.ErrExist) {
 			return dirs, err
 		}
 		dirs = append(dirs, dir)
@@ -61,11 +62,24 @@ func delegatedDirs(u user) (dirs []string, err error) {
 	return dirs, nil
 }
 
+// divided does something in a cgroup that hands the controllers on, as each does in version 1.
+func divided(dir string, do func() error) error {
+	if !exists(dir + "/cgroup.controllers") {
+		return do()
+	}
+	return exclusively(dir, func() error {
+		if err := divide(dir); err != nil {
+			return err
+		}
+		return do()
+	})
+}
+
 // init has an ordinary user's programs begin in cgroups of that user's.
 func init() {
 	ready = func(t *testing.T, u user) {
 		if r := finish(t, program(u, "test:cgroup")); r.status != 0 {
-			steptest.Skip(t, "%s", strings.TrimSpace(r.stderr))
+			steptest.Skip(t, "this user has no cgroup to divide: %s", delegation())
 		}
 	}
 	lend = func(u user, cmd *exec.Cmd) {
@@ -86,9 +100,11 @@ func init() {
 	takeBack = func() {
 		for _, dirs := range delegated {
 			for _, dir := range dirs {
+				parent := filepath.Dir(dir)
 				err := errors.Join(
 					removeCgroup(filepath.Join(dir, aside), func() error { return nil }),
-					removeCgroup(dir, func() error { return nil }))
+					removeCgroup(dir, func() error { return nil }),
+					exclusively(parent, func() error { return stepBack(parent) }))
 				if err != nil {
 					fmt.Fprintln(os.Stderr, "take an ordinary user's cgroups back:", err)
 				}
