@@ -1,7 +1,7 @@
 //go:build linux
 
-// What makes a step a good command: it becomes what it was asked to run, its errors say what to do
-// and what forbids it here, and its exit statuses are the shell's. The same file in every step.
+// What makes a step a good command: it execs the command, its errors say what to do and which
+// setting forbids it, and its exit statuses are the shell's. The same file in every step.
 
 package main
 
@@ -18,14 +18,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// role is the name, argv[0], under which this program starts itself again to play a part. It is one
-// that no other program has: "go build -o container" makes one that is called "container".
+// role is the argv[0] with which this program starts itself again to play a part. No other program
+// has such a name: "container" alone would be what "go build -o container" makes.
 func role(part string) string { return part + " of " + step }
 
 // execCommand turns this process into the command: same PID, same namespaces, another program
 // (execve(2)). It returns only if that fails.
 func execCommand(command []string) error {
-	// A shell started without a terminal doesn't prompt; one with a terminal says where it is.
+	// The prompt of a shell at a terminal. Without a terminal, a shell doesn't prompt.
 	os.Setenv("PS1", inside+"# ")
 	path, err := exec.LookPath(command[0])
 	if err == nil {
@@ -34,16 +34,16 @@ func execCommand(command []string) error {
 	return &commandError{err}
 }
 
-// commandError says that isolation was complete, but the command couldn't be started in it.
+// commandError says that the isolation was complete, but the command couldn't be started in it.
 type commandError struct{ error }
 
-// Unwrap lets errors.Is see why.
+// Unwrap lets errors.Is see the reason.
 func (e *commandError) Unwrap() error { return e.error }
 
-// exitStatus prints what went wrong, if anything did, and returns the exit status, as env(1) and
-// docker do: the command's own, or 128+n where signal n ended it; 127 for a command that isn't
-// there, 126 for one that can't be executed, 125 for a container that couldn't be built. A lesson
-// ends with 1 if something leaks that this step closes.
+// exitStatus prints the error, if there is one, and returns the exit status that env(1) and docker
+// would: the command's own; 128+n if signal n ended it; 127 if the command doesn't exist, 126 if it
+// can't be executed, 125 if the container couldn't be built. A lesson ends with 1 if something
+// leaks that this step should have closed.
 func exitStatus(err error) int {
 	if err == nil {
 		err = lost
@@ -55,7 +55,7 @@ func exitStatus(err error) int {
 	case err == nil:
 		return 0
 	case errors.As(err, &exit):
-		// A process of ours ended so, and has said why where there was something to say.
+		// One of our processes ended like this, and has printed its own error.
 		status := exit.Sys().(syscall.WaitStatus)
 		if status.Signaled() {
 			return 128 + int(status.Signal())
@@ -74,13 +74,13 @@ func exitStatus(err error) int {
 	return 126
 }
 
-// maxError is how many bytes of an error are shown. An image can have a name of megabytes.
+// maxError is how many bytes of an error are printed. A name in an image can take megabytes.
 const maxError = 4096
 
-// legible spells out what can't be seen in a text, as %q would. Names in it come from an image or
-// a command line, and may be commands for the terminal (console_codes(4)).
+// legible escapes the unprintable characters in a text, as %q would. A name from an image or a
+// command line could otherwise send commands to the terminal (console_codes(4)).
 func legible(text string) string {
-	if len(text) > maxError { // the reason comes last
+	if len(text) > maxError { // keep the end: the reason comes last
 		text = text[:maxError/2] + " ... " + text[len(text)-maxError/2:]
 	}
 	var b strings.Builder
@@ -94,14 +94,14 @@ func legible(text string) string {
 	return b.String()
 }
 
-// hint returns the likely cause of an error and its mend, in brackets, or nothing where the
-// error speaks for itself.
+// hint returns the likely cause of an error and its fix, in brackets, or nothing if the error
+// speaks for itself.
 func hint(err error) string {
 	var command *commandError
 	var path *fs.PathError
 	switch {
 	case errors.As(err, &command):
-		// execve(2) says ENOENT as well if the loader or the interpreter of a file is missing.
+		// execve(2) also says ENOENT if the file exists but its loader or interpreter doesn't.
 		if errors.Is(err, fs.ErrNotExist) && errors.As(err, &path) && exists(path.Path) {
 			return " (the file is there; the loader or interpreter that it names is not)"
 		}
@@ -114,7 +114,7 @@ func hint(err error) string {
 	case errors.Is(err, unix.EROFS) && inContainer():
 		return forbiddenHint()
 	case errors.As(err, &path) && path.Op != "fork/exec":
-		// About a file; not about what the kernel lets us make.
+		// The error is about a file, not about a namespace that we may not make.
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES), errors.Is(err, unix.ENOSPC),
 		errors.Is(err, unix.EUSERS):
 		return forbiddenHint()
@@ -128,8 +128,8 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// onNoexec reports whether a command wasn't found, or not executed, because nothing can be executed
-// where it is (mount(8)).
+// onNoexec reports whether a command wasn't found or couldn't be executed because its file system
+// is mounted noexec (mount(8)).
 func onNoexec(err error) bool {
 	var search *exec.Error
 	if !errors.As(err, &search) {
@@ -143,7 +143,7 @@ func onNoexec(err error) bool {
 	return unix.Statfs(name, &where) == nil && where.Flags&unix.MS_NOEXEC != 0
 }
 
-// usage answers -h, and refuses every other flag: steps 01 to 07 have none.
+// usage answers -h and refuses every other flag: 01 to 07 have no others.
 func usage(flag string) error {
 	text := fmt.Sprintf("usage: %[1]s [COMMAND [ARG...]]\n"+
 		"       %[1]s -pause\n"+
@@ -160,24 +160,24 @@ func usage(flag string) error {
 // holds reports whether this thread has the capability in its effective set (capget(2)).
 func holds(capability int) bool {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var sets [2]unix.CapUserData // version 3 splits 64 bits in two
+	var sets [2]unix.CapUserData // version 3 splits the 64 bits into two words
 	if err := unix.Capget(&header, &sets[0]); err != nil {
 		return false
 	}
 	return sets[capability/32].Effective&(1<<(capability%32)) != 0
 }
 
-// forbiddenHint names what on this system keeps namespaces from the caller, and what helps: the
-// kernel itself only says EPERM, or ENOSPC where a limit is 0 (namespaces(7)). A container comes
-// first: no setting helps in it, nor does sudo.
+// forbiddenHint names the setting that keeps the caller from making namespaces, and how to change
+// it. The kernel only says EPERM, or ENOSPC if a limit is 0 (namespaces(7)). The container comes
+// first, because inside one neither a setting nor sudo helps.
 func forbiddenHint() string {
 	if inContainer() {
 		return " (" + remedy() + ")"
 	}
-	for _, setting := range []struct{ name, forbids, mend string }{
-		// Ubuntu since 23.10: user namespaces may be made, but are worth nothing.
+	for _, setting := range []struct{ name, forbids, allows string }{
+		// Ubuntu since 23.10: you can make a user namespace, but it gives you no capabilities.
 		{"kernel.apparmor_restrict_unprivileged_userns", "1", "0"},
-		// Debian and Arch carry this switch as a patch of their own.
+		// A patch that Debian and Arch add to the kernel.
 		{"kernel.unprivileged_userns_clone", "0", "1"},
 		{"user.max_user_namespaces", "0", "15000"},
 	} {
@@ -187,7 +187,7 @@ func forbiddenHint() string {
 			continue
 		}
 		forbids := setting.name + " = " + setting.forbids
-		allow := "sysctl -w " + setting.name + "=" + setting.mend
+		allow := "sysctl -w " + setting.name + "=" + setting.allows
 		if isRoot() {
 			return fmt.Sprintf(" (this system forbids user namespaces: %s. Allow them: `%s`)",
 				forbids, allow)
@@ -198,7 +198,7 @@ func forbiddenHint() string {
 	return ""
 }
 
-// remedy is how this caller comes by what only root has.
+// remedy says how this caller gets root's powers.
 func remedy() string {
 	switch {
 	case inContainer():
@@ -211,19 +211,19 @@ func remedy() string {
 }
 
 // inContainer reports whether this is a container with less than root's powers. The runtime's file
-// isn't enough: virtual machines are made of images that have it.
+// alone proves nothing: a virtual machine built from a container image has it, too.
 func inContainer() bool {
 	if !exists("/.dockerenv") && !exists("/run/.containerenv") {
 		return false
 	}
-	// A filter answers for the kernel, and nothing brings back what isn't in the bounding set
-	// (prctl(2)).
+	// A seccomp filter answers before the kernel does, and a capability that has left the bounding
+	// set can't come back (prctl(2)).
 	mode, err1 := unix.PrctlRetInt(unix.PR_GET_SECCOMP, 0, 0, 0, 0)
 	admin, err2 := unix.PrctlRetInt(unix.PR_CAPBSET_READ, unix.CAP_SYS_ADMIN, 0, 0, 0)
 	return err1 == nil && mode == unix.SECCOMP_MODE_FILTER || err2 == nil && admin == 0
 }
 
-// isRoot reports whether the caller is root, and not only in a user namespace of an ordinary user.
+// isRoot reports whether the caller is the host's root, not an ordinary user in a user namespace.
 func isRoot() bool {
 	var inside, outside int
 	text, _ := os.ReadFile("/proc/self/uid_map") // without it, root is root

@@ -1,6 +1,6 @@
 //go:build linux
 
-// The lesson of 01: a secret beside the jail, two escapes that read it, and what chroot changes.
+// The lesson of 01: a secret next to the jail, two escapes that read it, and what chroot changes.
 
 package main
 
@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// experiments are the programs that the lesson runs in the jail, and some outside, to compare. Each
-// prints what it measured.
+// experiments are the programs that the lesson runs in the jail, and some of them also outside, to
+// compare. Each prints what it measured.
 var experiments = map[string]func([]string) error{
 	"lesson:keep":   keep,
 	"lesson:read":   readSecret,
@@ -25,17 +25,17 @@ var experiments = map[string]func([]string) error{
 	"lesson:signal": signalNothing,
 }
 
-// within prepares an experiment to be run in the jail, once the lesson has built it.
+// within prepares an experiment to run in the jail. The lesson sets it when the jail is built.
 var within func(args ...string) *exec.Cmd
 
-// The ways to the secret.
+// How the lesson tries to reach the secret.
 const (
 	byPath       = "by its path"
 	byChroot     = "chroot again"
 	byDescriptor = "a directory left open"
 )
 
-// lesson builds the picture and tries to read, in the jail, a secret that lies beside it.
+// lesson builds the picture and tries to read a secret next to the jail from inside the jail.
 func lesson(n *narrator) error {
 	say("host", "%s", whoami(unix.CAP_SYS_CHROOT))
 	picture, err := startJailTree()
@@ -59,7 +59,7 @@ func lesson(n *narrator) error {
 	return whatLeaks(n, picture.keeper.cmd.Process.Pid)
 }
 
-// readTheSecret tries each way to the secret, and the escapes once more after the usual fix.
+// readTheSecret tries each way to the secret, then both escapes once more after the usual fix.
 func readTheSecret(n *narrator, file, secret string) error {
 	n.part("Can a program in the jail read the secret beside it?")
 	control, err := ask(self("lesson:read", file, byPath))
@@ -107,7 +107,7 @@ func tryWay(file, way string, fixed ...string) (string, error) {
 	return ask(cmd)
 }
 
-// whereRootIs compares what is at the root, above it, and behind a link in the jail that says /.
+// whereRootIs compares where "/", "/.." and a link to "/" in the jail lead.
 func whereRootIs(n *narrator, jail string) error {
 	n.part("Where do paths begin?")
 	say(inside, "%s", jail)
@@ -126,7 +126,7 @@ func whereRootIs(n *narrator, jail string) error {
 	return nil
 }
 
-// whatLeaks signals a process outside, the keeper of the picture.
+// whatLeaks signals a process outside the jail: the picture's keeper.
 func whatLeaks(n *narrator, pid int) error {
 	n.part("What is still the host's: the processes")
 	e, err := n.ask("lesson:signal", strconv.Itoa(pid))
@@ -140,8 +140,8 @@ func whatLeaks(n *narrator, pid int) error {
 	return nil
 }
 
-// draw puts into the picture what the lesson needs: the secret, a link that begins with "/", and
-// this program, so that it can be run in the jail.
+// draw adds what the lesson needs to the picture: the secret, a link to "/", and a copy of this
+// program to run in the jail.
 func draw(picture *picture, file, secret string) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return err
@@ -158,8 +158,8 @@ func draw(picture *picture, file, secret string) error {
 	return picture.install("/proc/self/exe", "/lesson")
 }
 
-// readSecret goes one way, after the usual fix or without it, and prints the text of the file to
-// which it leads, or the errno that ended it.
+// readSecret tries one way to the secret, with the usual fix or without, and prints the text that
+// it read or the errno that stopped it.
 func readSecret(args []string) (err error) {
 	file, way, fixed := args[0], args[1], len(args) > 2
 	if fixed {
@@ -184,7 +184,7 @@ func readSecret(args []string) (err error) {
 	return nil
 }
 
-// printInode prints which file a path leads to: its number, and the file system that counts so.
+// printInode prints which file a path leads to: its inode number and its file system's number.
 func printInode(args []string) error {
 	var file unix.Stat_t
 	if err := unix.Stat(args[0], &file); err != nil {
@@ -195,8 +195,8 @@ func printInode(args []string) error {
 }
 
 // signalNothing sends signal 0 to a process, which only asks whether it could be signalled
-// (kill(2)), and prints the kernel's answer. kill(2) takes a thread's ID, too, and one of ours may
-// have that number; tgkill(2) takes only a process and its thread.
+// (kill(2)), and prints the kernel's answer. kill(2) also accepts a thread's ID, and one of our own
+// threads may have that number, so this uses tgkill(2), which wants a process and its thread.
 func signalNothing(args []string) error {
 	pid, err := strconv.Atoi(args[0])
 	if err != nil {
@@ -206,8 +206,8 @@ func signalNothing(args []string) error {
 	return nil
 }
 
-// dropChroot takes CAP_SYS_CHROOT from this thread, which is the program's main thread, for good:
-// out of the bounding set as well, or execve(2) would give it back to root (capabilities(7)).
+// dropChroot removes CAP_SYS_CHROOT from this thread, the program's main thread, for good. It also
+// removes it from the bounding set, or execve(2) would give it back to root (capabilities(7)).
 func dropChroot() error {
 	if err := unix.Prctl(unix.PR_CAPBSET_DROP, unix.CAP_SYS_CHROOT, 0, 0, 0); err != nil {
 		return os.NewSyscallError("prctl PR_CAPBSET_DROP", err)
@@ -223,7 +223,7 @@ func dropChroot() error {
 	return os.NewSyscallError("capset", unix.Capset(&header, &sets[0]))
 }
 
-// whoami is the lesson's first fact: which process, which user, and whether it had to borrow.
+// whoami is the lesson's first fact: its process, its user, and whether it adds a user namespace.
 func whoami(capability int) string {
 	line := fmt.Sprintf("process %d, uid %d", os.Getpid(), os.Getuid())
 	if !holds(capability) {

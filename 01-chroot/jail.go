@@ -1,8 +1,8 @@
 //go:build linux
 
-// The jail: the directories /home/{bin,joonho} of the story, built for one run and kept by a
-// process of their own, so that they are gone when the run is, however it ends; and what a program
-// in the jail needs: itself, and every library that it names. What isn't in a jail isn't there.
+// The jail: the blog post's directories /home/{bin,joonho}, built for one run, and a keeper process
+// that removes them when the run ends, however it ends. And what a program needs in the jail: a
+// copy of itself and of every library that it names.
 
 package main
 
@@ -23,7 +23,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// picture is the directory, and the process that keeps it.
+// picture is the directory and its keeper process.
 type picture struct {
 	dir    string
 	keeper *helper
@@ -32,7 +32,7 @@ type picture struct {
 // startJailTree starts the keeper, which makes the directory.
 func startJailTree() (*picture, error) {
 	keeper := self("lesson:keep")
-	// No Pdeathsig: it is there for the time after us. Its own session keeps Ctrl-C from it.
+	// No Pdeathsig: the keeper has to outlive us. In its own session, Ctrl-C doesn't reach it.
 	keeper.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	p, dir, err := start(keeper)
 	return &picture{dir, p}, err
@@ -41,28 +41,28 @@ func startJailTree() (*picture, error) {
 // jail is the directory that becomes "/".
 func (p *picture) jail() string { return filepath.Join(p.dir, "home/joonho") }
 
-// end tells the keeper to take everything away, and waits until that is done. Its own error is on
-// standard error already.
+// end tells the keeper to remove everything and waits for it. The keeper has printed its error, if
+// any.
 func (p *picture) end() { p.keeper.end() }
 
-// keep is the keeper. It makes the directory, prints its path, and waits until whoever started it
-// closes the other end of its standard input: on purpose, or by dying, even of SIGKILL. (Only if
-// the keeper itself is killed does the directory stay.)
+// keep is the keeper. It makes the directory, prints its path, and waits until its parent closes
+// the other end of standard input: on purpose, or by dying, even of SIGKILL. (The directory stays
+// only if the keeper itself is killed.)
 func keep([]string) error {
 	dir, err := os.MkdirTemp("", "jail-")
 	if err != nil {
 		return fmt.Errorf("%w (TMPDIR=DIR names another place for temporary files)", err)
 	}
-	// The real path, for that is what the kernel says in /proc.
+	// The real path, because that is what the kernel shows in /proc.
 	if dir, err = filepath.EvalSymlinks(dir); err != nil {
 		return err
 	}
 	return errors.Join(waitForEOF(dir), endProcesses(dir), unmountBelow(dir), remove(dir))
 }
 
-// endProcesses kills every process whose root is still in dir, since nothing else would end them.
-// It misses those that have broken out; only a PID namespace keeps hold of all its processes. A
-// link that can't be read belongs to another user's process, which isn't ours.
+// endProcesses kills every process whose root is still in dir, because nothing else would end them.
+// It misses those that have escaped; only a PID namespace keeps hold of all its processes. A link
+// that we can't read belongs to another user's process, so that process isn't ours.
 func endProcesses(dir string) error {
 	for {
 		found := false
@@ -90,8 +90,8 @@ func endProcesses(dir string) error {
 	}
 }
 
-// unmountBelow takes down what root may have mounted in the jail, since chroot doesn't forbid
-// mounting. It goes from the last mount to the first, as later ones lie on top.
+// unmountBelow unmounts what root may have mounted in the jail: chroot doesn't forbid mounting. It
+// goes from the last mount to the first, because later mounts lie on top.
 func unmountBelow(dir string) error {
 	table, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -110,11 +110,11 @@ func unmountBelow(dir string) error {
 	return nil
 }
 
-// unescape undoes what mountinfo does to blanks in paths.
+// unescape restores the blanks in paths that mountinfo escapes.
 var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
 
-// remove removes the directory, unless something is mounted in it: that would remove files that
-// aren't ours.
+// remove removes the directory unless something is mounted in it, because that could remove files
+// that aren't ours.
 func remove(dir string) error {
 	table, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -128,18 +128,18 @@ func remove(dir string) error {
 	return os.RemoveAll(dir)
 }
 
-// tools are copied into every jail, where the host has them.
+// tools are copied into every jail, if the host has them.
 var tools = []string{"sh", "ls", "cat", "ps", "mkdir", "id"}
 
-// populate copies the tools and the command into the jail, and returns the command as it is called
-// in there.
+// populate copies the tools and the command into the jail and returns the command with its path in
+// the jail.
 func (p *picture) populate(command []string) ([]string, error) {
 	for _, dir := range []string{"bin", "etc", "tmp"} {
 		if err := os.MkdirAll(filepath.Join(p.jail(), dir), 0o755); err != nil {
 			return nil, err
 		}
 	}
-	// Where the dynamic loader finds libraries that lie in no standard place (ldconfig(8)).
+	// It tells the dynamic loader about libraries outside the standard directories (ldconfig(8)).
 	if cache := "/etc/ld.so.cache"; exists(cache) {
 		if err := p.copy(cache, cache); err != nil {
 			return nil, err
@@ -160,7 +160,7 @@ func (p *picture) populate(command []string) ([]string, error) {
 	if err != nil {
 		return nil, &commandError{err}
 	}
-	target := path // a command given as a path is at that path inside as well
+	target := path // a command given as a path has the same path inside
 	if !strings.Contains(name, "/") {
 		target = "/bin/" + name
 	}
@@ -170,11 +170,11 @@ func (p *picture) populate(command []string) ([]string, error) {
 	return append([]string{target}, command[1:]...), nil
 }
 
-// install copies a program to a place in the jail, and all that it needs to start: the libraries of
+// install copies a program into the jail with everything that it needs to start: the libraries of
 // an ELF file, the interpreter of a script.
 func (p *picture) install(path, target string) error {
 	if exists(filepath.Join(p.jail(), target)) {
-		return nil // or a script that is its own interpreter would be installed for ever
+		return nil // otherwise a script that is its own interpreter would recurse for ever
 	}
 	if err := p.copy(path, target); err != nil {
 		return err
@@ -184,7 +184,7 @@ func (p *picture) install(path, target string) error {
 	}
 	file, err := elf.Open(path)
 	if err != nil {
-		// Neither script nor ELF: the kernel will say what it thinks of it (ENOEXEC).
+		// Neither a script nor ELF: leave it to the kernel to refuse it (ENOEXEC).
 		return nil
 	}
 	defer file.Close()
@@ -195,13 +195,13 @@ func (p *picture) install(path, target string) error {
 	if err := p.copy(loader, loader); err != nil {
 		return err
 	}
-	if path, err = filepath.EvalSymlinks(path); err != nil { // its $ORIGIN is where it really lies
+	if path, err = filepath.EvalSymlinks(path); err != nil { // $ORIGIN is its real directory
 		return err
 	}
 	return p.copyLibraries(file, path, loader, map[string]bool{})
 }
 
-// copyLibraries copies the shared libraries that an ELF file names, and those which they name.
+// copyLibraries copies the shared libraries that an ELF file names, and those that they name.
 func (p *picture) copyLibraries(file *elf.File, path, loader string, seen map[string]bool) error {
 	names, err := file.ImportedLibraries() // the DT_NEEDED entries (elf(5))
 	if err != nil {
@@ -214,13 +214,13 @@ func (p *picture) copyLibraries(file *elf.File, path, loader string, seen map[st
 		seen[name] = true
 		found, library := findLibrary(name, file, path, loader)
 		if library == nil {
-			// musl's libc is its loader, and the loader is there already. Else the loader will say
-			// what it misses, by name.
+			// musl's libc is its loader, which is there already. Any other missing library the
+			// loader will report by name.
 			continue
 		}
 		err := errors.Join(p.copy(found, found), p.copyLibraries(library, found, loader, seen))
-		// The loader reads in /proc where $ORIGIN is, and the jail has none. So what may have been
-		// found by it is copied to /lib as well, where every loader looks.
+		// The loader finds $ORIGIN through /proc, which the jail doesn't have. So we also copy a
+		// library that may depend on $ORIGIN to /lib, where every loader looks.
 		if strings.Contains(strings.Join(runpath(file), ":"), "ORIGIN") {
 			err = errors.Join(err, p.copy(found, filepath.Join("/lib", filepath.Base(name))))
 		}
@@ -244,7 +244,7 @@ func findLibrary(name string, file *elf.File, path, loader string) (string, *elf
 	dirs = append(dirs, filepath.SplitList(os.Getenv("LD_LIBRARY_PATH"))...)
 	dirs = append(dirs, configuredDirs()...)
 	if real, err := filepath.EvalSymlinks(loader); err == nil {
-		dirs = append(dirs, filepath.Dir(real)) // a C library and its loader lie side by side
+		dirs = append(dirs, filepath.Dir(real)) // the C library is next to its loader
 	}
 	dirs = append(dirs, "/lib", "/usr/lib", "/lib64", "/usr/lib64")
 	if strings.Contains(name, "/") {
@@ -256,7 +256,7 @@ func findLibrary(name string, file *elf.File, path, loader string) (string, *elf
 		if err != nil {
 			continue
 		}
-		// The loader passes over libraries for another machine, and so do we.
+		// The loader skips libraries for another machine, and so do we.
 		if library.Machine == file.Machine && library.Class == file.Class && filepath.IsAbs(found) {
 			return found, library
 		}
@@ -265,14 +265,14 @@ func findLibrary(name string, file *elf.File, path, loader string) (string, *elf
 	return "", nil
 }
 
-// runpath returns the lists of directories that an ELF file itself names for its libraries.
+// runpath returns the lists of library directories that the ELF file itself names.
 func runpath(file *elf.File) []string {
 	rpath, _ := file.DynString(elf.DT_RPATH) // no such entry, no directories
 	runpath, _ := file.DynString(elf.DT_RUNPATH)
 	return append(rpath, runpath...)
 }
 
-// configuredDirs returns the directories that the host's administrator has added for libraries.
+// configuredDirs returns the library directories that the host's administrator has added.
 func configuredDirs() []string {
 	files, _ := filepath.Glob("/etc/ld.so.conf.d/*.conf") // the pattern is well formed: no error
 	var dirs []string
@@ -318,8 +318,8 @@ func shebang(path string) string {
 	return ""
 }
 
-// copy copies one file of the host to a place in the jail, with its permissions. A link is
-// followed: the copy is what it leads to.
+// copy copies one of the host's files into the jail, with its permissions. It follows a link and
+// copies the link's target.
 func (p *picture) copy(path, target string) error {
 	target = filepath.Join(p.jail(), target)
 	if exists(target) {

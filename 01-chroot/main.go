@@ -6,7 +6,7 @@
 //	go run ./01-chroot sh      any command, with its libraries copied into the jail
 //
 // What holds: "/" is another directory, and every path begins there.
-// What doesn't: everything else. Two ways lead out of the jail, and the lesson walks both.
+// What doesn't: everything else. There are two escapes from the jail, and the lesson tries both.
 package main
 
 import (
@@ -20,21 +20,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// step is the name of this directory, and of this program where it speaks of itself.
+// step is the name of this directory, and of this program in its messages.
 const step = "01-chroot"
 
-// inside is the part that this program plays when it starts itself again, to go to jail.
+// inside is the part that this program plays when it starts itself again in the jail.
 const inside = "jail"
 
-// init keeps main on the process's first thread, where Go would move it about. Pdeathsig, below,
-// belongs to threads, not to processes: it is sent when the *thread* that called clone ends
-// (prctl(2)), and it is lost if any thread but the one that it was set for calls execve.
+// init keeps main on the process's first thread; otherwise Go may move it to another. Pdeathsig,
+// below, goes by threads, not processes: the kernel sends it when the *thread* that called clone
+// ends (prctl(2)), and drops it if any thread but the one it was set for calls execve.
 func init() { runtime.LockOSThread() }
 
-// main runs this program in one of its roles, and ends with the exit status that comes of it.
+// main runs this program in one of its roles and exits with the status of that.
 func main() { os.Exit(exitStatus(run(os.Args[1:]))) }
 
-// run tells apart the ways in which this program is started.
+// run looks at the arguments and runs the lesson, an experiment, a command or the inner process.
 func run(args []string) error {
 	switch {
 	case os.Args[0] == role(inside) && len(args) > 1: // the directory, and the command
@@ -45,7 +45,7 @@ func run(args []string) error {
 		return tell(true)
 	case experiments[args[0]] != nil:
 		return experiments[args[0]](args[1:])
-	case args[0] == "--": // here the flags end, and what follows is the command
+	case args[0] == "--": // the flags end here; the rest is the command
 		args = args[1:]
 	case strings.HasPrefix(args[0], "-"):
 		return usage(args[0])
@@ -65,8 +65,8 @@ func run(args []string) error {
 	return nil
 }
 
-// host is the outer half. It prepares this same program to be started once more, in order to lock
-// itself into dir; /proc/self/exe finds it, wherever `go run` has put it.
+// host is the outer process. It prepares to start this same program once more, to lock itself into
+// dir. /proc/self/exe finds the program wherever `go run` has put it.
 func host(dir string, command ...string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Args = append([]string{role(inside), dir}, command...)
@@ -76,10 +76,10 @@ func host(dir string, command ...string) *exec.Cmd {
 	return cmd
 }
 
-// jail is the inner half. It returns only if something failed, and then nothing was run.
+// jail is the inner process. It returns only if a call failed, and then it has run nothing.
 func jail(dir string, command []string) error {
-	// The one line of this step. From here on, every path that begins with "/" begins at dir, and
-	// ".." of dir is dir (chroot(2)).
+	// The one line of this step. From here on every path that begins with "/" begins at dir, and
+	// ".." in dir is dir (chroot(2)).
 	if err := unix.Chroot(dir); err != nil {
 		return fmt.Errorf("chroot %s: %w", dir, err)
 	}
@@ -92,9 +92,9 @@ func jail(dir string, command []string) error {
 	return execCommand(command)
 }
 
-// addUserNamespace lets an ordinary user follow. The kernel doesn't ask for uid 0, it asks for a
-// capability, and the first process of a new user namespace has them all, over that namespace
-// and what is made in it (user_namespaces(7)). Its root is the caller's own uid by another name.
+// addUserNamespace lets an ordinary user run this step. The kernel doesn't ask for uid 0 but for a
+// capability, and the first process of a new user namespace has all of them, over that namespace
+// and everything created in it (user_namespaces(7)). Its root is the caller's uid, renamed.
 func addUserNamespace(attr *syscall.SysProcAttr, capability int) {
 	if holds(capability) {
 		return

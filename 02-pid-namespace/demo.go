@@ -19,8 +19,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// experiments are the programs that the lesson runs inside, and some outside, to compare. Each
-// prints what it measured.
+// experiments are the programs that the lesson runs inside, and some of them also outside, to
+// compare. Each prints what it measured.
 var experiments = map[string]func([]string) error{
 	"lesson:init":   initProcess,
 	"lesson:stay":   stay,
@@ -65,7 +65,7 @@ func lesson(n *narrator) error {
 	return whatLeaks(n, target.cmd.Process.Pid, name)
 }
 
-// within prepares an experiment to be run in the container.
+// within prepares an experiment to run in the container.
 func within(args ...string) *exec.Cmd {
 	return host(append([]string{"/proc/self/exe"}, args...)...)
 }
@@ -309,8 +309,8 @@ func stay(args []string) error {
 }
 
 // signalNothing sends signal 0 to a process, which only asks whether it could be signalled
-// (kill(2)), and prints the kernel's answer. kill(2) takes a thread's ID, too, and one of ours may
-// have that number; tgkill(2) takes only a process and its thread.
+// (kill(2)), and prints the kernel's answer. kill(2) also accepts a thread's ID, and one of our own
+// threads may have that number, so this uses tgkill(2), which wants a process and its thread.
 func signalNothing(args []string) error {
 	pid, err := strconv.Atoi(args[0])
 	if err != nil {
@@ -341,7 +341,7 @@ func printName(args []string) error {
 	return nil
 }
 
-// whoami is the lesson's first fact: which process, which user, and whether it had to borrow.
+// whoami is the lesson's first fact: its process, its user, and whether it adds a user namespace.
 func whoami(capability int) string {
 	line := fmt.Sprintf("process %d, uid %d", os.Getpid(), os.Getuid())
 	if !holds(capability) {

@@ -20,10 +20,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// step is the name of this directory, and of this program where it speaks of itself.
+// step is the name of this directory, and of this program in its messages.
 const step = "02-pid-namespace"
 
-// inside is the part that this program plays when it starts itself again, in the container.
+// inside is the part that this program plays when it starts itself again in the container.
 const inside = "container"
 
 // namespaces is what the container doesn't share with the host. One flag is this step's whole
@@ -31,15 +31,15 @@ const inside = "container"
 // life (pid_namespaces(7)).
 const namespaces = unix.CLONE_NEWPID
 
-// init keeps main on the process's first thread, where Go would move it about. Pdeathsig, below,
-// belongs to threads, not to processes: it is sent when the *thread* that called clone ends
-// (prctl(2)), and it is lost if any thread but the one that it was set for calls execve.
+// init keeps main on the process's first thread; otherwise Go may move it to another. Pdeathsig,
+// below, goes by threads, not processes: the kernel sends it when the *thread* that called clone
+// ends (prctl(2)), and drops it if any thread but the one it was set for calls execve.
 func init() { runtime.LockOSThread() }
 
-// main runs this program in one of its roles, and ends with the exit status that comes of it.
+// main runs this program in one of its roles and exits with the status of that.
 func main() { os.Exit(exitStatus(run(os.Args[1:]))) }
 
-// run tells apart the ways in which this program is started.
+// run looks at the arguments and runs the lesson, an experiment, a command or the inner process.
 func run(args []string) error {
 	switch {
 	case os.Args[0] == role(inside) && len(args) > 1: // the PID of the parent, and the command
@@ -50,7 +50,7 @@ func run(args []string) error {
 		return tell(true)
 	case experiments[args[0]] != nil:
 		return experiments[args[0]](args[1:])
-	case args[0] == "--": // here the flags end, and what follows is the command
+	case args[0] == "--": // the flags end here; the rest is the command
 		args = args[1:]
 	case strings.HasPrefix(args[0], "-"):
 		return usage(args[0])
@@ -63,8 +63,8 @@ func run(args []string) error {
 	return nil
 }
 
-// host is the outer half. It prepares this same program to be started once more, as the first
-// process of new namespaces; /proc/self/exe finds it, wherever `go run` has put it.
+// host is the outer process. It prepares to start this same program once more, as the first process
+// of new namespaces. /proc/self/exe finds the program wherever `go run` has put it.
 func host(command ...string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe")
 	pid, _ := os.Readlink("/proc/self") // without it, the container refuses to start
@@ -84,7 +84,7 @@ func host(command ...string) *exec.Cmd {
 func container(outer string, command []string) error {
 	// argv[0] proves nothing: go on only as PID 1 of a new PID namespace.
 	if pid := os.Getpid(); pid != 1 {
-		return fmt.Errorf("started as %q, and not as PID 1 of a container: I am process %d",
+		return fmt.Errorf("started as %q, but not as PID 1 of a container: I am process %d",
 			os.Args[0], pid)
 	}
 	if err := checkParent(outer); err != nil {
@@ -93,8 +93,8 @@ func container(outer string, command []string) error {
 	return execCommand(command)
 }
 
-// checkParent refuses to go on if the outer process has died. The kernel kills us when it dies, but
-// only since Pdeathsig was set, just before exec: a parent that died sooner is no longer ours.
+// checkParent refuses to go on if the outer process has died. Pdeathsig kills us when it dies, but
+// only from the moment it is set, just before exec. If it died sooner, we have another parent now.
 func checkParent(outer string) error {
 	parent, err := parentPID()
 	if err == nil && parent != outer {
@@ -103,8 +103,8 @@ func checkParent(outer string) error {
 	return err
 }
 
-// parentPID returns our parent's PID as /proc has it, which still is the host's: the second field
-// behind the name (proc_pid_stat(5)). getppid(2) says 0, as the parent is in another PID namespace.
+// parentPID returns our parent's PID from /proc, which is still the host's: the second field after
+// the name (proc_pid_stat(5)). getppid(2) says 0, because the parent is in another PID namespace.
 func parentPID() (string, error) {
 	stat, err := os.ReadFile("/proc/self/stat")
 	if err != nil {
@@ -113,9 +113,9 @@ func parentPID() (string, error) {
 	return strings.Fields(string(stat[strings.LastIndex(string(stat), ")")+1:]))[1], nil
 }
 
-// addUserNamespace lets an ordinary user follow. The kernel doesn't ask for uid 0, it asks for a
-// capability, and the first process of a new user namespace has them all, over that namespace
-// and what is made in it (user_namespaces(7)). Its root is the caller's own uid by another name.
+// addUserNamespace lets an ordinary user run this step. The kernel doesn't ask for uid 0 but for a
+// capability, and the first process of a new user namespace has all of them, over that namespace
+// and everything created in it (user_namespaces(7)). Its root is the caller's uid, renamed.
 func addUserNamespace(attr *syscall.SysProcAttr, capability int) {
 	if holds(capability) {
 		return

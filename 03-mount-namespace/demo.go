@@ -1,7 +1,7 @@
 //go:build linux
 
-// The lesson of 03: what each side finds of the host's files, 01's escapes tried again, and a host
-// that sees no mount of the container's.
+// The lesson of 03: which of the host's files each side finds, 01's escapes once more, and a host
+// that doesn't see the container's mounts.
 
 package main
 
@@ -19,8 +19,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// experiments are the programs that the lesson runs inside, and some outside, to compare. Each
-// prints what it measured.
+// experiments are the programs that the lesson runs inside, and some of them also outside, to
+// compare. Each prints what it measured.
 var experiments = map[string]func([]string) error{
 	"lesson:hold":      hold,
 	"lesson:namespace": printNamespace,
@@ -34,7 +34,7 @@ var experiments = map[string]func([]string) error{
 	"lesson:queue":     printQueue,
 }
 
-// lesson sets out a process, a file and a message queue on the host, and looks for them inside.
+// lesson puts a process, a file and a message queue on the host, and looks for them inside.
 func lesson(n *narrator) error {
 	say("host", "%s", whoami(unix.CAP_SYS_ADMIN))
 	secret := rand.Text()[:8]
@@ -57,13 +57,13 @@ func lesson(n *narrator) error {
 	return whatLeaks(n, key, secret)
 }
 
-// within prepares an experiment to be run in the container.
+// within prepares an experiment to run in the container.
 func within(args ...string) *exec.Cmd {
 	return host(append([]string{"/proc/self/exe"}, args...)...)
 }
 
-// ownFiles compares what a process finds of the host's files without this step and with it. The
-// escapes start in a jail as 01 makes it, and then in the container.
+// ownFiles compares which of the host's files a process finds without this step and with it. The
+// escapes start in a jail like 01's, and then in the container.
 func ownFiles(n *narrator, pid int, dir, secret string) error {
 	n.part("A root of its own")
 	home := homeOutside()
@@ -102,7 +102,7 @@ func ownFiles(n *narrator, pid int, dir, secret string) error {
 	return nil
 }
 
-// tryEscape runs an escape with the host's root left open, as byDescriptor needs it.
+// tryEscape runs an escape with the host's root left open, which byDescriptor needs.
 func tryEscape(cmd *exec.Cmd) (string, error) {
 	outside, err := os.Open("/")
 	if err != nil {
@@ -113,7 +113,8 @@ func tryEscape(cmd *exec.Cmd) (string, error) {
 	return ask(cmd)
 }
 
-// homeOutside is the user's home, unless the container has a directory of that name anyway.
+// homeOutside is the user's home directory, or another one if the container has a directory of that
+// name.
 func homeOutside() string {
 	home, _ := os.UserHomeDir() // without one it is "", which doesn't exist
 	for _, dir := range []string{home, "/home"} {
@@ -142,12 +143,12 @@ func ownMount(n *narrator) error {
 	return nil
 }
 
-// staysInside is the rule for what the container makes: the proof is in its answer alone.
+// staysInside is the rule for what the container makes: only its own answer contains the proof.
 func staysInside(proof string) rule {
 	return func(host, inside string) verdict { return reaches(proof)(inside, host) }
 }
 
-// whatLeaks reads the host's name and its message queue from inside.
+// whatLeaks reads the hostname and the host's message queue from inside.
 func whatLeaks(n *narrator, key int, secret string) error {
 	n.part("What is still the host's: names that aren't paths")
 	name, err := n.ask("lesson:name")
@@ -166,23 +167,23 @@ func whatLeaks(n *narrator, key int, secret string) error {
 	return nil
 }
 
-// holderCommand prepares the process that holds what the host has and the container shouldn't
-// reach. It dies of nothing but the end of its standard input, and so outlives us by just the
-// moment that it needs to remove everything, even if we are killed.
+// holderCommand prepares the process that holds what the container shouldn't reach. It ends only
+// when its standard input closes, so even if we are killed it lives on for just long enough to
+// remove everything.
 func holderCommand(secret string) *exec.Cmd {
 	cmd := self("lesson:hold", secret)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // not in reach of Ctrl-C
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // out of reach of Ctrl-C
 	return cmd
 }
 
-// hold takes the secret for its name, as ps shows it, and makes a file and a message queue with the
-// secret in them. It says where they are and removes them again when standard input ends.
+// hold names itself after the secret, as ps shows it, and makes a file and a message queue that
+// contain the secret. It prints where they are and removes them when standard input closes.
 func hold(args []string) (err error) {
 	secret := args[0]
 	if err := os.WriteFile("/proc/self/comm", []byte(secret), 0); err != nil {
 		return err
 	}
-	// Not below /tmp, which the container covers: there it would be out of sight anyway.
+	// Not below /tmp, which the container covers: there the file would be hidden anyway.
 	dir, err := os.MkdirTemp("/var/tmp", "secret-")
 	if err != nil {
 		return err
@@ -202,13 +203,13 @@ func hold(args []string) (err error) {
 	return waitForEOF(fmt.Sprint(dir, " ", key))
 }
 
-// printNamespace prints what names this process's namespace of a kind.
+// printNamespace prints the number of this process's namespace of a kind.
 func printNamespace(args []string) error {
 	fmt.Println(namespaceOf("self", args[0]))
 	return nil
 }
 
-// countAndName prints how many processes /proc lists, and the name of one of the host's.
+// countAndName prints how many processes /proc lists, and the name of one process of the host.
 func countAndName(args []string) error {
 	all, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
@@ -222,7 +223,7 @@ func countAndName(args []string) error {
 	return nil
 }
 
-// printFile prints which file a path leads to, by the number in its file system, or why to none.
+// printFile prints which file a path leads to, by its inode number, or why it leads to none.
 func printFile(args []string) error {
 	var file unix.Stat_t
 	if err := unix.Stat(args[0], &file); err != nil {
@@ -233,13 +234,13 @@ func printFile(args []string) error {
 	return nil
 }
 
-// errnoName is the short form of errno.
+// errnoName is errno without the explanation.
 func errnoName(err error) string {
 	name, _, _ := strings.Cut(errno(err), " ")
 	return name
 }
 
-// printMode prints whether the mount at a path lets anything be written.
+// printMode prints whether the mount at a path is read-only.
 func printMode(args []string) error {
 	var mounted unix.Statfs_t
 	if err := unix.Statfs(args[0], &mounted); err != nil {
@@ -259,7 +260,7 @@ const (
 	byDescriptor = "a directory left open"
 )
 
-// escape tries one of 01's escapes, and prints where it led: to which root, and to which secret.
+// escape tries one of 01's escapes and prints where it led: which root, and which secret.
 func escape(args []string) error {
 	dir, way := args[0], args[1]
 	var own, top unix.Stat_t
@@ -292,7 +293,7 @@ func escape(args []string) error {
 	return nil
 }
 
-// escapeFromJail is 01 in short: it goes to jail, and tries to get out.
+// escapeFromJail is 01 in short: it locks itself into a jail and tries to escape.
 func escapeFromJail(args []string) error {
 	jail := filepath.Join(args[0], "jail")
 	if err := unix.Chroot(jail); err != nil {
@@ -304,7 +305,7 @@ func escapeFromJail(args []string) error {
 	return escape(args)
 }
 
-// showRoot prints where this process's root is mounted, and stays.
+// showRoot prints where this process's root is mounted, and waits.
 func showRoot([]string) error {
 	var root unix.Stat_t
 	if err := unix.Stat("/", &root); err != nil {
@@ -317,8 +318,8 @@ func showRoot([]string) error {
 	return waitForEOF(line)
 }
 
-// mountOf says where the file system with a device number is mounted, as this process's list of
-// mounts has it (proc_pid_mountinfo(5)).
+// mountOf says where this process's list of mounts has the file system with a device number
+// (proc_pid_mountinfo(5)).
 func mountOf(device string) (string, error) {
 	table, err := os.ReadFile("/proc/self/mountinfo")
 	for line := range strings.Lines(string(table)) {
@@ -329,14 +330,14 @@ func mountOf(device string) (string, error) {
 	return device + " isn't mounted", err
 }
 
-// printHostname prints the hostname (uname(2)), and the UTS namespace that keeps it.
+// printHostname prints the hostname (uname(2)) and the UTS namespace that holds it.
 func printHostname([]string) error {
 	name, err := os.Hostname()
 	fmt.Printf("%s, namespace %s\n", name, namespaceOf("self", "uts"))
 	return err
 }
 
-// printQueue prints what is in the message queue with a key, or why that can't be read.
+// printQueue prints the message in the queue with a key, or why it can't be read.
 func printQueue(args []string) error {
 	key, err := strconv.Atoi(args[0])
 	if err != nil {
@@ -350,7 +351,7 @@ func printQueue(args []string) error {
 	return nil
 }
 
-// whoami is the lesson's first fact: which process, which user, and whether it had to borrow.
+// whoami is the lesson's first fact: its process, its user, and whether it adds a user namespace.
 func whoami(capability int) string {
 	line := fmt.Sprintf("process %d, uid %d", os.Getpid(), os.Getuid())
 	if !holds(capability) {

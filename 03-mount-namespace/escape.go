@@ -1,6 +1,6 @@
 //go:build linux
 
-// Two ways out of a chroot jail. The same file in 01-chroot, where they lead out, and in
+// Two escapes from a chroot jail. The same file in 01-chroot, where they work, and in
 // 03-mount-namespace, where they don't.
 
 package main
@@ -12,15 +12,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// escapeByChroot is way out (a). chroot(2) moves a process's root and nothing else, so after a
-// second one, into a directory below, the working directory is left *above* the root. There is no
-// longer anything above it at which ".." would be held back.
+// escapeByChroot is escape (a). chroot(2) moves a process's root and nothing else, so a second
+// chroot, into a directory below, leaves the working directory *above* the root. Then no root is
+// left on the way up to stop "..".
 func escapeByChroot() error {
 	if err := os.Mkdir("below", 0o700); err != nil {
 		return err
 	}
 	moved := os.NewSyscallError("chroot below", unix.Chroot("below"))
-	// The directory has served. A root is held like an open file, and may be removed.
+	// The directory isn't needed any more: a process holds its root like an open file.
 	if err := errors.Join(moved, os.Remove("below")); err != nil {
 		return err
 	}
@@ -30,8 +30,8 @@ func escapeByChroot() error {
 	return os.NewSyscallError("chroot .", unix.Chroot("."))
 }
 
-// escapeByDescriptor is way out (b): a directory outside that somebody left open. It needs no
-// capability at all.
+// escapeByDescriptor is escape (b), by a directory outside that was left open. It needs no
+// capability.
 func escapeByDescriptor(fd int) error {
 	if err := unix.Fchdir(fd); err != nil {
 		return os.NewSyscallError("fchdir", err)
@@ -39,8 +39,8 @@ func escapeByDescriptor(fd int) error {
 	return climb()
 }
 
-// climb goes up from the working directory until ".." leads nowhere new: to this process's root if
-// that is on the way, and to the root of the mount namespace if not.
+// climb goes up from the working directory until ".." leads nowhere new. It ends at this process's
+// root if that is on the way, and at the root of the mount namespace if not.
 func climb() error {
 	for {
 		var here, up unix.Stat_t

@@ -1,12 +1,12 @@
 //go:build linux
 
-// 03-mount-namespace: a root of its own, and no way back to the host's.
+// 03-mount-namespace: its own root, and no way back to the host's.
 //
 //	go run ./03-mount-namespace          the lesson
 //	go run ./03-mount-namespace ps -e    any command, alone in its /proc
 //
-// What holds: the host's files aren't there to be named, and 01's ways out lead nowhere.
-// What doesn't yet: the host's name and its message queues (04 fixes that).
+// What holds: no path leads to the host's files, and 01's escapes arrive nowhere.
+// What doesn't yet: the hostname and the host's message queues (04 fixes that).
 package main
 
 import (
@@ -21,26 +21,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// step is the name of this directory, and of this program where it speaks of itself.
+// step is the name of this directory, and of this program in its messages.
 const step = "03-mount-namespace"
 
-// inside is the part that this program plays when it starts itself again, in the container.
+// inside is the part that this program plays when it starts itself again in the container.
 const inside = "container"
 
-// namespaces is what the container doesn't share with the host. New is CLONE_NEWNS, from 2002 and
-// so named as if there would never be another kind: a copy of the list of mounts
-// (mount_namespaces(7)).
+// namespaces is what the container doesn't share with the host. New here is CLONE_NEWNS, a copy of
+// the list of mounts (mount_namespaces(7)). The name, "new namespace", is from 2002, when there was
+// no other kind.
 const namespaces = unix.CLONE_NEWPID | unix.CLONE_NEWNS
 
-// init keeps main on the process's first thread, where Go would move it about. Pdeathsig, below,
-// belongs to threads, not to processes: it is sent when the *thread* that called clone ends
-// (prctl(2)), and it is lost if any thread but the one that it was set for calls execve.
+// init keeps main on the process's first thread; otherwise Go may move it to another. Pdeathsig,
+// below, goes by threads, not processes: the kernel sends it when the *thread* that called clone
+// ends (prctl(2)), and drops it if any thread but the one it was set for calls execve.
 func init() { runtime.LockOSThread() }
 
-// main runs this program in one of its roles, and ends with the exit status that comes of it.
+// main runs this program in one of its roles and exits with the status of that.
 func main() { os.Exit(exitStatus(run(os.Args[1:]))) }
 
-// run tells apart the ways in which this program is started.
+// run looks at the arguments and runs the lesson, an experiment, a command or the inner process.
 func run(args []string) error {
 	switch {
 	case os.Args[0] == role(inside) && len(args) > 1: // the PID of the parent, and the command
@@ -51,7 +51,7 @@ func run(args []string) error {
 		return tell(true)
 	case experiments[args[0]] != nil:
 		return experiments[args[0]](args[1:])
-	case args[0] == "--": // here the flags end, and what follows is the command
+	case args[0] == "--": // the flags end here; the rest is the command
 		args = args[1:]
 	case strings.HasPrefix(args[0], "-"):
 		return usage(args[0])
@@ -64,8 +64,8 @@ func run(args []string) error {
 	return nil
 }
 
-// host is the outer half. It prepares this same program to be started once more, as the first
-// process of new namespaces; /proc/self/exe finds it, wherever `go run` has put it.
+// host is the outer process. It prepares to start this same program once more, as the first process
+// of new namespaces. /proc/self/exe finds the program wherever `go run` has put it.
 func host(command ...string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe")
 	pid, _ := os.Readlink("/proc/self") // without it, the container refuses to start
@@ -80,13 +80,13 @@ func host(command ...string) *exec.Cmd {
 	return cmd
 }
 
-// container is the inner half, already in the new namespaces. It builds a root out of nothing,
-// moves into it, forgets the host's, and becomes the command. It returns only if one of these
-// failed, and then nothing was run.
+// container is the inner process, already in the new namespaces. It builds a root from nothing,
+// moves into it, drops the host's, and becomes the command. It returns only if a call failed, and
+// then it has run nothing.
 func container(outer string, command []string) error {
 	// argv[0] proves nothing: go on only as PID 1 of a new PID namespace.
 	if pid := os.Getpid(); pid != 1 {
-		return fmt.Errorf("started as %q, and not as PID 1 of a container: I am process %d",
+		return fmt.Errorf("started as %q, but not as PID 1 of a container: I am process %d",
 			os.Args[0], pid)
 	}
 	if err := checkParent(outer); err != nil {
@@ -113,8 +113,8 @@ func container(outer string, command []string) error {
 	return execCommand(command)
 }
 
-// checkParent refuses to go on if the outer process has died. The kernel kills us when it dies, but
-// only since Pdeathsig was set, just before exec: a parent that died sooner is no longer ours.
+// checkParent refuses to go on if the outer process has died. Pdeathsig kills us when it dies, but
+// only from the moment it is set, just before exec. If it died sooner, we have another parent now.
 func checkParent(outer string) error {
 	parent, err := parentPID()
 	if err == nil && parent != outer {
@@ -123,8 +123,8 @@ func checkParent(outer string) error {
 	return err
 }
 
-// parentPID returns our parent's PID as /proc has it, which still is the host's: the second field
-// behind the name (proc_pid_stat(5)). getppid(2) says 0, as the parent is in another PID namespace.
+// parentPID returns our parent's PID from /proc, which is still the host's: the second field after
+// the name (proc_pid_stat(5)). getppid(2) says 0, because the parent is in another PID namespace.
 func parentPID() (string, error) {
 	stat, err := os.ReadFile("/proc/self/stat")
 	if err != nil {
@@ -133,9 +133,9 @@ func parentPID() (string, error) {
 	return strings.Fields(string(stat[strings.LastIndex(string(stat), ")")+1:]))[1], nil
 }
 
-// ownMounts refuses to go on in our parent's mount namespace: all that follows would be done to its
-// mounts, which may be the host's. We would be there without CLONE_NEWNS, or if anything but host
-// had started this program in this role.
+// ownMounts refuses to go on in our parent's mount namespace: what follows would change its mounts,
+// which may be the host's. That happens without CLONE_NEWNS, or if anything but host has started
+// this program in this role.
 func ownMounts() error {
 	mine, err := os.Readlink("/proc/self/ns/mnt")
 	if err != nil {
@@ -150,7 +150,7 @@ func ownMounts() error {
 	hidden := errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) ||
 		errors.Is(err, unix.ENOENT)
 	if hidden && parent != "0" {
-		return nil // we are in a user namespace of our own: the kernel protects all other mounts
+		return nil // we are in a new user namespace: the kernel protects all other mounts
 	}
 	if err == nil && mine == theirs {
 		err = errors.New("it is also that of the process which has started me")
@@ -161,28 +161,28 @@ func ownMounts() error {
 	return nil
 }
 
-// pivotRoot makes newRoot the root of this mount namespace, and takes the host's out of it.
-// chroot(2) would only move this process's idea of "/", and 01 has walked back from that.
+// pivotRoot makes newRoot the root of this mount namespace and removes the host's from it.
+// chroot(2) would only change this process's "/", and 01 escapes from that.
 func pivotRoot(newRoot string) error {
 	if err := os.Chdir(newRoot); err != nil {
 		return err
 	}
-	// With "." for both, the old root is stacked on top of the new one at the same place, and
-	// no directory is needed to put it in (pivot_root(2), NOTES).
+	// With "." for both, the old root ends up on top of the new one, and no directory is needed
+	// to put it in (pivot_root(2), NOTES).
 	if err := unix.PivotRoot(".", "."); err != nil {
 		return &os.PathError{Op: "pivot_root", Path: newRoot, Err: err}
 	}
-	// umount2(2) takes the uppermost mount at ".", which is the old root. MNT_DETACH takes it with
-	// everything mounted below, though this very program still runs from there.
+	// umount2(2) removes the topmost mount at ".", which is the old root. MNT_DETACH removes it
+	// with everything mounted below, although this very program still runs from there.
 	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
 		return &os.PathError{Op: "unmount the old root at", Path: "/", Err: err}
 	}
 	return os.Chdir("/")
 }
 
-// addUserNamespace lets an ordinary user follow. The kernel doesn't ask for uid 0, it asks for a
-// capability, and the first process of a new user namespace has them all, over that namespace
-// and what is made in it (user_namespaces(7)). Its root is the caller's own uid by another name.
+// addUserNamespace lets an ordinary user run this step. The kernel doesn't ask for uid 0 but for a
+// capability, and the first process of a new user namespace has all of them, over that namespace
+// and everything created in it (user_namespaces(7)). Its root is the caller's uid, renamed.
 func addUserNamespace(attr *syscall.SysProcAttr, capability int) {
 	if holds(capability) {
 		return

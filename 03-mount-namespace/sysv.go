@@ -15,13 +15,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sysvMessage is the layout that msgsnd(2) and msgrcv(2) ask for: a type above 0, then the text.
+// sysvMessage is the layout that msgsnd(2) and msgrcv(2) require: a type above 0, then the text.
 type sysvMessage struct {
 	kind int
 	text [64]byte
 }
 
-// randomKey returns a key that nobody has thought of: keys name queues as paths name files.
+// randomKey returns a key that is unlikely to be in use: keys name queues as paths name files.
 func randomKey() int {
 	return 1 + rand.IntN(math.MaxInt32)
 }
@@ -35,8 +35,8 @@ func makeQueue(key int, text string) error {
 	return send(id, text)
 }
 
-// removeQueue removes the queue with a key and what is in it. Nothing else does, not even the end
-// of all its users: only the end of its IPC namespace (sysvipc(7)).
+// removeQueue removes the queue with a key and the messages in it. Otherwise the queue outlives all
+// of its users, until its IPC namespace ends (sysvipc(7)).
 func removeQueue(key int) error {
 	id, err := findQueue(key, 0)
 	if err != nil {
@@ -48,7 +48,7 @@ func removeQueue(key int) error {
 	return nil
 }
 
-// findQueue returns the identifier of the queue with a key, which the flags may tell it to make.
+// findQueue returns the ID of the queue with a key. The flags may tell it to make the queue.
 func findQueue(key, flags int) (int, error) {
 	id, _, errno := unix.Syscall(unix.SYS_MSGGET, uintptr(key), uintptr(flags), 0)
 	if errno != 0 {
@@ -69,7 +69,7 @@ func send(id int, text string) error {
 	return nil
 }
 
-// readQueue finds a queue by its key and returns its first message, which it puts back.
+// readQueue finds a queue by its key and returns its first message, then puts the message back.
 func readQueue(key int) (string, error) {
 	id, err := findQueue(key, 0)
 	if err != nil {

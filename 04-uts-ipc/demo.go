@@ -1,6 +1,6 @@
 //go:build linux
 
-// The lesson of 04: a name on each side, and four kinds of object that each side hides or shows.
+// The lesson of 04: a name on each side, and four kinds of object that each side looks for.
 
 package main
 
@@ -17,8 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// experiments are the programs that the lesson runs inside, and some outside, to compare. Each
-// prints what it measured.
+// experiments are the programs that the lesson runs inside, and some of them also outside, to
+// compare. Each prints what it measured.
 var experiments = map[string]func([]string) error{
 	"lesson:names":  printNames,
 	"lesson:rename": rename,
@@ -27,8 +27,8 @@ var experiments = map[string]func([]string) error{
 	"lesson:stay":   stay,
 }
 
-// lesson compares the names, looks for the host's objects from inside and for the container's
-// from the host, and asks who root is.
+// lesson compares the names, looks for the host's objects from inside and for the container's from
+// the host, and asks which user the container's root is.
 func lesson(n *narrator) error {
 	say("host", "%s", whoami(unix.CAP_SYS_ADMIN))
 	parts := []func(*narrator) error{twoNames, objectsOfTheHost, objectsOfTheContainer, whatLeaks}
@@ -40,12 +40,12 @@ func lesson(n *narrator) error {
 	return nil
 }
 
-// within prepares an experiment to be run in the container.
+// within prepares an experiment to run in the container.
 func within(args ...string) *exec.Cmd {
 	return host(append([]string{"/proc/self/exe"}, args...)...)
 }
 
-// twoNames compares the names, and the hostnames once more after the container has renamed itself.
+// twoNames compares the names, then the hostnames again after the container has renamed itself.
 func twoNames(n *narrator) error {
 	n.part("A name of its own")
 	names, err := n.ask("lesson:names")
@@ -64,7 +64,7 @@ func twoNames(n *narrator) error {
 	return renamed(n, "box-"+rand.Text()[:8])
 }
 
-// renamed lets the container rename itself, and compares the names that each side has then.
+// renamed lets the container rename itself, then compares the names on both sides.
 func renamed(n *narrator, name string) error {
 	rename, err := ask(within("lesson:rename", name))
 	if err != nil {
@@ -83,14 +83,14 @@ func renamed(n *narrator, name string) error {
 }
 
 // objectsOfTheHost makes one object of each kind on the host and looks for it from three places.
-// The middle one, the host with another IPC namespace and nothing else, tells which namespace
-// hides what.
+// The middle one, the host with a new IPC namespace and nothing else, shows which namespace hides
+// what.
 func objectsOfTheHost(n *narrator) error {
 	n.part("Objects made on the host, and who finds them")
 	key, name, secret := strconv.Itoa(randomKey()), "lesson-"+rand.Text(), rand.Text()[:8]
 	holder := self("lesson:hold", key, name, secret)
-	// It lives until its standard input ends, and so outlives us by just the moment that it needs
-	// to remove everything, even if we are killed. Out of reach of Ctrl-C, with its own session.
+	// It ends when its standard input closes, so even if we are killed it lives on for just long
+	// enough to remove everything. In its own session, Ctrl-C doesn't reach it.
 	holder.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	held, _, err := start(holder)
 	if err != nil {
@@ -114,7 +114,7 @@ func objectsOfTheHost(n *narrator) error {
 	return nil
 }
 
-// objectsOfTheContainer is the reverse.
+// objectsOfTheContainer is the same in the other direction.
 func objectsOfTheContainer(n *narrator) error {
 	n.part("Objects made in the container")
 	key, name, secret := strconv.Itoa(randomKey()), "lesson-"+rand.Text(), rand.Text()[:8]
@@ -130,12 +130,12 @@ func objectsOfTheContainer(n *narrator) error {
 	return nil
 }
 
-// staysInside is the rule for what the container makes: the proof is in its answer alone.
+// staysInside is the rule for what the container makes: only its own answer contains the proof.
 func staysInside(proof string) rule {
 	return func(host, inside string) verdict { return reaches(proof)(inside, host) }
 }
 
-// perObject makes an experiment of what find has said of each kind of object.
+// perObject turns the output of find on both sides into one experiment per kind of object.
 func perObject(host, inside string, rule rule) []experiment {
 	var found []experiment
 	for i, object := range objects {
@@ -147,14 +147,14 @@ func perObject(host, inside string, rule rule) []experiment {
 	return found
 }
 
-// whatLeaks asks the host who a process is that calls itself root.
+// whatLeaks asks the host for the uid of a process that calls itself root.
 func whatLeaks(n *narrator) error {
 	n.part("What is still the host's: root")
 	root, said, err := start(within("lesson:stay"))
 	if err != nil {
 		return err
 	}
-	var process unix.Stat_t // the owner of /proc/PID is the process's (proc_pid(5))
+	var process unix.Stat_t // the owner of /proc/PID is the process's user (proc_pid(5))
 	err = unix.Stat(fmt.Sprintf("/proc/%d", root.cmd.Process.Pid), &process)
 	if err := errors.Join(err, root.end()); err != nil {
 		return err
@@ -169,7 +169,7 @@ func whatLeaks(n *narrator) error {
 	return nil
 }
 
-// printNames prints what uname(2) calls this machine, and the namespace that it has this from.
+// printNames prints this machine's names (uname(2)) and the UTS namespace that holds them.
 func printNames([]string) error {
 	var names unix.Utsname
 	if err := unix.Uname(&names); err != nil {
@@ -180,8 +180,8 @@ func printNames([]string) error {
 	return nil
 }
 
-// rename changes the hostname, and prints what it is then, or why it couldn't. It is meant for the
-// inside: outside, it would rename the host.
+// rename changes the hostname and prints the new one, or why that failed. It is for the container
+// only: outside, it would rename the host.
 func rename(args []string) error {
 	if os.Getpid() != 1 {
 		return errors.New("not PID 1, so this may be the host: not renaming it")
@@ -195,8 +195,8 @@ func rename(args []string) error {
 	return err
 }
 
-// hold makes one object of each kind, says what is found of them, and removes them when standard
-// input ends.
+// hold makes one object of each kind, prints what it reads in them, and removes them when standard
+// input closes.
 func hold(args []string) (err error) {
 	key, err := strconv.Atoi(args[0])
 	if err != nil {
@@ -234,13 +234,13 @@ func findAll(key int, name string) string {
 	return strings.Join(found, " ")
 }
 
-// stay says who it is, and stays until standard input ends.
+// stay prints its uid and waits until standard input closes.
 func stay([]string) error { return waitForEOF(saysUID(os.Getuid())) }
 
-// saysUID is what either side has to say of the same process.
+// saysUID is how each side describes the same process.
 func saysUID(uid int) string { return fmt.Sprintf("PID 1 of the container is uid %d", uid) }
 
-// whoami is the lesson's first fact: which process, which user, and whether it had to borrow.
+// whoami is the lesson's first fact: its process, its user, and whether it adds a user namespace.
 func whoami(capability int) string {
 	line := fmt.Sprintf("process %d, uid %d", os.Getpid(), os.Getuid())
 	if !holds(capability) {

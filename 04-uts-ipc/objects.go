@@ -1,7 +1,7 @@
 //go:build linux
 
-// The four kinds of object of which the lesson makes one on each side, and looks for it on the
-// other. Three are found by a key or a name that is no path; the fourth only looks like them.
+// The four kinds of object that the lesson makes on one side and looks for on the other. A process
+// finds three of them by a key or a name that isn't a path; the fourth only looks like them.
 
 package main
 
@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// object is one kind: how to make one with a text in it, read the text, and remove it. It goes by
-// a key or by a name; each function is given both and takes the one that it needs.
+// object is one kind: how to make one with a text in it, read the text, and remove it. It has a key
+// or a name; each function gets both and uses the one that it needs.
 type object struct {
 	what   string
 	make   func(key int, name, text string) error
@@ -43,8 +43,8 @@ var objects = []object{
 		remove: func(_ int, name string) error { return removeMqueue(name) },
 	},
 	{
-		// POSIX shared memory is nothing but a file here (shm_overview(7)): so what hides it is
-		// another mount at /dev/shm.
+		// POSIX shared memory is just a file here (shm_overview(7)), so what hides it is another
+		// mount at /dev/shm.
 		what: "file in /dev/shm",
 		make: func(_ int, name, text string) error {
 			return os.WriteFile("/dev/shm/"+name, []byte(text), 0o600)
@@ -94,7 +94,7 @@ func removeMemory(key int) error {
 }
 
 // messageSize is the longest message that our POSIX queues take, in bytes. The kernel's default is
-// 8192, ten times over: of such queues a user may have just nine (RLIMIT_MSGQUEUE, getrlimit(2)).
+// ten messages of 8192, and a user may have only nine such queues (RLIMIT_MSGQUEUE, getrlimit(2)).
 const messageSize = 64
 
 // makeMqueue makes a POSIX message queue with one message in it.
@@ -104,10 +104,10 @@ func makeMqueue(name, text string) error {
 	})
 }
 
-// readMqueue finds a queue by its name and returns its first message, which it puts back.
+// readMqueue finds a queue by its name and returns its first message, then puts the message back.
 func readMqueue(name string) (text string, err error) {
 	err = withMqueue(name, unix.O_RDWR|unix.O_NONBLOCK, func(queue uintptr) error {
-		var buffer [messageSize]byte // a receiver must have room for the longest one allowed
+		var buffer [messageSize]byte // must have room for the longest message allowed
 		size, _, errno := unix.Syscall6(unix.SYS_MQ_TIMEDRECEIVE, queue,
 			uintptr(unsafe.Pointer(&buffer)), uintptr(len(buffer)), 0, 0, 0)
 		if errno != 0 {
@@ -119,8 +119,8 @@ func readMqueue(name string) (text string, err error) {
 	return text, err
 }
 
-// withMqueue opens a queue, or makes it, for as long as use runs. The kernel wants the name without
-// the slash that mq_open(3) asks for.
+// withMqueue opens or makes a queue for as long as use runs. The kernel wants the name without the
+// slash that mq_open(3) requires.
 func withMqueue(name string, flags int, use func(uintptr) error) error {
 	cname, err := unix.BytePtrFromString(name)
 	if err != nil {
@@ -147,7 +147,7 @@ func sendMqueue(queue uintptr, text string) error {
 	return nil
 }
 
-// removeMqueue removes a queue's name, and the queue once nobody has it open.
+// removeMqueue removes a queue's name. The queue goes when no process has it open.
 func removeMqueue(name string) error {
 	cname, err := unix.BytePtrFromString(name)
 	if err != nil {

@@ -23,8 +23,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// experiments are the programs that the lesson runs inside, and some outside, to compare. Each
-// prints what it measured.
+// experiments are the programs that the lesson runs inside, and some of them also outside, to
+// compare. Each prints what it measured.
 var experiments = map[string]func([]string) error{
 	"lesson:stay":    makeAndStay,
 	"lesson:try":     tryAll,

@@ -1,7 +1,7 @@
 //go:build !linux
 
-// Elsewhere there is nothing to show: namespaces are the Linux kernel's. The same file in every
-// step.
+// For other systems, which have no namespaces: they belong to the Linux kernel. The same file in
+// every step.
 
 package main
 
@@ -11,9 +11,9 @@ import (
 	"runtime"
 )
 
-// main says what is needed, and how to get it on this system.
+// main says how to get a Linux on this system.
 func main() {
-	fmt.Fprintf(os.Stderr, `These steps talk to the Linux kernel, and this is %s. A Linux is near:
+	fmt.Fprintf(os.Stderr, `These steps talk to the Linux kernel, and this is %s. To get a Linux:
   macOS      brew install lima && limactl start, then: limactl shell default
   Windows    wsl --install, then work in that Linux (WSL 2)
   anywhere   open this repository in its devcontainer (VS Code, Codespaces)

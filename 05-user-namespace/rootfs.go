@@ -1,7 +1,7 @@
 //go:build linux
 
-// The container's root, assembled from nothing: a tmpfs that holds the host's programs, read-only,
-// and a /proc, /dev, /etc and /tmp of its own. 08 takes an image instead.
+// The container's root, built from nothing: a tmpfs with the host's programs, read-only, and its
+// own /proc, /dev, /etc and /tmp. 08 uses an image instead.
 
 package main
 
@@ -16,21 +16,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// rootfs is where the new root is put together. Any directory would do that surely exists, since
-// the tmpfs covers it in this mount namespace only, and only until pivot_root. No directory has
-// to be made, so none is left.
+// rootfs is where the new root is built. Any directory that is sure to exist will do, because the
+// tmpfs covers it in this mount namespace only, and only until pivot_root. We make no directory, so
+// we leave none behind.
 const rootfs = "/tmp"
 
-// programs are the paths of the host that the container gets to see: programs, libraries, and
-// what those need to be found. Few hosts have them all.
+// programs are the host's paths that the container sees: programs, libraries, and what it takes to
+// find them. Few hosts have all of them.
 var programs = []string{
 	"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32",
 	"/etc/alternatives", "/etc/ld.so.cache", // update-alternatives(1), ldconfig(8)
 	"/nix/store", "/run/current-system", "/gnu/store", // where NixOS and Guix keep theirs
 }
 
-// files are the container's own: its users, and its name for itself. An older glibc would ask a
-// name server first if there were no nsswitch.conf.
+// files are the container's own: its users, and its name for itself. Without an nsswitch.conf, an
+// older glibc would ask a name server first.
 var files = map[string]string{
 	"/etc/passwd": "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
 	"/etc/group":  "root:x:0:\nnogroup:x:65534:\n",
@@ -39,9 +39,9 @@ var files = map[string]string{
 	"/etc/nsswitch.conf": "hosts: files dns\n",
 }
 
-// buildRoot puts the root together below rootfs.
+// buildRoot builds the root at rootfs.
 func buildRoot() error {
-	// The modes below are meant as they stand, whatever the caller's umask.
+	// So that the caller's umask doesn't change the modes below.
 	defer unix.Umask(unix.Umask(0))
 	inert := uintptr(unix.MS_NOSUID | unix.MS_NODEV)
 	if err := mount("tmpfs", rootfs, "tmpfs", inert, "mode=755,size=64m"); err != nil {
@@ -65,8 +65,8 @@ func buildRoot() error {
 		}
 	}
 	// This proc shows the PID namespace of the process that mounts it (pid_namespaces(7)). It must
-	// come before the host's goes: in a user namespace the kernel allows a new one only beside
-	// an old one that is whole, and where a runtime has covered parts of it, refuses.
+	// come before the host's goes: a user namespace may mount a new proc only while an existing
+	// one, with nothing mounted over parts of it, is visible.
 	if err := mount("proc", rootfs+"/proc", "proc", inert|unix.MS_NOEXEC, ""); err != nil {
 		return fmt.Errorf("%w (is part of this /proc covered, as in a container? "+
 			"Docker's --security-opt systempaths=unconfined uncovers it)", err)
@@ -106,15 +106,15 @@ func show(path string) error {
 	return bindReadOnly(path, target)
 }
 
-// bindReadOnly shows the tree at source, with what is mounted in it, at target as well, where
-// nothing of it can be written. Whoever may mount inside can lift that again. Then only the files'
-// modes protect them: not from the host's root, but from an ordinary user's container.
+// bindReadOnly makes source, with everything mounted in it, visible at target as well, read-only.
+// Root inside can remount it read-write. Then only file permissions protect the host's files: from
+// an ordinary user's container, but not from the host's root.
 func bindReadOnly(source, target string) error {
 	if err := mount(source, target, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
 		return err
 	}
-	// A bind mount takes no flags; they are set on it afterwards, and "recursive" only by this
-	// call (mount_setattr(2)).
+	// A bind mount takes no flags: they are set afterwards, and only this call sets them on
+	// everything mounted below (mount_setattr(2)).
 	err := unix.MountSetattr(unix.AT_FDCWD, target, unix.AT_RECURSIVE,
 		&unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
 	if errors.Is(err, unix.ENOSYS) {
@@ -126,7 +126,7 @@ func bindReadOnly(source, target string) error {
 	return nil
 }
 
-// remount sets flags on the mount at target and on all below it, mount by mount.
+// remount sets flags on the mount at target and on all mounts below it, one by one.
 func remount(target string, set uintptr) error {
 	table, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -139,11 +139,11 @@ func remount(target string, set uintptr) error {
 			continue
 		}
 		found = true
-		// A remount sets all flags anew, and in a user namespace one that the host had set
-		// can't be taken back (mount_namespaces(7)): carry them over.
+		// A remount replaces all flags, and a user namespace can't clear those that the host
+		// has set (mount_namespaces(7)). So carry them over.
 		var have unix.Statfs_t
 		if err := unix.Statfs(point, &have); errors.Is(err, unix.ENOENT) {
-			continue // another mount hides it: no path leads there
+			continue // another mount covers it: no path leads there
 		} else if err != nil {
 			return &os.PathError{Op: "statfs", Path: point, Err: err}
 		}
@@ -154,17 +154,17 @@ func remount(target string, set uintptr) error {
 			return err
 		}
 	}
-	if !found { // under that name: a symbolic link leads there
+	if !found { // under that name, because target is a symbolic link
 		return &os.PathError{Op: "remount", Path: target, Err: unix.ENOENT}
 	}
 	return nil
 }
 
-// unescape undoes what mountinfo does to blanks in paths.
+// unescape restores the blanks in paths that mountinfo escapes.
 var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
 
-// buildDev fills /dev with the devices that every program expects. They are the host's own, bound
-// one by one, for in a user namespace mknod(2) makes none.
+// buildDev fills /dev with the devices that every program expects. They are the host's, bound one
+// by one, because mknod(2) can't make devices in a user namespace.
 func buildDev(dev string) error {
 	for _, name := range []string{"null", "zero", "full", "random", "urandom", "tty"} {
 		if err := os.WriteFile(dev+"/"+name, nil, 0o666); err != nil {
@@ -182,7 +182,7 @@ func buildDev(dev string) error {
 			return err
 		}
 	}
-	// newinstance: pseudo-terminals of our own, not a view of the host's (devpts(5)).
+	// newinstance: our own pseudo-terminals, not the host's (devpts(5)).
 	noexec := uintptr(unix.MS_NOSUID | unix.MS_NOEXEC)
 	return errors.Join(
 		os.Mkdir(dev+"/pts", 0o755),
@@ -190,12 +190,12 @@ func buildDev(dev string) error {
 		os.Mkdir(dev+"/mqueue", 0o777),
 		mount("devpts", dev+"/pts", "devpts", noexec, "newinstance,ptmxmode=0666,mode=0620"),
 		mount("tmpfs", dev+"/shm", "tmpfs", noexec|unix.MS_NODEV, "mode=1777,size=64m"),
-		// The queues of this IPC namespace as files, to be listed; mq_open(3) needs no mount.
+		// For listing this IPC namespace's queues as files. mq_open(3) needs no mount.
 		mount("mqueue", dev+"/mqueue", "mqueue", noexec|unix.MS_NODEV, ""),
 	)
 }
 
-// mount is mount(2) with an error that says what was to be mounted, and where.
+// mount is mount(2) with an error that says what should have been mounted where.
 func mount(source, target, fstype string, flags uintptr, data string) error {
 	if err := unix.Mount(source, target, fstype, flags, data); err != nil {
 		return fmt.Errorf("mount %s on %s: %w", source, target, err)

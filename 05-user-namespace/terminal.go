@@ -14,14 +14,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lendTerminal lets a shell that is about to be started at a terminal have it, and returns what
-// takes it back.
+// lendTerminal gives the terminal to a shell that is about to start there, and returns a function
+// that takes it back.
 //
-// A shell with job control moves into a process group of its own and makes that the terminal's
-// foreground; at its end it hands the terminal back to the group that it found there. That would
-// be ours, which has no number in its PID namespace: "Cannot set tty process group", says dash. So
-// it begins as a group of its own. Any other command stays in ours, where Ctrl-C reaches us, for
-// PID 1 wouldn't mind it.
+// A shell with job control moves into a new process group and makes that the terminal's foreground
+// group. When it ends, it restores the group that it found there. That would be ours, which has no
+// ID in its PID namespace, so dash says "Cannot set tty process group". So the shell starts in its
+// own group. Any other command stays in ours: there Ctrl-C reaches us, and PID 1 would ignore it.
 func lendTerminal(cmd *exec.Cmd, command []string) (takeBack func()) {
 	ours, err := unix.IoctlGetInt(0, unix.TIOCGPGRP)
 	if err != nil || ours != unix.Getpgrp() || !startsShell(command) {
@@ -29,15 +28,15 @@ func lendTerminal(cmd *exec.Cmd, command []string) (takeBack func()) {
 	}
 	cmd.SysProcAttr.Foreground, cmd.SysProcAttr.Ctty = true, 0
 	return func() {
-		// Without this, setting it from the background would stop us (tcsetpgrp(3)).
+		// Without this, setting the group from the background would stop us (tcsetpgrp(3)).
 		signal.Ignore(unix.SIGTTOU)
 		_ = unix.IoctlSetPointerInt(0, unix.TIOCSPGRP, ours) // the terminal may be gone
 	}
 }
 
-// startsShell reports whether the command starts a shell that reads what is typed: a shell with no
-// arguments but flags, perhaps started by another program, as in `env A=b bash -l`. All we have is
-// the names, so a shell that a script starts, as in `sh -c sh`, doesn't count.
+// startsShell reports whether the command starts an interactive shell: a shell with no arguments
+// but flags, perhaps started by another program, as in `env A=b bash -l`. It goes by names only, so
+// it misses a shell that a script starts, as in `sh -c sh`.
 func startsShell(command []string) bool {
 	shells := []string{"sh", "ash", "bash", "dash", "ksh", "zsh"}
 	starters := []string{"busybox", "chroot", "env", "nice", "setpriv", "unshare"}

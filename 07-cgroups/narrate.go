@@ -1,7 +1,7 @@
 //go:build linux
 
-// How a lesson is told: it puts a question to the host and to the container, prints both answers,
-// and computes the verdict from them. The same file in every step.
+// How a lesson runs: it asks the host and the container the same question, prints both answers, and
+// computes the verdict from them. The same file in every step.
 
 package main
 
@@ -21,19 +21,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A verdict is what two answers to one question come to.
+// A verdict is the result of comparing two answers to one question.
 type verdict string
 
 const (
-	held   = verdict("held") // it works on the host, and not in the container
+	held   = verdict("held") // it works on the host, but not in the container
 	leak   = verdict("LEAK") // it works in both
-	noCase = verdict("n/a")  // it fails on the host, too, and so proves nothing
+	noCase = verdict("n/a")  // it fails on the host, too, so it proves nothing
 )
 
 // A rule computes the verdict from the answers of host and container.
 type rule func(host, inside string) verdict
 
-// reaches is the rule for an attack: it got through if its answer has the proof in it.
+// reaches is the rule for an attack: it got through if its answer contains the proof.
 func reaches(proof string) rule {
 	return func(host, inside string) verdict {
 		switch {
@@ -46,7 +46,7 @@ func reaches(proof string) rule {
 	}
 }
 
-// isShared is the rule for what has an identity, such as a namespace or a name.
+// isShared is the rule for things with an identity, such as a namespace or a name.
 func isShared(host, inside string) verdict {
 	switch host {
 	case "":
@@ -57,23 +57,23 @@ func isShared(host, inside string) verdict {
 	return held
 }
 
-// An experiment is one question, and what host and container answered.
+// An experiment is one question and the answers of host and container.
 type experiment struct {
 	what         string
 	host, inside string
-	rule         rule    // none: the answers are shown without a verdict
-	expect       verdict // LEAK is for what a later step closes
+	rule         rule    // nil: show the answers without a verdict
+	expect       verdict // leak: a later step closes this
 }
 
-// A narrator tells one lesson.
+// A narrator runs one lesson.
 type narrator struct {
 	pause  bool          // wait for Enter before each part
 	keys   *bufio.Reader // the terminal's
-	told   []experiment  // all that had a rule
-	broken []string      // what should have held
+	told   []experiment  // every experiment with a rule
+	broken []string      // what leaked and should have held
 }
 
-// tell runs the lesson to its end. It is an error if something leaks that this step closes.
+// tell runs the lesson. It is an error if something leaks that this step should have closed.
 func tell(pause bool) error {
 	n := &narrator{pause: pause && isTerminal(os.Stdin), keys: bufio.NewReader(os.Stdin)}
 	if err := lesson(n); err != nil {
@@ -85,23 +85,23 @@ func tell(pause bool) error {
 	return nil
 }
 
-// leakError says what this step should have closed and hasn't.
+// leakError says what leaks although this step should have closed it.
 type leakError struct{ what string }
 
 // Error names what leaks.
 func (e *leakError) Error() string { return "LEAK, where it should have held: " + e.what }
 
-// part begins a part of the lesson, under a heading.
+// part prints a heading and so begins a part of the lesson.
 func (n *narrator) part(heading string) {
 	put("\n")
 	if n.pause {
 		put(color.New(color.Faint).Sprint("Enter: "))
-		_, _ = n.keys.ReadString('\n') // the end of standard input is as good
+		_, _ = n.keys.ReadString('\n') // at the end of standard input, just go on
 	}
 	put(color.New(color.Bold).Sprint(heading) + "\n")
 }
 
-// ask runs an experiment outside and inside, and keeps both answers.
+// ask runs an experiment outside and inside and returns both answers.
 func (n *narrator) ask(args ...string) (e experiment, err error) {
 	e.what = strings.Join(args, " ")
 	if e.host, err = ask(self(args...)); err != nil {
@@ -111,7 +111,7 @@ func (n *narrator) ask(args ...string) (e experiment, err error) {
 	return e, err
 }
 
-// judge computes the verdict and takes note of it.
+// judge computes the verdict and records it.
 func (n *narrator) judge(e experiment) verdict {
 	if e.rule == nil {
 		return ""
@@ -124,7 +124,7 @@ func (n *narrator) judge(e experiment) verdict {
 	return v
 }
 
-// compare prints an experiment as two lines, the verdict at the end of the second.
+// compare prints an experiment as two lines, with the verdict at the end of the second.
 func (n *narrator) compare(e experiment) {
 	say("host", "%s", e.host)
 	v := n.judge(e)
@@ -138,7 +138,7 @@ func (n *narrator) compare(e experiment) {
 	put(colours[inside].Sprint(inside) + blanks + text + pad + colours[string(v)].Sprint(v) + "\n")
 }
 
-// table prints experiments as rows under a heading each for host and container.
+// table prints experiments as rows, with one column for the host and one for the container.
 func (n *narrator) table(title string, experiments ...experiment) {
 	rows := [][]string{{title, "host", inside, ""}}
 	for _, e := range experiments {
@@ -147,7 +147,7 @@ func (n *narrator) table(title string, experiments ...experiment) {
 	columns(rows)
 }
 
-// columns prints rows below the heads in the first one, and cuts the widest cells until all fit.
+// columns prints rows, the first of them as the header, and cuts the widest cells until all fit.
 func columns(rows [][]string) {
 	widths := make([]int, len(rows[0]))
 	total := 0
@@ -183,13 +183,13 @@ func columns(rows [][]string) {
 	}
 }
 
-// width is that of the narrowest terminal that the lessons are written for.
+// width is the narrowest terminal that the lessons are written for.
 const width = 80
 
-// margin is where a line's text begins, behind who it is about.
+// margin is the column where a line's text begins, after the word for its side.
 const margin = len("container  ")
 
-// fit cuts the middle out of a text that is too long.
+// fit cuts the middle out of a text that has more than most characters.
 func fit(text string, most int) string {
 	runes := []rune(text)
 	if len(runes) <= most {
@@ -199,8 +199,8 @@ func fit(text string, most int) string {
 	return string(runes[:head]) + "…" + string(runes[len(runes)-(most-1-head):])
 }
 
-// colours are those of the words that begin a line and of the verdicts. On a pipe, or with NO_COLOR
-// set, the package prints the plain word, which says the same.
+// colours are for the verdicts and the words that begin a line. On a pipe, or with NO_COLOR set,
+// the package prints the plain word, which says the same.
 var colours = map[string]*color.Color{
 	"host":         color.New(color.FgCyan),
 	"jail":         color.New(color.FgGreen),
@@ -211,13 +211,13 @@ var colours = map[string]*color.Color{
 	"next":         color.New(color.Faint),
 }
 
-// say prints one fact: who, then what.
+// say prints one fact: the side that it is about, then the text.
 func say(who, format string, args ...any) {
 	blanks := strings.Repeat(" ", margin-len(who))
 	put(colours[who].Sprint(who) + blanks + fit(fmt.Sprintf(format, args...), width-margin) + "\n")
 }
 
-// lost is why a line couldn't be printed, as on a full disk. Then the lesson fails in the end.
+// lost is why a line couldn't be printed, as on a full disk. It makes the lesson fail in the end.
 var lost error
 
 // put prints a piece of the lesson.
@@ -233,8 +233,7 @@ func isTerminal(file *os.File) bool {
 	return err == nil
 }
 
-// self prepares this program to be run again as it is, outside: the control of an experiment that
-// otherwise runs inside.
+// self prepares to run this program again outside: the control for an experiment that runs inside.
 func self(args ...string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe", args...)
 	cmd.Stderr = os.Stderr
@@ -242,8 +241,8 @@ func self(args ...string) *exec.Cmd {
 	return cmd
 }
 
-// ask runs an experiment to its end and returns what it printed. Standard error stays the
-// reader's.
+// ask runs an experiment and returns what it printed on standard output. Its errors go to the
+// reader.
 func ask(cmd *exec.Cmd) (string, error) {
 	cmd.Stdin, cmd.Stdout = nil, nil
 	answer, err := cmd.Output()
@@ -253,7 +252,7 @@ func ask(cmd *exec.Cmd) (string, error) {
 	return strings.TrimSpace(string(answer)), nil
 }
 
-// errno is what a system call answered, by its name in errno(3).
+// errno names the result of a system call as errno(3) does.
 func errno(err error) string {
 	var number unix.Errno
 	switch {
@@ -265,16 +264,16 @@ func errno(err error) string {
 	return err.Error()
 }
 
-// A helper is an experiment that stays while the lesson goes on, with both ends of the
-// conversation.
+// A helper is an experiment that keeps running while the lesson goes on; the lesson talks to it
+// through its standard input and output.
 type helper struct {
 	cmd   *exec.Cmd
 	stdin io.WriteCloser
 	lines *bufio.Reader
 }
 
-// start starts a helper and returns it with the first line that it prints, when it is ready. It
-// ends when its standard input does: at the latest when this process ends, by whatever signal.
+// start starts a helper and returns it with its first line, which says that it is ready. The helper
+// ends when its standard input closes: at the latest when this process ends, even by SIGKILL.
 func start(cmd *exec.Cmd) (*helper, string, error) {
 	cmd.Stdin, cmd.Stdout = nil, nil
 	stdin, err := cmd.StdinPipe()
@@ -293,8 +292,8 @@ func start(cmd *exec.Cmd) (*helper, string, error) {
 	return h, line, err
 }
 
-// listen returns the helper's next line. No line means that it failed, and how it ended is the
-// error.
+// listen returns the helper's next line. If there is none, the helper has failed, and the error
+// says how it ended.
 func (h *helper) listen() (string, error) {
 	line, err := h.lines.ReadString('\n')
 	if err == nil {
@@ -311,8 +310,8 @@ func (h *helper) end() error {
 	return errors.Join(h.stdin.Close(), h.cmd.Wait())
 }
 
-// waitForEOF is a helper's own side: it prints the line and returns when standard input ends, since
-// the lesson is done or dead. If it is dead already, SIGPIPE must not keep us from cleaning up.
+// waitForEOF runs in the helper: it prints the line and returns when standard input closes, because
+// the lesson is over or killed. If it is killed already, SIGPIPE must not stop our clean-up.
 func waitForEOF(line string) error {
 	signal.Ignore(unix.SIGPIPE)
 	fmt.Println(line)

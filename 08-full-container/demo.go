@@ -22,8 +22,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// experiments are the programs that the lesson runs inside, and some outside, to compare. Each
-// prints what it measured. Keepers aren't experiments, but are started in the same way.
+// experiments are the programs that the lesson runs inside, and some of them also outside, to
+// compare. Each prints what it measured. Keepers aren't experiments, but start in the same way.
 var experiments = map[string]func([]string) error{
 	"keep:pasta":    keepPasta,
 	"keeper:undo":   undo,

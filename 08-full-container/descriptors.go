@@ -1,7 +1,7 @@
 //go:build linux
 
-// What a command inherits from whoever started it: its standard streams, and no other descriptor.
-// The same file in every step from 03 on.
+// What a command inherits from the process that started the step: its standard streams, and no
+// other descriptor. The same file in every step from 03 on.
 
 package main
 
@@ -29,12 +29,12 @@ func closeDescriptors(keep ...int) error {
 	}
 	for _, entry := range open {
 		fd, _ := strconv.Atoi(entry.Name())
-		file, _ := os.Readlink("/proc/self/fd/" + entry.Name()) // gone, if it was ReadDir's own
+		file, _ := os.Readlink("/proc/self/fd/" + entry.Name()) // fails for ReadDir's own
 		switch {
 		case fd <= 2, slices.Contains(keep, fd):
 		case strings.HasPrefix(file, "anon_inode:"):
-			// Go's runtime waits on such a one, and ends the program if it finds that gone. It
-			// has no place in any directory, so at exec is early enough.
+			// Go's runtime waits on these and ends the program if they are gone. They are in no
+			// directory, so closing them at exec is early enough.
 			unix.CloseOnExec(fd)
 		default:
 			unix.Close(fd)

@@ -28,10 +28,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// step is the name of this directory, and of this program where it speaks of itself.
+// step is the name of this directory, and of this program in its messages.
 const step = "08-full-container"
 
-// inside is the part that this program plays when it starts itself again, in the container.
+// inside is the part that this program plays when it starts itself again in the container.
 const inside = "container"
 
 // played is its part where a network namespace plays the host.
@@ -42,15 +42,15 @@ const played = "host"
 const namespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNET |
 	unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC
 
-// init keeps main on the process's first thread, where Go would move it about. Pdeathsig, below,
-// belongs to threads, not to processes: it is sent when the *thread* that called clone ends
-// (prctl(2)), and it is lost if any thread but the one that it was set for calls execve.
+// init keeps main on the process's first thread; otherwise Go may move it to another. Pdeathsig,
+// below, goes by threads, not processes: the kernel sends it when the *thread* that called clone
+// ends (prctl(2)), and drops it if any thread but the one it was set for calls execve.
 func init() { runtime.LockOSThread() }
 
-// main runs this program in one of its roles, and ends with the exit status that comes of it.
+// main runs this program in one of its roles and exits with the status of that.
 func main() { os.Exit(exitStatus(run(os.Args[1:]))) }
 
-// run tells apart the ways in which this program is started.
+// run looks at the arguments and runs the lesson, an experiment, a command or the inner process.
 func run(args []string) error {
 	switch {
 	case os.Args[0] == role(inside):
@@ -193,7 +193,7 @@ func abandon(cmd *exec.Cmd, reason error) error {
 func container() error {
 	// argv[0] proves nothing: go on only as PID 1 of a new PID namespace.
 	if pid := os.Getpid(); pid != 1 {
-		return fmt.Errorf("started as %q, and not as PID 1 of a container: I am process %d",
+		return fmt.Errorf("started as %q, but not as PID 1 of a container: I am process %d",
 			os.Args[0], pid)
 	}
 	// What is sent to PID 1 itself. What is sent to the halves outside comes over the line,
@@ -309,8 +309,8 @@ func setUpLoopback() error {
 	return n.setUp("lo")
 }
 
-// parentPID returns our parent's PID as /proc has it, which still is the host's: the second field
-// behind the name (proc_pid_stat(5)). getppid(2) says 0, as the parent is in another PID namespace.
+// parentPID returns our parent's PID from /proc, which is still the host's: the second field after
+// the name (proc_pid_stat(5)). getppid(2) says 0, because the parent is in another PID namespace.
 func parentPID() (string, error) {
 	stat, err := os.ReadFile("/proc/self/stat")
 	if err != nil {
@@ -319,9 +319,9 @@ func parentPID() (string, error) {
 	return strings.Fields(string(stat[strings.LastIndex(string(stat), ")")+1:]))[1], nil
 }
 
-// ownMounts refuses to go on in our parent's mount namespace: all that follows would be done to its
-// mounts, which may be the host's. We would be there without CLONE_NEWNS, or if anything but host
-// had started this program in this role.
+// ownMounts refuses to go on in our parent's mount namespace: what follows would change its mounts,
+// which may be the host's. That happens without CLONE_NEWNS, or if anything but host has started
+// this program in this role.
 func ownMounts() error {
 	mine, err := os.Readlink("/proc/self/ns/mnt")
 	if err != nil {
@@ -336,7 +336,7 @@ func ownMounts() error {
 	hidden := errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) ||
 		errors.Is(err, unix.ENOENT)
 	if hidden && parent != "0" {
-		return nil // we are in a user namespace of our own: the kernel protects all other mounts
+		return nil // we are in a new user namespace: the kernel protects all other mounts
 	}
 	if err == nil && mine == theirs {
 		err = errors.New("it is also that of the process which has started me")
@@ -347,9 +347,9 @@ func ownMounts() error {
 	return nil
 }
 
-// setNames gives the machine another name in this UTS namespace, which is where uname(2) reads it
-// from. (UTS, "UNIX Time-sharing System", is part of the name of that call's structure.) Were it
-// not for CLONE_NEWUTS, root would rename the host here.
+// setNames renames the machine in this UTS namespace, where uname(2) reads the names. (UTS, "UNIX
+// Time-sharing System", is in the name of that call's structure.) Without CLONE_NEWUTS, root would
+// rename the host here.
 func setNames(host, domain string) error {
 	if err := unix.Sethostname([]byte(host)); err != nil {
 		return fmt.Errorf("set the hostname to %s: %w", host, err)
@@ -360,19 +360,19 @@ func setNames(host, domain string) error {
 	return nil
 }
 
-// pivotRoot makes newRoot the root of this mount namespace, and takes the host's out of it.
-// chroot(2) would only move this process's idea of "/", and 01 has walked back from that.
+// pivotRoot makes newRoot the root of this mount namespace and removes the host's from it.
+// chroot(2) would only change this process's "/", and 01 escapes from that.
 func pivotRoot(newRoot string) error {
 	if err := os.Chdir(newRoot); err != nil {
 		return err
 	}
-	// With "." for both, the old root is stacked on top of the new one at the same place, and
-	// no directory is needed to put it in (pivot_root(2), NOTES).
+	// With "." for both, the old root ends up on top of the new one, and no directory is needed
+	// to put it in (pivot_root(2), NOTES).
 	if err := unix.PivotRoot(".", "."); err != nil {
 		return &os.PathError{Op: "pivot_root", Path: newRoot, Err: err}
 	}
-	// umount2(2) takes the uppermost mount at ".", which is the old root. MNT_DETACH takes it with
-	// everything mounted below, though this very program still runs from there.
+	// umount2(2) removes the topmost mount at ".", which is the old root. MNT_DETACH removes it
+	// with everything mounted below, although this very program still runs from there.
 	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
 		return &os.PathError{Op: "unmount the old root at", Path: "/", Err: err}
 	}

@@ -14,9 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// buildRoot puts the root together below rootfs.
+// buildRoot builds the root at rootfs.
 func (s *spec) buildRoot() error {
-	// The modes below are meant as they stand, whatever the caller's umask. The command gets the
+	// So that the caller's umask doesn't change the modes below. The command gets the
 	// usual one.
 	unix.Umask(0)
 	defer unix.Umask(0o022)

@@ -35,7 +35,7 @@ func hostFile(f *facts) result {
 	return isHeld("%s: %s", f.Secret, errno(err))
 }
 
-// chrootEscape is 01's way out (a). A second chroot, into a directory below, leaves the working
+// chrootEscape is 01's escape (a). A second chroot, into a directory below, leaves the working
 // directory above the root, and nothing holds back "..".
 func chrootEscape(f *facts) result {
 	if err := os.Chdir("/"); err != nil {
@@ -89,7 +89,7 @@ func climb() error {
 // maxDescriptor is how many descriptors are looked at: of a process just started few are open.
 const maxDescriptor = 256
 
-// inheritedDirectory is 01's way out (b): a directory that somebody left open.
+// inheritedDirectory is 01's escape (b), by a directory that was left open.
 func inheritedDirectory(f *facts) result {
 	directories := 0
 	for fd := range maxDescriptor {

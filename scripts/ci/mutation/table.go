@@ -179,7 +179,7 @@ var table = []row{
 		find:    `if err := unix.PivotRoot(".", "."); err != nil {`,
 		replace: `if err := unix.Chroot("."); err != nil {`,
 		test:    "^(TestWaysOut|TestOldRootIsGone)$",
-		why:     "with chroot in place of pivot_root, 01's ways out lead out",
+		why:     "with chroot in place of pivot_root, 01's escapes work",
 	},
 	{
 		step: "03-mount-namespace", file: "main.go",
@@ -193,7 +193,7 @@ var table = []row{
 		find:    "if err := closeDescriptors(); err != nil {",
 		replace: "_ = closeDescriptors\n\tif err := error(nil); err != nil {",
 		test:    "^(TestWaysOut|TestDescriptorsAreClosed)$",
-		why:     "a directory left open is a way out (CVE-2024-21626)",
+		why:     "a directory left open is an escape (CVE-2024-21626)",
 	},
 	{
 		step: "03-mount-namespace", file: "descriptors.go",
@@ -735,7 +735,7 @@ var table = []row{
 		find:    `if err := closeDescriptors(3); err != nil {`,
 		replace: "_ = closeDescriptors\n\tif err := error(nil); err != nil {",
 		test:    "^TestDescriptorsAreClosed$",
-		why:     "a directory left open is a way out (CVE-2024-21626)",
+		why:     "a directory left open is an escape (CVE-2024-21626)",
 	},
 	{
 		step: "08-full-container", file: "main.go",
