@@ -14,14 +14,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// closeDescriptors closes every descriptor above standard error, but for some to keep. One open
-// directory of the host would be a way out of all this: 01's escape (b), and, in runc,
-// CVE-2024-21626. Go's runtime has brought some files of the host along, too, from which it has
-// read the CPU limit.
+// closeDescriptors closes every descriptor above standard error, except those in keep. One open
+// directory of the host is enough to escape: 01's escape (b), and CVE-2024-21626 in runc. Go's
+// runtime also holds some of the host's files open, from which it has read the CPU limit.
 //
-// It comes first: while one is open, every path that is looked up may lead to it. Marking them for
-// execve(2) to close, as CLOSE_RANGE_CLOEXEC does (close_range(2)), would be too late even for that
-// call, which looks its path up before it closes: /proc/self/fd/5/bin/sh would be the host's.
+// It comes first, because while a descriptor is open any path may lead to it. Marking them
+// close-on-exec, as CLOSE_RANGE_CLOEXEC does (close_range(2)), would be too late: execve(2) looks
+// its path up before it closes them, so /proc/self/fd/5/bin/sh would be the host's.
 func closeDescriptors(keep ...int) error {
 	open, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
