@@ -27,6 +27,29 @@ func init() {
 	}
 }
 
+// TestStartDeaf compares the blocked signals (SigBlk of proc_pid_status(5)) of a program that
+// startDeaf starts, SIGHUP, SIGINT and SIGTERM, and of one that this thread starts afterwards.
+func TestStartDeaf(t *testing.T) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	for _, c := range []struct {
+		start func(*exec.Cmd) error
+		want  string
+	}{
+		{startDeaf, "0000000000004003"},
+		{(*exec.Cmd).Start, "0000000000000000"},
+	} {
+		cmd, out := exec.Command("grep", "SigBlk", "/proc/self/status"), strings.Builder{}
+		cmd.Stdout = &out
+		if err := errors.Join(c.start(cmd), cmd.Wait()); err != nil {
+			t.Fatal(err)
+		}
+		if _, blocked, _ := strings.Cut(strings.TrimSpace(out.String()), "\t"); blocked != c.want {
+			t.Errorf("blocked: %s, want %s", blocked, c.want)
+		}
+	}
+}
+
 // TestKeeper entrusts the keeper with two things, and undoes them here, or fails to, or dies, or
 // has a keeper that is dead.
 func TestKeeper(t *testing.T) {
