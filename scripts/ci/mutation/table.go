@@ -1190,10 +1190,10 @@ var table = []row{
 		why:     "a short range in /etc/subuid would leave root with too few IDs",
 	},
 	{
-		step: "06-network", file: "keeper.go",
+		step: "06-network", file: "undo.go",
 		find:    "unix.PthreadSigmask(unix.SIG_BLOCK, &blocked, &before)",
 		replace: "unix.PthreadSigmask(unix.SIG_UNBLOCK, &blocked, &before)",
 		test:    "^TestStartDeaf$",
-		why:     "a keeper that has just been started would die of Ctrl-C, and what it keeps would stay",
+		why:     "a keeper that has just been started would die of Ctrl-C",
 	},
 }
