@@ -1,6 +1,6 @@
 //go:build linux
 
-// Who the container's users are on the host: the maps of its user namespace.
+// Which users of the host the container's users are: the ID maps of its user namespace.
 
 package main
 
@@ -17,14 +17,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mapIDs prepares the maps of a user namespace that is about to be made. Root maps 0 and up to ids
-// that belong to nobody on the host. An ordinary user may map one id, his own. Go writes either map
-// between clone(2) and execve(2). A user for whom the system has set more ids aside gets them with
-// the help of newuidmap(1), which needs a PID: later is to be called once the process is there.
+// mapIDs prepares the ID maps of a user namespace that the caller is about to create. Root maps the
+// IDs from 0 up to IDs that no user of the host has. An ordinary user may map one ID, their own. Go
+// writes either map between clone(2) and execve(2). If /etc/subuid grants the user more IDs,
+// newuidmap(1) maps them. It needs a PID, so call later once the process exists.
 func mapIDs(attr *syscall.SysProcAttr) (later func(pid int) error, err error) {
 	later = func(int) error { return nil }
 	if attr.Cloneflags&unix.CLONE_NEWUSER == 0 {
-		// With a map Go would now wait for the child, by vfork(2), and that one for its map.
+		// Given a map, Go would wait for the child (vfork(2)) while the child waits for its map.
 		return func(int) error { return errors.New("no user namespace to map ids in") }, nil
 	}
 	if holds(unix.CAP_SETUID) && holds(unix.CAP_SETGID) {
@@ -33,7 +33,7 @@ func mapIDs(attr *syscall.SysProcAttr) (later func(pid int) error, err error) {
 		setgroups, err := setgroupsAllowed()
 		attr.UidMappings, attr.GidMappings = uids, gids
 		attr.GidMappingsEnableSetgroups = setgroups
-		attr.Credential = &syscall.Credential{NoSetGroups: !setgroups} // uid 0, gid 0 in there
+		attr.Credential = &syscall.Credential{NoSetGroups: !setgroups} // uid 0, gid 0 inside
 		return later, errors.Join(uidErr, gidErr, err)
 	}
 	_, missing := exec.LookPath("newuidmap")
@@ -43,8 +43,8 @@ func mapIDs(attr *syscall.SysProcAttr) (later func(pid int) error, err error) {
 		attr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
 		return later, err
 	}
-	// Until the map is written, execve(2) takes the new process for an ordinary user, and drops its
-	// capabilities. Ambient ones stay (capabilities(7)).
+	// Until the map is written, the new process isn't root, so execve(2) clears its capabilities.
+	// Ambient ones survive (capabilities(7)).
 	last, err := readNumber("/proc/sys/kernel/cap_last_cap")
 	for capability := range last + 1 {
 		attr.AmbientCaps = append(attr.AmbientCaps, uintptr(capability))
@@ -52,9 +52,9 @@ func mapIDs(attr *syscall.SysProcAttr) (later func(pid int) error, err error) {
 	return mapByHelpers, err
 }
 
-// mapByHelpers writes the maps of a process's user namespace: 0 is the caller, and from 1 on come
-// the ids that /etc/subuid and /etc/subgid set aside for the caller. The helpers are set-uid root,
-// and check those files themselves.
+// mapByHelpers writes the ID maps of a process's user namespace: 0 is the caller, and from 1 on come
+// the IDs that /etc/subuid and /etc/subgid grant the caller. The helpers, newuidmap and newgidmap,
+// are set-user-ID root and check those files themselves.
 func mapByHelpers(pid int) error {
 	proc := fmt.Sprintf("/proc/%d/", pid)
 	for kind, own := range map[string]int{"uid": os.Getuid(), "gid": os.Getgid()} {
@@ -68,10 +68,11 @@ func mapByHelpers(pid int) error {
 			if helper.Run() == nil {
 				continue
 			}
-			// Set-uid programs don't work everywhere. One's own id needs no helper.
+			// Set-user-ID programs don't work everywhere. Mapping our own ID needs no helper.
 		}
 		if kind == "gid" {
-			// Or one could leave a group that some file shuts out (user_namespaces(7)).
+			// Otherwise a user could drop a group that a file's permissions deny
+			// (user_namespaces(7)).
 			if err := writeFile(proc+"setgroups", "deny"); err != nil {
 				return err
 			}
@@ -83,9 +84,9 @@ func mapByHelpers(pid int) error {
 	return nil
 }
 
-// dropHostIdentity is for the inner half, once it is root. It leaves the host's supplementary
-// groups, unless that is denied, and gives up its inheritable capabilities, which would turn up
-// again in programs that it starts as another user. The ambient ones go with them.
+// dropHostIdentity runs in the inner process once it is root. It leaves the host's supplementary
+// groups, unless setgroups(2) is denied, and clears the inheritable capabilities, which programs
+// that it starts as another user would get again. The kernel clears the ambient ones with them.
 func dropHostIdentity() error {
 	if allowed, err := setgroupsAllowed(); err != nil {
 		return err
@@ -103,15 +104,15 @@ func dropHostIdentity() error {
 	return os.NewSyscallError("capset", unix.Capset(&header, &sets[0]))
 }
 
-// setgroupsAllowed reports whether setgroups(2) is allowed in this user namespace.
+// setgroupsAllowed reports whether this user namespace allows setgroups(2).
 func setgroupsAllowed() (bool, error) {
 	text, err := os.ReadFile("/proc/self/setgroups")
 	return string(text) == "allow\n", err
 }
 
-// toGive returns the map, of "uid" or "gid", that root can give to a container: the IDs set aside
-// for root, if they are enough, or else IDs that belong to no user of the host. Where this process
-// is in a user namespace itself, and has no such IDs there, it shares all those that it has.
+// toGive returns the map, of kind "uid" or "gid", that root can give to a container: the IDs that
+// /etc/subuid grants root, if they are enough, otherwise IDs that no user of the host has. If this
+// process is in a user namespace that has no such IDs, the container shares all that it has.
 func toGive(kind string) ([]syscall.SysProcIDMap, error) {
 	found, err := setAside(kind)
 	if err == nil && found.count < enough {
@@ -136,7 +137,7 @@ func toGive(kind string) ([]syscall.SysProcIDMap, error) {
 	return shared, nil
 }
 
-// readNumber reads a file that holds one.
+// readNumber reads a file that holds one number.
 func readNumber(file string) (int, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -145,8 +146,8 @@ func readNumber(file string) (int, error) {
 	return strconv.Atoi(strings.TrimSpace(string(text)))
 }
 
-// writeFile writes to a file that exists, such as those of /proc. os.WriteFile would try to create
-// a missing one, and report "permission denied" for it.
+// writeFile writes to an existing file, such as those in /proc. os.WriteFile would try to create a
+// missing one, and the error would be "permission denied".
 func writeFile(path, text string) error {
 	file, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {

@@ -1,6 +1,6 @@
 //go:build linux
 
-// Whose the container's user namespace is. The same file wherever a step makes one.
+// Who owns the container's user namespace.
 
 package main
 
@@ -14,12 +14,12 @@ import (
 )
 
 // startOwned starts a command in the user namespace that mapIDs has prepared. The kernel counts
-// some of what is used in there against the namespace's owner, too: inotify instances, queued
-// signals, POSIX message queues (kernel/ucount.c). If root owned it, a container could leave the
-// host's root none. So where root gives it IDs of its own, the first of them is the owner.
+// some of what the container uses against the namespace's owner too: inotify instances, queued
+// signals, POSIX message queues (kernel/ucount.c). If root owned it, a container could use up the
+// quotas of the host's root. So where root gives it IDs of its own, the first of them is the owner.
 func startOwned(cmd *exec.Cmd) error {
 	maps, own := cmd.SysProcAttr.UidMappings, os.Geteuid()
-	// An owner may look into /proc/PID/ns. For others that takes a capability, which Docker drops.
+	// Only the owner can open /proc/PID/ns, or a process with CAP_SYS_PTRACE, which Docker drops.
 	if len(maps) == 0 || maps[0].HostID == own || !holds(unix.CAP_SYS_PTRACE) {
 		return cmd.Start()
 	}
@@ -34,8 +34,8 @@ func startOwned(cmd *exec.Cmd) error {
 	if failed != 0 {
 		return os.NewSyscallError("prctl(PR_GET_PDEATHSIG)", failed)
 	}
-	// The owner is the effective user of the thread that calls clone(2). A change of that costs the
-	// thread its effective capabilities, which it gets back, and the signal to die with.
+	// The owner is the effective user of the thread that calls clone(2). Changing that user clears
+	// the thread's effective capabilities and its parent-death signal, so both are set again.
 	err := setThreadUser(maps[0].HostID)
 	if err == nil {
 		err = unix.Capset(&header, &sets[0])
@@ -47,10 +47,11 @@ func startOwned(cmd *exec.Cmd) error {
 		unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(deathSignal), 0, 0, 0))
 }
 
-// setThreadUser sets the effective user of this thread alone, where Go would set that of all.
+// setThreadUser sets the effective user of this thread alone. Go's syscall.Setresuid sets it for all
+// threads.
 func setThreadUser(uid int) error {
 	number, same := uintptr(unix.SYS_SETRESUID), ^uintptr(0)
-	if number == 164 { // on 32-bit x86 and Arm it takes 16-bit IDs, and SYS_SETRESUID32 takes these
+	if number == 164 { // 32-bit x86 and Arm: that call takes 16-bit IDs, SYS_SETRESUID32 larger ones
 		number = 208
 	}
 	_, _, failed := unix.Syscall(number, same, uintptr(uid), same)

@@ -1,12 +1,12 @@
 //go:build linux
 
-// 05-user-namespace: root inside, nobody outside.
+// 05-user-namespace: root inside, an ordinary user outside.
 //
 //	go run ./05-user-namespace          the lesson
 //	go run ./05-user-namespace id       any command, as uid 0 of its own user namespace
 //
-// What holds: root inside has no power over what belongs to the host's user namespace.
-// What doesn't yet: it sits on the host's network (06 fixes that).
+// What holds: root inside has no power over what the host's user namespace owns.
+// What doesn't yet: the network is the host's (06 fixes that).
 package main
 
 import (
@@ -28,10 +28,10 @@ const step = "05-user-namespace"
 // inside is the part that this program plays when it starts itself again in the container.
 const inside = "container"
 
-// namespaces is what the container doesn't share with the host. New is CLONE_NEWUSER: user and
-// group numbers of its own, and capabilities that count there only (user_namespaces(7)). Whatever
-// the order of the flags, the kernel makes the user namespace first: so it owns the others, and
-// that is what gives its root a say in them.
+// namespaces is what the container doesn't share with the host. CLONE_NEWUSER is new: user and
+// group IDs of its own, and capabilities that count only there (user_namespaces(7)). Whatever the
+// order of the flags, the kernel creates the user namespace first, so it owns the others, and its
+// root has power over them.
 const namespaces = unix.CLONE_NEWUSER |
 	unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC
 

@@ -1,6 +1,6 @@
 //go:build linux
 
-// The standard streams, opened by name. The same file in every step from 05 on.
+// The standard streams, opened by name.
 
 package main
 
@@ -14,20 +14,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sharePipes lets the command open a pipe by name that it gets as a standard stream, as in
+// sharePipes lets the command open by name a pipe that it gets as a standard stream, as in
 // `echo hi > /dev/stdout`; many images log that way. The name leads to /proc/self/fd/1 and so to
-// the pipe. Opening that takes the permissions of a file, which a pipe has as well: mode 0600, and
-// the owner is the user who made it. In the container that user has no ID, or isn't the command's.
+// the pipe. To open it the command needs the permissions of a file. A pipe has those too: mode 0600,
+// owned by the user who made it. In the container that user has no ID, or isn't the command's.
 //
-// So everyone may write to a pipe that is an output, and read from one that is the input. A pipe is
-// in no directory: "everyone" is only the processes that hold one of its ends already. The owner
-// stays, so the pipe works as before for the caller's other programs, and for a second container.
+// So every user may write to a pipe that is an output and read from one that is the input. A pipe
+// is in no directory, so only processes that already hold one of its ends can use that. The owner
+// stays, so the pipe works as before for the caller's other programs and for a second container.
 // (runc and crun change the owner, which lets the command read from its output.)
 //
-// Nothing else changes. Files, FIFOs and terminals have names, by which every user would get in. A
-// file as a mount with shifted IDs (mount_setattr(2)) would make root in the container its owner,
-// who may read it, and may turn it into a set-user-ID root program of the host. A socket can't be
-// opened by name on any Linux.
+// Nothing else changes. Files, FIFOs and terminals have names, so every user could open them. An
+// idmapped mount of a file (mount_setattr(2)) would make root in the container its owner, who can
+// read it and can turn it into a set-user-ID root program on the host. No Linux lets a process open
+// a socket by name.
 func sharePipes() {
 	for fd := range 3 {
 		var system unix.Statfs_t
@@ -46,7 +46,7 @@ func sharePipes() {
 }
 
 // addPermission adds a permission to a pipe. In `08 a | 08 b` two processes do that at the same
-// time, and neither may undo the other's change: hence the lock.
+// time. The lock keeps one from undoing the other's change.
 func addPermission(pipe int, permission uint32) {
 	for range 100 { // at most 100 ms, in case another program never lets go of the lock
 		if !errors.Is(unix.Flock(pipe, unix.LOCK_EX|unix.LOCK_NB), unix.EWOULDBLOCK) {
@@ -57,14 +57,14 @@ func addPermission(pipe int, permission uint32) {
 	defer unix.Flock(pipe, unix.LOCK_UN)
 	var info unix.Stat_t
 	if unix.Fstat(pipe, &info) == nil {
-		// EPERM: another user made the pipe. Then the caller couldn't open it by name either.
+		// EPERM: another user made the pipe, so the caller couldn't open it by name either.
 		_ = unix.Fchmod(pipe, info.Mode&0o777|permission)
 	}
 }
 
 // explainStreams says what to type if the command names a stream that it can't open. It asks the
-// kernel from inside, so the answer is the one that the command gets. What an image or a script
-// opens isn't seen here.
+// kernel from inside, so the command gets the same answer. It can't see what a script or a program
+// of an image opens.
 func explainStreams(command []string) {
 	const read, write = 4, 2 // access(2)
 	line := strings.Join(command, " ")

@@ -1,7 +1,7 @@
 //go:build linux
 
-// What root tries: things that a container's root may do, and others that it may not. An attempt
-// that succeeds does no harm, and is undone.
+// What root tries: some things that a container's root may do, and some that it may not. An attempt
+// that succeeds does no harm and is undone.
 
 package main
 
@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// trial is one attempt. It may be told the PID of a process of the host's.
+// trial is one attempt. It gets the PID of a host process.
 type trial struct {
 	what string
 	try  func(hostPID int) error
@@ -32,7 +32,8 @@ var ownThings = []trial{
 		return unix.Sethostname([]byte(name))
 	}},
 	{"mount a tmpfs", func(int) error {
-		// Private first, so that nobody else sees the mount. Who may do this may mount.
+		// Private first, so that no other mount namespace sees the mount. It takes the same
+		// capability as mounting.
 		if err := unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 			return err
 		}
@@ -48,7 +49,7 @@ var ownThings = []trial{
 			return err
 		}
 		err := child.Process.Kill()
-		child.Wait() // "signal: killed", as meant
+		child.Wait() // "signal: killed", as it should be
 		return err
 	}},
 	{"chroot, to /", func(int) error { return unix.Chroot("/") }},
@@ -57,7 +58,7 @@ var ownThings = []trial{
 // hostThings are attempts on what only the host's user namespace owns.
 var hostThings = []trial{
 	{"settimeofday", func(int) error {
-		// Neither a time nor a time zone: the kernel checks who asks, and changes nothing.
+		// Without a time and a time zone the kernel only checks the permission.
 		_, _, number := unix.Syscall(unix.SYS_SETTIMEOFDAY, 0, 0, 0)
 		return answer(number)
 	}},
@@ -70,7 +71,7 @@ var hostThings = []trial{
 		return err
 	}},
 	{"load a module", func(int) error {
-		// From a file that isn't open. Whoever may load modules gets as far as EBADF.
+		// From a file that isn't open: a process that may load modules gets as far as EBADF.
 		_, _, number := unix.Syscall(unix.SYS_FINIT_MODULE, ^uintptr(0), 0, 0)
 		if number == unix.EBADF {
 			return nil
@@ -92,15 +93,15 @@ var hostThings = []trial{
 		return unix.Setrlimit(unix.RLIMIT_CORE, &higher)
 	}},
 	{"signal a process of the host's", func(hostPID int) error {
-		// kill(2) would also take the number of a thread, and one of ours may have that.
+		// kill(2) also accepts a thread's ID, and a thread in here may happen to have that number.
 		return unix.Tgkill(hostPID, hostPID, 0)
 	}},
 	{"setns to the host's UTS namespace", func(int) error {
-		return unix.Setns(0, unix.CLONE_NEWUTS) // it is open as standard input
+		return unix.Setns(0, unix.CLONE_NEWUTS) // standard input is that namespace (askTrials)
 	}},
 }
 
-// open opens a file, and closes it again.
+// open opens a file and closes it again.
 func open(path string, flags int) error {
 	fd, err := unix.Open(path, flags, 0)
 	if err != nil {
@@ -109,7 +110,7 @@ func open(path string, flags int) error {
 	return unix.Close(fd)
 }
 
-// answer makes an error of what a raw system call returns, or none of 0.
+// answer turns the errno of a raw system call into an error, and 0 into nil.
 func answer(number unix.Errno) error {
 	if number == 0 {
 		return nil
@@ -117,7 +118,7 @@ func answer(number unix.Errno) error {
 	return number
 }
 
-// tryAll makes all attempts, and prints a line for each: "ok", or the name of the errno.
+// tryAll makes all attempts and prints a line for each: "ok" or the name of the errno.
 func tryAll(args []string) error {
 	var hostPID int
 	if _, err := fmt.Sscan(args[0], &hostPID); err != nil {

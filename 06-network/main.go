@@ -1,12 +1,12 @@
 //go:build linux
 
-// 06-network: a network of its own, and a cable to the host.
+// 06-network: a network of its own, with a cable to the host.
 //
 //	go run ./06-network            the lesson
 //	go run ./06-network ip addr    any command, with an address of its own
 //
-// What holds: the cable is the only way to the host's ports.
-// What doesn't yet: one process can eat the machine (07 fixes that).
+// What holds: the container reaches the host's ports only through the cable.
+// What doesn't yet: one process can use up the whole machine (07 fixes that).
 //
 // New here: net_*.go (the cable, the links, the NAT rule, the host that an ordinary user plays) and
 // undo.go (who cleans up after a kill -9). Carried from 05: rootfs.go, ids_*.go, streams.go,
@@ -33,10 +33,10 @@ const step = "06-network"
 // inside is the part that this program plays when it starts itself again in the container.
 const inside = "container"
 
-// played is its part where a network namespace plays the host.
+// played is its part if a network namespace plays the host.
 const played = "host"
 
-// namespaces is what the container doesn't share with the host. New is CLONE_NEWNET: links,
+// namespaces is what the container doesn't share with the host. CLONE_NEWNET is new: links,
 // addresses, routes, ports and abstract sockets (network_namespaces(7)).
 const namespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNET |
 	unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC

@@ -1,6 +1,6 @@
 //go:build linux
 
-// The cable between host and container: a pair of links, an address at each end, and a route.
+// The cable between host and container: two links, an address at each end, and a route.
 
 package main
 
@@ -16,22 +16,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cable is what connects a container. Its link is the end on the host; the other is eth0.
+// cable connects a container to the host. Its link is the host's end; the container's end is eth0.
 type cable struct {
 	link            string
-	host, container netip.Prefix // the addresses, with the size of their network
+	host, container netip.Prefix // the address of each end, with the length of their prefix
 }
 
-// private are the networks that anybody may use without asking (RFC 1918).
+// private are the networks that every site may use for itself (RFC 1918).
 var private = []netip.Prefix{
 	netip.MustParsePrefix("10.0.0.0/8"),
 	netip.MustParsePrefix("172.16.0.0/12"),
 	netip.MustParsePrefix("192.168.0.0/16"),
 }
 
-// plugIn connects the container whose first process is pid. Nothing of it has to be undone: when
-// the container's network namespace goes, the kernel removes the end in there, and with it the
-// other.
+// plugIn connects the container whose first process is pid. Nothing here needs undoing: when the
+// container's network namespace ends, the kernel removes the end inside, and the other one with it.
 func plugIn(pid int, trace func(string)) (c cable, err error) {
 	outside, err := dialNetlink(trace)
 	if err != nil {
@@ -47,12 +46,12 @@ func plugIn(pid int, trace func(string)) (c cable, err error) {
 	if err != nil {
 		return c, err
 	}
-	for range 100 { // more than ever start at the same moment
+	for range 100 { // more containers than ever start at the same moment
 		if c, err = chooseCable(used, uint32(pid)); err != nil {
 			return c, err
 		}
-		// Another container may be choosing the same addresses at this moment. The link's name is
-		// made of them, and the kernel allows each name only once: so it says who was first.
+		// Another container may be choosing the same addresses at this moment. The link is named
+		// after them and the kernel allows each name only once, so it decides who was first.
 		err = outside.addVeth(c.link, hardware(c.host.Addr()), "eth0", pid)
 		if !errors.Is(err, unix.EEXIST) {
 			break
@@ -79,16 +78,15 @@ func plugIn(pid int, trace func(string)) (c cable, err error) {
 	return c, nil
 }
 
-// hardware makes a MAC address of an IPv4 address; the 2 says that no maker has given it. If we
-// gave none, the kernel would take a random one, and systemd-udevd soon replace that by its own, be
-// it in the middle of a call (systemd.link(5), MACAddressPolicy). What the container sends is for
-// nobody then, until it asks for the address again, seconds later.
+// hardware makes a MAC address from an IPv4 address; the 2 marks it as not assigned by a vendor.
+// Without one from us the kernel would choose a random address, and systemd-udevd would replace
+// that with its own, perhaps in the middle of a connection (systemd.link(5), MACAddressPolicy). Then
+// packets to the old address are lost until ARP asks again, seconds later.
 func hardware(a netip.Addr) net.HardwareAddr { return append([]byte{2, 0}, a.AsSlice()...) }
 
-// disableIPv6 keeps this host from speaking IPv6 on a link. By default the kernel believes whoever
-// says there that he is a router (accept_ra in Linux, Documentation/networking/ip-sysctl.rst). So
-// root in the container could say so, and would be sent what the host sends to the world
-// (CVE-2020-13401 in Docker).
+// disableIPv6 keeps this host from speaking IPv6 on a link. By default Linux accepts IPv6 router
+// advertisements from any link (accept_ra in Documentation/networking/ip-sysctl.rst). Root in the
+// container could send one, and receive what the host sends to the world (CVE-2020-13401 in Docker).
 func disableIPv6(link string, trace func(string)) error {
 	if _, err := os.Stat("/proc/net/if_inet6"); errors.Is(err, os.ErrNotExist) {
 		return nil // this kernel has no IPv6
@@ -99,9 +97,9 @@ func disableIPv6(link string, trace func(string)) error {
 	return writeFile("/proc/sys/net/ipv6/conf/"+link+"/disable_ipv6", "1")
 }
 
-// dontForward keeps this host from forwarding what comes in by a link. A new link starts with what
-// conf/default says, which is 1 on a host with Docker. NAT turns it on where there is a way to the
-// world; without NAT, packets would leave under an address that can't be answered.
+// dontForward keeps this host from forwarding packets that come in through a link. A new link starts
+// with the value of conf/default, which is 1 where Docker runs. addNAT turns forwarding on if there
+// is a way to the world; without NAT, packets would leave under an address that can't be answered.
 func dontForward(link string, trace func(string)) error {
 	if trace != nil {
 		trace("sysctl -w net.ipv4.conf." + link + ".forwarding=0")
@@ -109,12 +107,12 @@ func dontForward(link string, trace func(string)) error {
 	return forward(link, false)
 }
 
-// chooseCable takes the first network of four addresses, from somewhere in the private ones on,
-// that overlaps with none in use. Of the four, one is the network's and one for broadcast; so two
-// ends are left.
+// chooseCable takes the first network of four addresses that overlaps none in use. It starts at a
+// different place among the private ones for each PID. Of the four, the first names the network and
+// the last is for broadcast, which leaves two for the ends.
 func chooseCable(used []netip.Prefix, start uint32) (cable, error) {
 	used = slices.DeleteFunc(slices.Clone(used), func(p netip.Prefix) bool {
-		return p.Bits() <= 1 // the default route, or the halves of it that some VPNs add
+		return p.Bits() <= 1 // the default route, or the two halves of it that some VPNs add
 	})
 	for _, pool := range private {
 		first := number(pool.Addr())
@@ -136,17 +134,17 @@ func chooseCable(used []netip.Prefix, start uint32) (cable, error) {
 		"(ip -4 route lists them; a VPN may have added them)", private)
 }
 
-// number is an IPv4 address as a number.
+// number returns an IPv4 address as a number.
 func number(a netip.Addr) uint32 { return binary.BigEndian.Uint32(a.AsSlice()) }
 
-// address is the reverse.
+// address returns the IPv4 address for a number.
 func address(n uint32) netip.Addr {
 	return netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, n)))
 }
 
-// uplink returns the link by which this host reaches the world, or "". It asks for the way to an
-// address that belongs to nobody (RFC 5737), as ip(8) does in "ip route get": the kernel knows
-// about metrics, rules and VPNs.
+// uplink returns the link through which this host reaches the world, or "". It asks for the route to
+// an address reserved for documentation (RFC 5737), as "ip route get" does. It doesn't read the
+// routes itself, because the kernel also knows about metrics, rules and VPNs.
 func uplink() (string, error) {
 	n, err := dialNetlink(nil)
 	if err != nil {

@@ -1,6 +1,6 @@
 //go:build linux
 
-// What the step asks of rtnetlink(7), each by the ip(8) command that does the same.
+// The requests to rtnetlink(7), each named by the ip(8) command that does the same.
 
 package main
 
@@ -13,7 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// create asks for something new: that it exists already is an error.
+// create asks for a new object. NLM_F_EXCL makes it an error (EEXIST) if there is one already, which
+// is how two containers find out that they chose the same addresses (see plugIn).
 const create = unix.NLM_F_CREATE | unix.NLM_F_EXCL
 
 // vethInfoPeer is VETH_INFO_PEER of linux/veth.h.
@@ -26,12 +27,15 @@ func (n *netlink) setUp(link string) error {
 	return err
 }
 
-// addVeth makes a virtual cable, which is two links: what goes into one comes out of the other
-// (veth(4)). The near end gets a MAC address. The far end is born in the network namespace of
-// another process.
+// addVeth makes a virtual cable: two links, where all that goes into one comes out of the other
+// (veth(4)). The near end gets a MAC address. The kernel creates the far end in the network
+// namespace of another process; created here and moved later, it could first clash with an eth0 of
+// the host.
 func (n *netlink) addVeth(link string, mac net.HardwareAddr, far string, pid int) error {
 	command := fmt.Sprintf("ip link add %s address %s type veth peer name %s netns %d",
 		link, mac, far, pid)
+	// The peer is described like a link of its own, by a header and attributes, within the options of
+	// the type: IFLA_LINKINFO, in it IFLA_INFO_DATA, in it VETH_INFO_PEER.
 	peer := attribute(vethInfoPeer, linkHeader(0, 0),
 		attribute(unix.IFLA_IFNAME, text(far)),
 		attribute(unix.IFLA_NET_NS_PID, native32(uint32(pid))))
@@ -44,8 +48,8 @@ func (n *netlink) addVeth(link string, mac net.HardwareAddr, far string, pid int
 	return err
 }
 
-// addAddress gives a link an IPv4 address. The length of the prefix says who is on the same
-// network.
+// addAddress gives a link an IPv4 address. The length of the prefix says which other addresses are
+// on the same network; the kernel adds a route to them.
 func (n *netlink) addAddress(link string, address netip.Prefix) error {
 	index, err := n.index(link)
 	if err != nil {
@@ -54,20 +58,21 @@ func (n *netlink) addAddress(link string, address netip.Prefix) error {
 	header := append([]byte{unix.AF_INET, byte(address.Bits()), 0, unix.RT_SCOPE_UNIVERSE},
 		native32(index)...) // struct ifaddrmsg
 	_, err = n.request(fmt.Sprintf("ip addr add %s dev %s", address, link),
-		unix.RTM_NEWADDR, create, header,
+		unix.RTM_NEWADDR, create, header, // local and peer address: the same, as on an Ethernet
 		attribute(unix.IFA_LOCAL, address.Addr().AsSlice()),
 		attribute(unix.IFA_ADDRESS, address.Addr().AsSlice()))
 	return err
 }
 
-// addDefaultRoute sends to a gateway whatever no other route is for.
+// addDefaultRoute sends every packet that no other route matches to a gateway. It names no link:
+// the kernel knows which one reaches the gateway.
 func (n *netlink) addDefaultRoute(gateway netip.Addr) error {
 	_, err := n.request(fmt.Sprintf("ip route add default via %s", gateway),
 		unix.RTM_NEWROUTE, create, routeHeader(0), attribute(unix.RTA_GATEWAY, gateway.AsSlice()))
 	return err
 }
 
-// routes lists the networks that this host has an IPv4 route to, its own addresses among them.
+// routes lists the networks to which this host has an IPv4 route, its own addresses among them.
 func (n *netlink) routes() ([]netip.Prefix, error) {
 	replies, err := n.ask("ip route show table all", unix.RTM_GETROUTE, unix.NLM_F_DUMP,
 		routeHeader(0))
@@ -85,14 +90,14 @@ func (n *netlink) routes() ([]netip.Prefix, error) {
 		}
 		address, ok := netip.AddrFromSlice(attributes[unix.RTA_DST])
 		if !ok {
-			address = netip.IPv4Unspecified() // the default route has none
+			address = netip.IPv4Unspecified() // the default route has no destination
 		}
 		routes = append(routes, netip.PrefixFrom(address, int(r.body[1])))
 	}
 	return routes, nil
 }
 
-// linkTo asks for the number of the link by which packets to an address leave.
+// linkTo asks for the index of the link through which packets to an address leave.
 func (n *netlink) linkTo(address netip.Addr) (uint32, error) {
 	command := fmt.Sprintf("ip route get %s", address)
 	replies, err := n.ask(command, unix.RTM_GETROUTE, 0, routeHeader(32),
@@ -114,7 +119,7 @@ func (n *netlink) linkTo(address netip.Addr) (uint32, error) {
 	return binary.NativeEndian.Uint32(index), nil
 }
 
-// index asks for a link's number.
+// index asks for a link's index, by which most requests name it.
 func (n *netlink) index(link string) (uint32, error) {
 	replies, err := n.ask("ip link show "+link, unix.RTM_GETLINK, 0,
 		linkHeader(0, 0), attribute(unix.IFLA_IFNAME, text(link)))
@@ -129,29 +134,30 @@ func (n *netlink) index(link string) (uint32, error) {
 
 // name asks for the name of a link.
 func (n *netlink) name(index uint32) (string, error) {
-	replies, err := n.ask(fmt.Sprint("ip link show, number ", index), unix.RTM_GETLINK, 0,
+	replies, err := n.ask(fmt.Sprint("ip link show, index ", index), unix.RTM_GETLINK, 0,
 		linkHeader(index, 0))
 	if err != nil {
 		return "", err
 	}
 	if len(replies) == 0 || len(replies[0].body) < unix.SizeofIfInfomsg {
-		return "", fmt.Errorf("ip link show, number %d: no answer", index)
+		return "", fmt.Errorf("ip link show, index %d: no answer", index)
 	}
 	attributes, err := parseAttributes(replies[0].body[unix.SizeofIfInfomsg:])
 	return unix.ByteSliceToString(attributes[unix.IFLA_IFNAME]), err
 }
 
-// linkHeader is a struct ifinfomsg: which link, and which of its flags are to be set.
+// linkHeader is a struct ifinfomsg: which link, and which of its flags to set (rtnetlink(7)). Index
+// 0 leaves it to the attribute IFLA_IFNAME to name the link.
 func linkHeader(index, flags uint32) []byte {
 	header := make([]byte, 4, unix.SizeofIfInfomsg)
-	for _, field := range []uint32{index, flags, flags} { // the last says which flags are meant
+	for _, field := range []uint32{index, flags, flags} { // the last is the mask: which flags change
 		header = append(header, native32(field)...)
 	}
 	return header
 }
 
-// routeHeader is a struct rtmsg, for a route of the kind that people add, to a network of which so
-// many bits are given.
+// routeHeader is a struct rtmsg for an ordinary route, as `ip route add` would make it. The prefix of
+// its destination has so many bits; with 0 it is the default route.
 func routeHeader(bits byte) []byte {
 	return []byte{
 		unix.AF_INET, bits, 0, 0, unix.RT_TABLE_MAIN,
@@ -159,8 +165,9 @@ func routeHeader(bits byte) []byte {
 	}
 }
 
-// text is a string as netlink wants it, with a zero at its end.
+// text is a string as netlink wants it, with a zero byte at its end.
 func text(s string) []byte { return append([]byte(s), 0) }
 
-// native32 is a number in the machine's own byte order.
+// native32 is a number in the machine's own byte order, as netlink's headers have it. (Addresses are
+// in network byte order.)
 func native32(n uint32) []byte { return binary.NativeEndian.AppendUint32(nil, n) }

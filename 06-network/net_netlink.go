@@ -1,6 +1,6 @@
 //go:build linux
 
-// A small client of rtnetlink(7): how a program asks the kernel for what ip(8) does.
+// A small rtnetlink(7) client: how a program asks the kernel for what ip(8) does.
 
 package main
 
@@ -15,12 +15,12 @@ import (
 )
 
 // netlink is a socket to the kernel's network code, for the network namespace in which it was
-// opened. Each request is known by the ip command that does the same: errors quote it, and trace,
-// if there is one, is called with it.
+// opened. Each request carries the ip command that does the same: errors quote it, and trace, if
+// set, gets it.
 type netlink struct {
 	fd       int
 	sequence uint32
-	prefix   string // of the ip command: "nsenter … " for another namespace
+	prefix   string // in front of the ip command: "nsenter … " for another namespace
 	trace    func(command string)
 }
 
@@ -30,9 +30,10 @@ func dialNetlink(trace func(string)) (*netlink, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("socket(AF_NETLINK)", err)
 	}
-	// With it the kernel says not only "invalid argument", but also which. Kernels before 4.12
-	// don't have it, and we do without.
+	// NETLINK_EXT_ACK makes the kernel say not just "invalid argument" but which one. Kernels before
+	// 4.12 don't have it, and nothing depends on it.
 	_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_EXT_ACK, 1)
+	// Without a number of our own (Pid 0) the kernel picks one, to which it will send the replies.
 	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		unix.Close(fd)
 		return nil, os.NewSyscallError("bind(AF_NETLINK)", err)
@@ -41,8 +42,8 @@ func dialNetlink(trace func(string)) (*netlink, error) {
 }
 
 // dialNetlinkOf opens a socket to the network namespace of another process. A socket stays in the
-// namespace of the thread that opened it; so this thread goes there for a moment. It must be one
-// that is locked, as main's is: no other goroutine may find itself in the wrong network.
+// namespace of the thread that opened it, so this thread enters that namespace for a moment. It must
+// be a locked one, as main's is: no other goroutine may run on a thread in the wrong network.
 func dialNetlinkOf(pid int, trace func(string)) (n *netlink, err error) {
 	home, err := os.Open("/proc/thread-self/ns/net")
 	if err != nil {
@@ -60,7 +61,7 @@ func dialNetlinkOf(pid int, trace func(string)) (n *netlink, err error) {
 		return nil, err
 	}
 	if os.SameFile(mine, theirs) {
-		// What is to be set up there would be set up here, and stay.
+		// Everything meant for the container would be set up on the host, and stay.
 		return nil, fmt.Errorf("process %d has no network of its own", pid)
 	}
 	if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err != nil {
@@ -68,7 +69,7 @@ func dialNetlinkOf(pid int, trace func(string)) (n *netlink, err error) {
 	}
 	defer func() {
 		if back := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); back != nil {
-			// Every caller gives up on an error, so nothing goes on in the wrong network.
+			// Every caller gives up on an error, so nothing continues in the wrong network.
 			err = errors.Join(err, fmt.Errorf("setns back to %s: %w", home.Name(), back))
 		}
 	}()
@@ -82,7 +83,7 @@ func dialNetlinkOf(pid int, trace func(string)) (n *netlink, err error) {
 // close closes the socket.
 func (n *netlink) close() { unix.Close(n.fd) }
 
-// ask sends a question, which changes nothing and so isn't traced.
+// ask sends a query. It changes nothing, so it isn't traced.
 func (n *netlink) ask(command string, kind, flags uint16, body ...[]byte) ([]reply, error) {
 	silent := *n
 	silent.trace = nil
@@ -90,8 +91,9 @@ func (n *netlink) ask(command string, kind, flags uint16, body ...[]byte) ([]rep
 	return silent.request(command, kind, flags, body...)
 }
 
-// request sends one message, and returns what the kernel answers before it acknowledges it. Command
-// is the ip command that asks for the same.
+// request sends one message and returns the replies that the kernel sends before it acknowledges
+// the message (NLM_F_ACK). Without the acknowledgement we couldn't tell success from a reply that is
+// still on its way. Command is the ip command that asks for the same.
 func (n *netlink) request(command string, kind, flags uint16, body ...[]byte) ([]reply, error) {
 	command = n.prefix + command
 	if n.trace != nil {
@@ -102,6 +104,7 @@ func (n *netlink) request(command string, kind, flags uint16, body ...[]byte) ([
 	for _, part := range body {
 		message = append(message, part...)
 	}
+	// struct nlmsghdr: length, type, flags, sequence number; the kernel fills in the sender.
 	binary.NativeEndian.PutUint32(message, uint32(len(message)))
 	binary.NativeEndian.PutUint16(message[4:], kind)
 	binary.NativeEndian.PutUint16(message[6:], flags|unix.NLM_F_REQUEST|unix.NLM_F_ACK)
@@ -111,7 +114,7 @@ func (n *netlink) request(command string, kind, flags uint16, body ...[]byte) ([
 		return nil, fmt.Errorf("%s: %w", command, os.NewSyscallError("sendto", err))
 	}
 	var answers []reply
-	buffer := make([]byte, 16<<10) // 8 kB at the least; a list comes in pieces that fit
+	buffer := make([]byte, 16<<10) // netlink(7) wants at least 8 kB; a longer list comes in pieces
 	for {
 		size, from, err := unix.Recvfrom(n.fd, buffer, 0)
 		if err == unix.EINTR {
@@ -121,7 +124,7 @@ func (n *netlink) request(command string, kind, flags uint16, body ...[]byte) ([
 			return nil, fmt.Errorf("%s: %w", command, os.NewSyscallError("recvfrom", err))
 		}
 		if sender, ok := from.(*unix.SockaddrNetlink); !ok || sender.Pid != 0 {
-			continue // some program's; the kernel is number 0 (netlink(7))
+			continue // from another program; the kernel's own number is 0 (netlink(7))
 		}
 		replies, err := parseReplies(buffer[:size])
 		if err != nil {
@@ -129,8 +132,8 @@ func (n *netlink) request(command string, kind, flags uint16, body ...[]byte) ([
 		}
 		for _, r := range replies {
 			switch {
-			case r.sequence != n.sequence: // to a request that has been given up
-			case r.kind == unix.NLMSG_ERROR, r.kind == unix.NLMSG_DONE: // of one, or of a list
+			case r.sequence != n.sequence: // a late reply to an earlier request that failed
+			case r.kind == unix.NLMSG_ERROR, r.kind == unix.NLMSG_DONE: // the end; DONE ends a list
 				if err := r.err(); err != nil {
 					return nil, fmt.Errorf("%s: %w", command, err)
 				}
@@ -142,14 +145,15 @@ func (n *netlink) request(command string, kind, flags uint16, body ...[]byte) ([
 	}
 }
 
-// reply is one message of the kernel's: struct nlmsghdr, and what follows it (netlink(7)).
+// reply is one message from the kernel: struct nlmsghdr and what follows it (netlink(7)).
 type reply struct {
 	kind, flags uint16
 	sequence    uint32
 	body        []byte
 }
 
-// parseReplies cuts what was received into messages. It takes nothing for granted.
+// parseReplies cuts a datagram into messages. It checks every length before it uses it, so that no
+// message can make the step read past the end.
 func parseReplies(data []byte) ([]reply, error) {
 	var replies []reply
 	for len(data) > 0 {
@@ -171,7 +175,8 @@ func parseReplies(data []byte) ([]reply, error) {
 	return replies, nil
 }
 
-// err is what an NLMSG_ERROR or NLMSG_DONE says: nothing, or an errno, and perhaps a reason.
+// err returns what an NLMSG_ERROR or NLMSG_DONE says: nil for a 0, otherwise an errno, with the
+// kernel's reason if it gives one. An acknowledgement is an NLMSG_ERROR with the number 0.
 func (r reply) err() error {
 	if len(r.body) < 4 {
 		return errors.New("netlink reply: an error without a number")
@@ -185,20 +190,20 @@ func (r reply) err() error {
 		len(r.body) < 4+unix.SizeofNlMsghdr {
 		return err
 	}
-	// The request follows, or only its header, and then attributes.
+	// The kernel quotes the request (or, with NLM_F_CAPPED, only its header); attributes follow.
 	skip := 4 + unix.SizeofNlMsghdr
 	if r.flags&unix.NLM_F_CAPPED == 0 {
 		skip = 4 + align(int(min(binary.NativeEndian.Uint32(r.body[4:]), 1<<20)))
 	}
-	attributes, _ := parseAttributes(r.body[min(skip, len(r.body)):]) // no reason is no harm
+	attributes, _ := parseAttributes(r.body[min(skip, len(r.body)):]) // without a reason, the errno will do
 	if text := attributes[unix.NLMSGERR_ATTR_MSG]; len(text) > 0 {
 		return fmt.Errorf("%w (%s)", err, unix.ByteSliceToString(text))
 	}
 	return err
 }
 
-// attribute encodes one: struct rtattr, which is length and kind, and the parts of its value,
-// filled up to a multiple of four bytes (rtnetlink(7)).
+// attribute encodes one attribute: struct rtattr, which is length and kind, then the value, padded
+// to a multiple of four bytes (rtnetlink(7)). A value can consist of attributes itself.
 func attribute(kind uint16, value ...[]byte) []byte {
 	a := make([]byte, unix.SizeofRtAttr)
 	for _, part := range value {
@@ -209,13 +214,14 @@ func attribute(kind uint16, value ...[]byte) []byte {
 	return append(a, make([]byte, align(len(a))-len(a))...)
 }
 
-// parseAttributes returns attributes by their kind.
+// parseAttributes returns attributes by their kind. The kernel marks those that contain others with
+// NLA_F_NESTED, which isn't part of the kind.
 func parseAttributes(data []byte) (map[uint16][]byte, error) {
 	attributes := map[uint16][]byte{}
 	for len(data) >= unix.SizeofRtAttr {
 		size := int(binary.NativeEndian.Uint16(data))
 		if size < unix.SizeofRtAttr || size > len(data) {
-			return nil, fmt.Errorf("netlink attribute: says %d bytes, of %d", size, len(data))
+			return nil, fmt.Errorf("netlink attribute: says it has %d bytes, of %d", size, len(data))
 		}
 		kind := binary.NativeEndian.Uint16(data[2:]) &^ unix.NLA_F_NESTED
 		attributes[kind] = data[unix.SizeofRtAttr:size]
@@ -224,5 +230,5 @@ func parseAttributes(data []byte) (map[uint16][]byte, error) {
 	return attributes, nil
 }
 
-// align rounds up to a multiple of four.
+// align rounds up to a multiple of four, as NLMSG_ALIGN and RTA_ALIGN do.
 func align(size int) int { return (size + 3) &^ 3 }

@@ -1,6 +1,6 @@
 //go:build linux
 
-// Which ids are whose on this host: /etc/subuid and /etc/subgid.
+// Which IDs of the host the container gets: /etc/subuid and /etc/subgid, or unused ones.
 
 package main
 
@@ -16,19 +16,19 @@ import (
 	"sync"
 )
 
-// idRange is some ids in a row: users or groups, by their numbers on the host. They go up to 2^32,
-// for which int is too small on a 32-bit machine.
+// idRange is a contiguous range of user or group IDs on the host. IDs go up to 2^32, which is too
+// much for an int on a 32-bit machine.
 type idRange struct{ first, count int64 }
 
-// enough is how many IDs root gives a container where /etc/subuid doesn't give it more: all those
-// that a Linux distribution uses.
+// enough is how many IDs root gives a container unless /etc/subuid grants root more: all that a
+// Linux distribution uses.
 const enough = 65536
 
-// candidates is where root looks for IDs that no user or group of the host has, in this order.
-// useradd hands out IDs up to 600,100,000 (login.defs(5)), systemd-nspawn up to 1,879,048,191
-// (systemd's UIDS-GIDS), directory services up to 2,000,200,000 (sssd-ldap(5)), and from 2^31 on
-// some programs take an ID for a negative number. So the first is free nearly everywhere, and stays
-// so. The others down to 100,000 are for user namespaces that have no more than that.
+// candidates returns the ranges in which root looks for IDs that no user or group of the host has,
+// in this order. useradd hands out IDs up to 600,100,000 (login.defs(5)), systemd-nspawn up to
+// 1,879,048,191 (systemd's UIDS-GIDS), directory services up to 2,000,200,000 (sssd-ldap(5)), and
+// some programs read an ID from 2^31 on as a negative number. So the first range is free nearly
+// everywhere, and stays free. The ones from 100,000 on are for user namespaces with fewer IDs.
 func candidates() (all []idRange) {
 	for _, first := range []int64{2_100_000_000, 700_000_000, 100_000} {
 		for n := range int64(10) {
@@ -38,8 +38,8 @@ func candidates() (all []idRange) {
 	return all
 }
 
-// choose returns the first candidate that lies in this process's own IDs, overlaps no range that is
-// taken, and isn't known. If it has none of them, it returns none.
+// choose returns the first candidate that exists in this user namespace (own), overlaps no taken
+// range, and isn't known. If none exists here, it returns an empty range.
 func choose(own, taken []idRange, known func(idRange) bool) (idRange, error) {
 	var err error
 	for _, r := range candidates() {
@@ -49,13 +49,13 @@ func choose(own, taken []idRange, known func(idRange) bool) (idRange, error) {
 		if !slices.ContainsFunc(taken, r.overlaps) && !known(r) {
 			return r, nil
 		}
-		err = fmt.Errorf("no %d IDs in a row are free for a container: give root its own, by a "+
+		err = fmt.Errorf("no %d contiguous IDs are free for a container: give root its own, by a "+
 			"line root:FIRST:%[1]d in both /etc/subuid and /etc/subgid", enough)
 	}
 	return idRange{}, err
 }
 
-// isWithin reports whether all IDs of a range are in another one.
+// isWithin reports whether another range contains all of this one.
 func (r idRange) isWithin(other idRange) bool {
 	return other.first <= r.first && r.first+r.count <= other.first+other.count
 }
@@ -75,7 +75,7 @@ var freeIDs = sync.OnceValues(func() (idRange, error) {
 	return choose(own, taken, isKnown)
 })
 
-// ownIDs returns the IDs that this process's user namespace has.
+// ownIDs returns the IDs that exist in this process's user namespace.
 func ownIDs(kind string) (own []idRange, err error) {
 	text, err := os.ReadFile("/proc/self/" + kind + "_map")
 	for line := range strings.Lines(string(text)) {
@@ -89,7 +89,7 @@ func ownIDs(kind string) (own []idRange, err error) {
 	return own, err
 }
 
-// takenIDs returns the IDs of users, groups and their containers, as the host's files have them.
+// takenIDs returns the IDs that the host's files give to users, groups and their containers.
 func takenIDs() (taken []idRange, err error) {
 	for _, kind := range []string{"uid", "gid"} {
 		all, err := entries(kind)
@@ -118,23 +118,23 @@ func takenIDs() (taken []idRange, err error) {
 	return taken, nil
 }
 
-// isKnown reports whether the first or the last ID of a range is a user's or a group's. The files
-// don't have all of those: getent(1) asks services such as LDAP as well, and prints what they know.
+// isKnown reports whether the first or the last ID of a range belongs to a user or group. Not all
+// of them are in the host's files: getent(1) asks services such as LDAP too.
 func isKnown(r idRange) bool {
 	if !asksOthers() {
-		return false // and no millisecond is lost
+		return false // without the milliseconds that getent takes
 	}
 	first, last := fmt.Sprint(r.first), fmt.Sprint(r.first+r.count-1)
-	// It fails if one of them isn't known. Without getent, the files are all there is.
+	// getent fails if it doesn't know one of them. Without getent, the files are all there is.
 	users, _ := exec.Command("getent", "passwd", first, last).Output()
 	groups, _ := exec.Command("getent", "group", first, last).Output()
 	return len(users)+len(groups) > 0
 }
 
-// asksOthers reports whether the host asks more for users or groups than its files and systemd,
-// whose own IDs are below the first candidate (nsswitch.conf(5)).
+// asksOthers reports whether the host looks up users or groups anywhere but in its files and in
+// systemd (nsswitch.conf(5)). systemd's own IDs are all below the first candidate.
 func asksOthers() bool {
-	text, _ := os.ReadFile("/etc/nsswitch.conf") // without it, there are the files
+	text, _ := os.ReadFile("/etc/nsswitch.conf") // without it, only the files count
 	for line := range strings.Lines(string(text)) {
 		database, services, _ := strings.Cut(line, ":")
 		for _, service := range strings.Fields(services) {
@@ -147,8 +147,8 @@ func asksOthers() bool {
 	return false
 }
 
-// setAside returns the IDs that the system has set aside for the caller, if any: of several ranges,
-// the largest.
+// setAside returns the largest range that /etc/subuid or /etc/subgid grants the caller, or an empty
+// one.
 func setAside(kind string) (most idRange, err error) {
 	names := []string{strconv.Itoa(os.Getuid())}
 	if u, err := account.LookupId(names[0]); err == nil {
@@ -163,13 +163,13 @@ func setAside(kind string) (most idRange, err error) {
 	return most, err
 }
 
-// entry is a line of /etc/subuid or /etc/subgid: whose ids these are.
+// entry is a line of /etc/subuid or /etc/subgid: an owner and the owner's IDs (subuid(5)).
 type entry struct {
 	owner string
 	idRange
 }
 
-// entries reads /etc/subuid or /etc/subgid. Without that file nothing is set aside.
+// entries reads /etc/subuid or /etc/subgid. Without that file, no user has subordinate IDs.
 func entries(kind string) ([]entry, error) {
 	text, err := os.ReadFile("/etc/sub" + kind)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -179,7 +179,7 @@ func entries(kind string) ([]entry, error) {
 	for line := range strings.Lines(string(text)) {
 		e, fields := entry{}, strings.Split(strings.TrimSpace(line), ":")
 		if len(fields) != 3 {
-			continue // a comment, or nothing
+			continue // a comment or an empty line
 		}
 		var err1, err2 error
 		e.owner = fields[0]

@@ -1,12 +1,12 @@
 //go:build linux
 
-// 07-cgroups: limits on what a container may use up.
+// 07-cgroups: limits on what a container can use up.
 //
 //	go run -exec sudo ./07-cgroups       the lesson
 //	go run -exec sudo ./07-cgroups sh    any command, with its share of the machine
 //
 // What holds: memory, processes and CPU time have limits, and the kernel keeps count. What doesn't
-// yet: all capabilities, every system call, a root that isn't an image (08 fixes that).
+// yet: it has all capabilities, every system call, and the host's /usr (08 fixes that).
 //
 // New here: cgroup*.go (the limits for v1 and v2, and where in the hierarchy they go). Carried from
 // 06: net_*.go, undo.go, rootfs.go, ids_*.go, streams.go, descriptors.go, terminal.go. The lesson:
@@ -33,11 +33,11 @@ const step = "07-cgroups"
 // inside is the part that this program plays when it starts itself again in the container.
 const inside = "container"
 
-// played is its part where a network namespace plays the host.
+// played is its part if a network namespace plays the host.
 const played = "host"
 
-// namespaces is what the container doesn't share with the host, from its first moment on. The
-// cgroup namespace is not among them: it comes later (see container).
+// namespaces is what the container doesn't share with the host from the start. The cgroup namespace
+// comes later (see container).
 const namespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNET |
 	unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC
 
@@ -158,8 +158,8 @@ func container(command []string) error {
 	if err := dropHostIdentity(); err != nil {
 		return err
 	}
-	// From now on our cgroup is the root of all that we see of the tree (cgroup_namespaces(7)). It
-	// is the cgroup that we are in at this moment: with clone's flags it would be our parent's.
+	// From now on our cgroup is the root of the hierarchy that we see (cgroup_namespaces(7)). A new
+	// cgroup namespace starts at its maker's cgroup: with clone that would be our parent's.
 	if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil {
 		return os.NewSyscallError("unshare(CLONE_NEWCGROUP)", err)
 	}

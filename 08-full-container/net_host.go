@@ -1,6 +1,6 @@
 //go:build linux
 
-// The host of an ordinary user, played by a network namespace.
+// An ordinary user's host: a network namespace plays it.
 
 package main
 
@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// notRoot says so, where the caller lacks what it takes to connect a container to the host.
+// notRoot returns why the caller can't connect a container to the host, or "" if it can.
 func notRoot() string {
 	if holds(unix.CAP_NET_ADMIN) && holds(unix.CAP_SYS_ADMIN) {
 		return ""
@@ -29,9 +29,9 @@ func notRoot() string {
 	return "not root"
 }
 
-// playHost starts this program again as root of a user namespace with a network namespace, which
-// plays the host's part. Only the host's root could plug that into the world; but where pasta(1) is
-// installed, it carries a command's packets there and back, as connections of this user's.
+// playHost starts this program again as root of a user namespace with a network namespace that plays
+// the host. Only the real host's root could plug that namespace into the world. But where pasta(1)
+// is installed, it carries a command's packets there and back, as connections of this user.
 func playHost(args []string, isLesson bool, reason string) error {
 	if isLesson {
 		say("host", "process %d, %s: a network namespace plays the host", os.Getpid(), reason)
@@ -64,7 +64,7 @@ func playHost(args []string, isLesson bool, reason string) error {
 	}
 	obstacle := ""
 	switch _, missing := exec.LookPath("pasta"); {
-	case isLesson: // which needs no world
+	case isLesson: // the lesson needs no world
 		obstacle = "a lesson plays it"
 	case missing != nil:
 		obstacle = "an ordinary user needs pasta(1) for that (it comes in the package passt)"
@@ -90,12 +90,12 @@ func playHost(args []string, isLesson bool, reason string) error {
 	return supervise(cmd, line, nil, nil)
 }
 
-// keepPasta runs pasta for the network namespace of a process until standard input ends. Pasta by
-// itself would stay for good, and keep the namespace. Its messages are dropped, since standard
-// error is the command's.
+// keepPasta runs pasta for a process's network namespace until standard input ends. By itself pasta
+// would keep running, and keep the namespace alive. Its messages are dropped, because standard error
+// belongs to the command.
 func keepPasta(args []string) error {
-	// Unless told not to, pasta opens ways that aren't asked for: the gateway's address leads to
-	// the host's own 127.0.0.1, and a port that is opened on one side is opened on the other, too.
+	// By default pasta opens more than the way out: the gateway's address leads to the host's own
+	// 127.0.0.1, and a port that is opened on one side is opened on the other too.
 	pasta := exec.Command("pasta", "--foreground", "--config-net", "--quiet", "--no-map-gw",
 		"--tcp-ports=none", "--udp-ports=none", "--tcp-ns=none", "--udp-ns=none", args[0])
 	pasta.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
@@ -106,15 +106,15 @@ func keepPasta(args []string) error {
 	if killed := pasta.Process.Kill(); !errors.Is(killed, os.ErrProcessDone) {
 		err = errors.Join(err, killed)
 	}
-	_ = pasta.Wait() // "signal: killed", as meant
+	_ = pasta.Wait() // "signal: killed", as it should be
 	return err
 }
 
-// noPasta is why a played host has no way to the world, or "" where pasta makes one.
+// noPasta is why a played host has no way to the world, or "" if pasta makes one.
 var noPasta string
 
-// beHost is what a played host does first. It waits to be let go, sets up its loopback, and then
-// waits for the way to the world, if pasta is making one. If that fails, there is none.
+// beHost is what a played host does first. It waits for the outer process, sets up its loopback, and
+// then waits for the way to the world if pasta is making one. Without one it goes on all the same.
 func beHost() error {
 	var err error
 	if noPasta, err = awaitHost(); err != nil {
@@ -135,7 +135,7 @@ func beHost() error {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	noPasta = "pasta has opened none"
+	noPasta = "pasta didn't open one in time"
 	fmt.Fprintf(os.Stderr, "%s: no way to the world: %s\n", step, noPasta)
 	return nil
 }
@@ -159,13 +159,13 @@ func awaitHost() (text string, err error) {
 	}
 }
 
-// online reports whether this host has a way to the world itself.
+// online reports whether this host itself has a way to the world.
 func online() bool {
 	link, err := uplink()
 	return err == nil && link != ""
 }
 
-// tunnels reports whether this user may make the kind of link that pasta needs.
+// tunnels reports whether this user can make the kind of link that pasta needs.
 func tunnels() bool {
 	tun, err := os.OpenFile("/dev/net/tun", os.O_RDWR, 0)
 	if err != nil {

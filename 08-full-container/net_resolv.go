@@ -1,6 +1,6 @@
 //go:build linux
 
-// The container's name servers.
+// Which name servers the container gets.
 
 package main
 
@@ -10,23 +10,23 @@ import (
 	"strings"
 )
 
-// resolvConf returns the container's /etc/resolv.conf: the host's name servers. One on the host's
-// loopback, such as systemd-resolved's 127.0.0.53, can't be reached from inside; instead there are
-// those that systemd-resolved itself asks.
+// resolvConf returns the container's /etc/resolv.conf: the host's name servers. The container can't
+// reach one on the host's loopback, such as systemd-resolved's 127.0.0.53; it gets the servers that
+// systemd-resolved asks instead.
 func resolvConf() string {
 	if reason := noWay(); reason != "" {
-		return "# " + reason + "\n" // a server that can't be asked would make programs wait
+		return "# " + reason + "\n" // with a server that can't be reached, programs would wait for it
 	}
 	for _, file := range []string{"/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"} {
-		text, _ := os.ReadFile(file) // none, if it isn't there
+		text, _ := os.ReadFile(file) // empty if it isn't there
 		if servers := reachable(string(text)); servers != "" {
 			return servers
 		}
 	}
-	return "# no name server of the host's can be reached from here\n"
+	return "# none of the host's name servers can be reached from here\n"
 }
 
-// reachable returns the lines of a resolv.conf that name servers that can be reached from inside.
+// reachable returns the lines of a resolv.conf whose name servers can be reached from inside.
 func reachable(text string) (servers string) {
 	for line := range strings.Lines(text) {
 		fields := strings.Fields(line)
