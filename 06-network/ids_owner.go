@@ -47,11 +47,11 @@ func startOwned(cmd *exec.Cmd) error {
 		unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(deathSignal), 0, 0, 0))
 }
 
-// setThreadUser sets the effective user of this thread alone. Go's syscall.Setresuid sets it for all
-// threads.
+// setThreadUser sets the effective user of this thread alone. Go's syscall.Setresuid sets it for
+// all threads.
 func setThreadUser(uid int) error {
 	number, same := uintptr(unix.SYS_SETRESUID), ^uintptr(0)
-	if number == 164 { // 32-bit x86 and Arm: that call takes 16-bit IDs, SYS_SETRESUID32 larger ones
+	if number == 164 { // on 32-bit x86 and Arm, for 16-bit IDs; SYS_SETRESUID32 takes larger ones
 		number = 208
 	}
 	_, _, failed := unix.Syscall(number, same, uintptr(uid), same)

@@ -80,13 +80,14 @@ func plugIn(pid int, trace func(string)) (c cable, err error) {
 
 // hardware makes a MAC address from an IPv4 address; the 2 marks it as not assigned by a vendor.
 // Without one from us the kernel would choose a random address, and systemd-udevd would replace
-// that with its own, perhaps in the middle of a connection (systemd.link(5), MACAddressPolicy). Then
-// packets to the old address are lost until ARP asks again, seconds later.
+// that with its own, perhaps in the middle of a connection (systemd.link(5), MACAddressPolicy).
+// Then packets to the old address are lost until ARP asks again, seconds later.
 func hardware(a netip.Addr) net.HardwareAddr { return append([]byte{2, 0}, a.AsSlice()...) }
 
 // disableIPv6 keeps this host from speaking IPv6 on a link. By default Linux accepts IPv6 router
 // advertisements from any link (accept_ra in Documentation/networking/ip-sysctl.rst). Root in the
-// container could send one, and receive what the host sends to the world (CVE-2020-13401 in Docker).
+// container could send one, and receive what the host sends to the world (CVE-2020-13401 in
+// Docker).
 func disableIPv6(link string, trace func(string)) error {
 	if _, err := os.Stat("/proc/net/if_inet6"); errors.Is(err, os.ErrNotExist) {
 		return nil // this kernel has no IPv6
@@ -97,9 +98,10 @@ func disableIPv6(link string, trace func(string)) error {
 	return writeFile("/proc/sys/net/ipv6/conf/"+link+"/disable_ipv6", "1")
 }
 
-// dontForward keeps this host from forwarding packets that come in through a link. A new link starts
-// with the value of conf/default, which is 1 where Docker runs. addNAT turns forwarding on if there
-// is a way to the world; without NAT, packets would leave under an address that can't be answered.
+// dontForward keeps this host from forwarding packets that come in through a link. A new link
+// starts with the value of conf/default, which is 1 where Docker runs. addNAT turns forwarding on
+// if there is a way to the world; without NAT, packets would leave under an address that can't be
+// answered.
 func dontForward(link string, trace func(string)) error {
 	if trace != nil {
 		trace("sysctl -w net.ipv4.conf." + link + ".forwarding=0")
@@ -142,8 +144,8 @@ func address(n uint32) netip.Addr {
 	return netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, n)))
 }
 
-// uplink returns the link through which this host reaches the world, or "". It asks for the route to
-// an address reserved for documentation (RFC 5737), as "ip route get" does. It doesn't read the
+// uplink returns the link through which this host reaches the world, or "". It asks for the route
+// to an address reserved for documentation (RFC 5737), as "ip route get" does. It doesn't read the
 // routes itself, because the kernel also knows about metrics, rules and VPNs.
 func uplink() (string, error) {
 	n, err := dialNetlink(nil)

@@ -30,8 +30,8 @@ func dialNetlink(trace func(string)) (*netlink, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("socket(AF_NETLINK)", err)
 	}
-	// NETLINK_EXT_ACK makes the kernel say not just "invalid argument" but which one. Kernels before
-	// 4.12 don't have it, and nothing depends on it.
+	// NETLINK_EXT_ACK makes the kernel say not just "invalid argument" but which one. Kernels
+	// before 4.12 don't have it, and nothing depends on it.
 	_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_EXT_ACK, 1)
 	// Without a number of our own (Pid 0) the kernel picks one, to which it will send the replies.
 	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
@@ -42,8 +42,8 @@ func dialNetlink(trace func(string)) (*netlink, error) {
 }
 
 // dialNetlinkOf opens a socket to the network namespace of another process. A socket stays in the
-// namespace of the thread that opened it, so this thread enters that namespace for a moment. It must
-// be a locked one, as main's is: no other goroutine may run on a thread in the wrong network.
+// namespace of the thread that opened it, so this thread enters that namespace for a moment. It
+// must be a locked one, as main's is: no other goroutine may run on a thread in the wrong network.
 func dialNetlinkOf(pid int, trace func(string)) (n *netlink, err error) {
 	home, err := os.Open("/proc/thread-self/ns/net")
 	if err != nil {
@@ -92,8 +92,8 @@ func (n *netlink) ask(command string, kind, flags uint16, body ...[]byte) ([]rep
 }
 
 // request sends one message and returns the replies that the kernel sends before it acknowledges
-// the message (NLM_F_ACK). Without the acknowledgement we couldn't tell success from a reply that is
-// still on its way. Command is the ip command that asks for the same.
+// the message (NLM_F_ACK). Without the acknowledgement we couldn't tell success from a reply that
+// is still on its way. Command is the ip command that asks for the same.
 func (n *netlink) request(command string, kind, flags uint16, body ...[]byte) ([]reply, error) {
 	command = n.prefix + command
 	if n.trace != nil {
@@ -195,7 +195,7 @@ func (r reply) err() error {
 	if r.flags&unix.NLM_F_CAPPED == 0 {
 		skip = 4 + align(int(min(binary.NativeEndian.Uint32(r.body[4:]), 1<<20)))
 	}
-	attributes, _ := parseAttributes(r.body[min(skip, len(r.body)):]) // without a reason, the errno will do
+	attributes, _ := parseAttributes(r.body[min(skip, len(r.body)):]) // if unreadable, no reason
 	if text := attributes[unix.NLMSGERR_ATTR_MSG]; len(text) > 0 {
 		return fmt.Errorf("%w (%s)", err, unix.ByteSliceToString(text))
 	}
@@ -221,7 +221,7 @@ func parseAttributes(data []byte) (map[uint16][]byte, error) {
 	for len(data) >= unix.SizeofRtAttr {
 		size := int(binary.NativeEndian.Uint16(data))
 		if size < unix.SizeofRtAttr || size > len(data) {
-			return nil, fmt.Errorf("netlink attribute: says it has %d bytes, of %d", size, len(data))
+			return nil, fmt.Errorf("netlink attribute: says it has %d bytes of %d", size, len(data))
 		}
 		kind := binary.NativeEndian.Uint16(data[2:]) &^ unix.NLA_F_NESTED
 		attributes[kind] = data[unix.SizeofRtAttr:size]

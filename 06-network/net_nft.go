@@ -1,6 +1,7 @@
 //go:build linux
 
-// nft(8), which speaks to the kernel's packet filter for us, and what other filters there may be.
+// nft(8), which sets up the kernel's packet filter for us, and other filters that may be in the
+// way.
 
 package main
 
@@ -14,8 +15,8 @@ import (
 	"unicode"
 )
 
-// findNft returns the path of nft. Debian keeps it in /usr/sbin, which an ordinary user doesn't
-// have in PATH; so beside each bin it looks into the sbin.
+// findNft returns the path of nft. Debian keeps it in /usr/sbin, which isn't in an ordinary user's
+// PATH, so for each bin in PATH this looks in the sbin next to it too.
 func findNft() (string, error) {
 	path, err := exec.LookPath("nft")
 	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
@@ -26,9 +27,10 @@ func findNft() (string, error) {
 	return path, err
 }
 
-// nft gives commands to nft(8), and files to have while it runs. Lists are answered with what there
-// was before; of the rest it carries out all or nothing. Named sets are listed without what is in
-// them (-t): to read one of 100,000 addresses takes nft a second.
+// nft passes commands to nft(8), and files to hold open while it runs. It runs nft once for all of
+// them: the kernel takes the changes as one transaction, so either all or none take effect. A list
+// among the commands shows the state before them. Named sets are listed without their elements
+// (-t), because nft takes a second to read one with 100,000 addresses.
 func nft(commands string, files ...*os.File) (answer string, err error) {
 	path, err := findNft()
 	if err != nil {
@@ -40,23 +42,27 @@ func nft(commands string, files ...*os.File) (answer string, err error) {
 	cmd.Stderr = &said
 	out, err := cmd.Output()
 	if err != nil {
-		// With %v: how nft ended is no exit status of ours.
+		// With %v, so that nft's exit status doesn't become ours.
 		return "", fmt.Errorf("nft, %s: %v: %s", strings.Join(strings.Fields(commands), " "), err,
 			strings.TrimSpace(said.String()))
 	}
 	return string(out), nil
 }
 
-// barrier is a chain in another table that our packets don't get past, and what would let them.
+// barrier is a chain in another table that drops our packets, and the commands that would let them
+// through.
 type barrier struct{ chain, mend string }
 
-// packet is what a rule looks at, as far as it is understood here: the links by which a packet
-// comes in and goes out, and whether it begins a connection, "new", or is part of one.
+// packet is what a rule looks at, as far as we understand rules: the links through which a packet
+// comes in and goes out, and whether it starts a connection ("new") or belongs to one.
 type packet struct{ in, out, state string }
 
-// barriers lists the chains at a hook, "input" or "forward", that drop one of some packets. The
-// rules are those that nft lists. Docker sets up such a chain, and so do most firewalls. No rule of
+// barriers lists the chains at a hook, "input" or "forward", that drop one of the packets. The
+// rules are as nft lists them. Docker sets up such a chain, and so do most firewalls. No rule of
 // ours can undo that: a packet must pass every table, so one drop is final.
+//
+// It only needs to be right about the usual firewalls: its answer explains why packets don't
+// arrive, and lets nothing in or out.
 func barriers(rules, hook string, packets ...packet) (found []barrier) {
 	family, table, chain, body := "", "", "", []string(nil)
 	for line := range strings.Lines(rules) {
@@ -67,17 +73,18 @@ func barriers(rules, hook string, packets ...packet) (found []barrier) {
 		case strings.HasPrefix(line, "\tchain "):
 			chain, body = table+" "+strings.Fields(line)[1], nil
 		case strings.HasPrefix(line, "\t}"):
+			// The families that IPv4 packets pass: "ip", and "inet", which is IPv4 and IPv6.
 			if (family == "ip" || family == "inet") && stops(body, hook, packets) {
 				found = append(found, barrier{chain, fmt.Sprintf("nft 'insert rule %s iifname "+
 					"jail* accept; insert rule %s oifname jail* accept'", chain, chain)})
 			}
-			body = nil // what follows may be a set
+			body = nil // the next thing in the table may be a set
 		default:
 			body = append(body, line)
 		}
 	}
-	// The tables of the older iptables are not in that list. To ask for them would create them; so
-	// only where there are any, which root may read.
+	// That list leaves out the tables of iptables-legacy. Asking for one that doesn't exist would
+	// create it, so we look first, in a file that only root can read.
 	names, _ := os.ReadFile("/proc/net/ip_tables_names")
 	if strings.Contains(string(names), "filter\n") {
 		upper := strings.ToUpper(hook)
@@ -91,7 +98,8 @@ func barriers(rules, hook string, packets ...packet) (found []barrier) {
 	return found
 }
 
-// fromIptables rewrites a chain of iptables as nft would list it, as far as fate understands that.
+// fromIptables rewrites a chain of iptables the way nft would list it, as far as fate understands
+// it.
 func fromIptables(rules, hook string) []string {
 	chain := strings.ToUpper(hook)
 	return strings.SplitAfter(strings.NewReplacer(
@@ -104,8 +112,8 @@ func fromIptables(rules, hook string) []string {
 	).Replace(rules), "\n")
 }
 
-// stops reports whether a chain is at a hook and drops one of some packets: by the first rule that
-// settles its fate, or by the chain's policy.
+// stops reports whether a chain is at a hook and drops one of the packets: by the first rule that
+// decides its fate, or by the chain's policy.
 func stops(chain []string, hook string, packets []packet) bool {
 	policy := slices.IndexFunc(chain, func(line string) bool {
 		return strings.Contains(line, " hook "+hook+" ")
@@ -120,8 +128,9 @@ func stops(chain []string, hook string, packets []packet) bool {
 	})
 }
 
-// fate is what a rule does to a packet: "accept", "drop", "reject", or "" for a rule that passes it
-// on. A rule that asks for anything but links and states, or jumps to a chain, counts as one.
+// fate is what a rule does to a packet: "accept", "drop", "reject", or "" if it leaves the packet
+// to the next rule. So does a rule that tests anything but links and states, or jumps to a chain:
+// we don't understand it, and it most likely concerns other packets.
 func (p packet) fate(rule string) string {
 	quoted := false
 	words := strings.FieldsFunc(rule, func(r rune) bool {
@@ -134,7 +143,7 @@ func (p packet) fate(rule string) string {
 		switch word {
 		case "accept", "drop", "reject":
 			return word
-		case "counter", "log": // and what these are followed by
+		case "counter", "log": // and, below, their parameters
 		case "packets", "bytes", "prefix", "group", "snaplen", "level", "flags":
 			words = words[min(1, len(words)):]
 		case "iifname":
@@ -153,8 +162,9 @@ func (p packet) fate(rule string) string {
 	return ""
 }
 
-// condition compares a value with what the next words of a rule name: one or several, in the ways
-// that nft lists them. It returns the words after them, and whether the condition holds.
+// condition compares a value with the next words of a rule, which name one value or several, in the
+// forms that nft lists: eth0, != eth0, { eth0, "eth1" }, eth*. It returns the words after them, and
+// whether the condition holds.
 func condition(words []string, value string) (after []string, holds bool) {
 	not := len(words) > 0 && words[0] == "!="
 	if not {
@@ -164,7 +174,7 @@ func condition(words []string, value string) (after []string, holds bool) {
 	if len(words) > 0 && words[0] == "{" {
 		end = slices.Index(words, "}") + 1
 	}
-	if end == 0 || len(words) < end || words[0][0] == '@' { // it goes on elsewhere
+	if end == 0 || len(words) < end || words[0][0] == '@' { // a named set, or a list that goes on in the next line
 		return nil, false
 	}
 	for _, word := range words[:end] {

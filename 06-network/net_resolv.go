@@ -15,7 +15,7 @@ import (
 // systemd-resolved asks instead.
 func resolvConf() string {
 	if reason := noWay(); reason != "" {
-		return "# " + reason + "\n" // with a server that can't be reached, programs would wait for it
+		return "# " + reason + "\n" // programs would wait for a server that can't be reached
 	}
 	for _, file := range []string{"/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"} {
 		text, _ := os.ReadFile(file) // empty if it isn't there

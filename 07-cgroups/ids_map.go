@@ -52,9 +52,9 @@ func mapIDs(attr *syscall.SysProcAttr) (later func(pid int) error, err error) {
 	return mapByHelpers, err
 }
 
-// mapByHelpers writes the ID maps of a process's user namespace: 0 is the caller, and from 1 on come
-// the IDs that /etc/subuid and /etc/subgid grant the caller. The helpers, newuidmap and newgidmap,
-// are set-user-ID root and check those files themselves.
+// mapByHelpers writes the ID maps of a process's user namespace: 0 is the caller, and from 1 on
+// come the IDs that /etc/subuid and /etc/subgid grant the caller. The helpers, newuidmap and
+// newgidmap, are set-user-ID root and check those files themselves.
 func mapByHelpers(pid int) error {
 	proc := fmt.Sprintf("/proc/%d/", pid)
 	for kind, own := range map[string]int{"uid": os.Getuid(), "gid": os.Getgid()} {

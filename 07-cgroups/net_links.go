@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// create asks for a new object. NLM_F_EXCL makes it an error (EEXIST) if there is one already, which
-// is how two containers find out that they chose the same addresses (see plugIn).
+// create asks for a new object. NLM_F_EXCL makes it an error (EEXIST) if there is one already,
+// which is how two containers find out that they chose the same addresses (see plugIn).
 const create = unix.NLM_F_CREATE | unix.NLM_F_EXCL
 
 // vethInfoPeer is VETH_INFO_PEER of linux/veth.h.
@@ -34,8 +34,8 @@ func (n *netlink) setUp(link string) error {
 func (n *netlink) addVeth(link string, mac net.HardwareAddr, far string, pid int) error {
 	command := fmt.Sprintf("ip link add %s address %s type veth peer name %s netns %d",
 		link, mac, far, pid)
-	// The peer is described like a link of its own, by a header and attributes, within the options of
-	// the type: IFLA_LINKINFO, in it IFLA_INFO_DATA, in it VETH_INFO_PEER.
+	// The peer is described like a link of its own, by a header and attributes, within the options
+	// of the type: IFLA_LINKINFO, in it IFLA_INFO_DATA, in it VETH_INFO_PEER.
 	peer := attribute(vethInfoPeer, linkHeader(0, 0),
 		attribute(unix.IFLA_IFNAME, text(far)),
 		attribute(unix.IFLA_NET_NS_PID, native32(uint32(pid))))
@@ -150,14 +150,14 @@ func (n *netlink) name(index uint32) (string, error) {
 // 0 leaves it to the attribute IFLA_IFNAME to name the link.
 func linkHeader(index, flags uint32) []byte {
 	header := make([]byte, 4, unix.SizeofIfInfomsg)
-	for _, field := range []uint32{index, flags, flags} { // the last is the mask: which flags change
+	for _, field := range []uint32{index, flags, flags} { // the last: which flags change
 		header = append(header, native32(field)...)
 	}
 	return header
 }
 
-// routeHeader is a struct rtmsg for an ordinary route, as `ip route add` would make it. The prefix of
-// its destination has so many bits; with 0 it is the default route.
+// routeHeader is a struct rtmsg for an ordinary route, as `ip route add` would make it. The prefix
+// of its destination has so many bits; with 0 it is the default route.
 func routeHeader(bits byte) []byte {
 	return []byte{
 		unix.AF_INET, bits, 0, 0, unix.RT_TABLE_MAIN,
@@ -168,6 +168,6 @@ func routeHeader(bits byte) []byte {
 // text is a string as netlink wants it, with a zero byte at its end.
 func text(s string) []byte { return append([]byte(s), 0) }
 
-// native32 is a number in the machine's own byte order, as netlink's headers have it. (Addresses are
-// in network byte order.)
+// native32 is a number in the machine's own byte order, as netlink's headers have it. (Addresses
+// are in network byte order.)
 func native32(n uint32) []byte { return binary.NativeEndian.AppendUint32(nil, n) }

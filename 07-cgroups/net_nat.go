@@ -1,6 +1,6 @@
 //go:build linux
 
-// The way to the world: the host forwards the container's packets, under its own address.
+// The way to the world: the host forwards the container's packets under its own address (NAT).
 
 package main
 
@@ -13,12 +13,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// memory is the nft table that remembers, by its rules, which links didn't forward before we came.
-// The last container to exit turns their forwarding off again.
+// memory is the nft table whose rules remember which links didn't forward before our containers
+// came. The last container to exit turns their forwarding off again.
 const memory = "jail_forwarding"
 
-// connect plugs in the container whose first process is pid, and opens its way to the world, if
-// this host has what that takes. It returns what undoes all that doesn't go by itself.
+// connect plugs in the container whose first process is pid and opens its way to the world, if this
+// host can. It returns a function that undoes what the kernel doesn't undo by itself.
 func connect(pid int) (undo func() error, err error) {
 	undo = func() error { return nil }
 	c, err := plugIn(pid, nil)
@@ -43,7 +43,7 @@ func connect(pid int) (undo func() error, err error) {
 	return removeNAT, nil
 }
 
-// noWay says why a container has no way to the world from here, or nothing if it has one.
+// noWay returns why a container has no way to the world from here, or "" if it has one.
 func noWay() string {
 	if _, err := findNft(); err != nil {
 		return "there is no nft command on the host, so there is no way to the world " +
@@ -59,8 +59,8 @@ func noWay() string {
 	return "there is no way to the world: this host has no default route for IPv4 (ip -4 route)"
 }
 
-// tellReader prints a line for a reader at a terminal: not for a script, and not in a lesson, which
-// has no arguments and takes what its experiments print.
+// tellReader prints a line for a person at a terminal. It prints nothing for a script or in a
+// lesson. A lesson has no arguments, and reads what its experiments print.
 func tellReader(text string) {
 	_, err1 := unix.IoctlGetTermios(1, unix.TCGETS)
 	_, err2 := unix.IoctlGetTermios(2, unix.TCGETS)
@@ -69,8 +69,8 @@ func tellReader(text string) {
 	}
 }
 
-// keepNAT sets up NAT for a link and its network until it is undone, and returns what stands in its
-// way. The keeper sees to it that it is undone.
+// keepNAT sets up NAT for a link and its network, and returns which other chains are in the way.
+// The caller undoes it, or, if this process is killed, the keeper.
 func keepNAT(link, network string) (found []barrier, undo func() error, err error) {
 	if err := keep("nat", link); err != nil {
 		return nil, nil, err
@@ -84,20 +84,20 @@ func keepNAT(link, network string) (found []barrier, undo func() error, err erro
 	return found, undo, nil
 }
 
-// addNAT lets the packets of a network out, with this host's address as their sender
-// ("masquerade"), and lets only the answers in. It changes no other table, and no policy. It
-// returns the chains of other tables that those packets don't get past.
+// addNAT lets a network's packets out, with this host's address as their sender ("masquerade"), and
+// lets only the answers in. It changes no other table and no policy. It returns the chains of other
+// tables that drop those packets.
 //
-// The rules come first, and forwarding after them: if they can't be made, nothing is forwarded.
+// The rules come first and forwarding after them: if the rules fail, nothing is forwarded.
 //
-// The chain "in" drops packets from the container that don't have its own address: only that one is
-// replaced, and root inside can write any sender. The kernel has a check for that, rp_filter, but a
-// 1, the strict kind, on this link would lose to a 2 for all links (Linux,
-// Documentation/networking/ip-sysctl.rst). The chain also drops packets to the host's 127.0.0.1.
-// The kernel lets those in where route_localnet is on, as Kubernetes sets it.
+// The chain "in" drops packets from the container that don't have its own address. Root inside can
+// send packets under any address, and masquerade replaces only the container's own. The kernel has
+// a check for that, rp_filter, but its strict mode (1) on this link would lose to a 2 for all links
+// (Documentation/networking/ip-sysctl.rst). The chain also drops packets to the host's 127.0.0.1,
+// which the kernel accepts where route_localnet is on, as Kubernetes sets it.
 //
-// The chain "forward" drops packets that begin a connection to the container. A host that forwards
-// already, as one with Docker does, would let the LAN and other containers connect.
+// The chain "forward" drops packets that start a connection to the container. Otherwise, on a host
+// that forwards already, as Docker's hosts do, the LAN and other containers could connect.
 func addNAT(link, network string) (found []barrier, err error) {
 	err = locked(func(lock *os.File) error {
 		commands := fmt.Sprintf(`list ruleset
@@ -134,7 +134,7 @@ func addNAT(link, network string) (found []barrier, err error) {
 			} else if !everywhere {
 				links += `, "all"`
 			}
-			// The answers only, or the LAN could send packets through this host, which was no
+			// Only answers, or the LAN could send packets through this host, which wasn't a
 			// router until now.
 			commands += fmt.Sprintf(`
 			table ip %s {
@@ -151,7 +151,7 @@ func addNAT(link, network string) (found []barrier, err error) {
 		}
 		found = barriers(rules, "forward", packet{link, uplink, "new"},
 			packet{uplink, link, "established"})
-		// The kernel looks at the link by which a packet comes in: ours for what goes out, and the
+		// What counts is the link through which a packet comes in: ours on the way out, and the
 		// uplink for the answers.
 		if err := forward(link, true); err != nil || already {
 			return err
@@ -161,20 +161,20 @@ func addNAT(link, network string) (found []barrier, err error) {
 	return found, err
 }
 
-// removeNAT takes it away again. When no other container has any, the links that have begun to
-// forward for us stop, unless somebody has made the whole host forward since, as Docker does.
+// removeNAT removes a container's NAT. With the last one it also turns off forwarding on the links
+// that didn't forward before, unless the whole host has been made to forward since, as Docker does.
 func removeNAT(link string) error {
 	return locked(func(lock *os.File) error {
-		// The container may go on, where addNAT has failed.
+		// If addNAT failed, the container may still be running.
 		if err := forward(link, false); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
-		// Not "list tables": for that, nft reads all that is in them.
+		// Not "list tables": for that, nft reads everything that is in them.
 		tables, err := nft("list chains ip", lock)
 		if err != nil {
 			return err
 		}
-		// Added first, so that there is something to delete in any case.
+		// "add" first, so that "delete" doesn't fail if the table isn't there.
 		commands := fmt.Sprintf("add table ip %[1]s; delete table ip %[1]s", link)
 		remembered, others := false, false
 		for line := range strings.Lines(tables) {
@@ -197,7 +197,8 @@ func removeNAT(link string) error {
 	})
 }
 
-// stopForwarding restores the links that memory's rules name, as nft lists them.
+// stopForwarding turns forwarding off on the links that the rules of memory name, as nft lists
+// them.
 func stopForwarding(rules string) error {
 	everywhere, err := forwards("all")
 	if err != nil {
@@ -211,30 +212,31 @@ func stopForwarding(rules string) error {
 			continue
 		}
 		err := forward(link, false)
-		if err != nil && !errors.Is(err, os.ErrNotExist) { // that link has gone, too
+		if err != nil && !errors.Is(err, os.ErrNotExist) { // the link itself may be gone
 			return err
 		}
 	}
 	return nil
 }
 
-// forwards tells whether packets that come in by a link may go on to others.
+// forwards reports whether the kernel forwards packets that come in through a link.
 func forwards(link string) (bool, error) {
 	text, err := os.ReadFile("/proc/sys/net/ipv4/conf/" + link + "/forwarding")
 	return string(text) == "1\n", err
 }
 
-// forward lets them, or not. It is for one link: /proc/sys/net/ipv4/ip_forward would be for all
-// that the host has (Linux, Documentation/networking/ip-sysctl.rst).
+// forward turns that on or off for one link. /proc/sys/net/ipv4/ip_forward would do it for all
+// links of the host (Documentation/networking/ip-sysctl.rst).
 func forward(link string, on bool) error {
 	return writeFile("/proc/sys/net/ipv4/conf/"+link+"/forwarding",
 		map[bool]string{false: "0", true: "1"}[on])
 }
 
-// locked runs something while no other container's keeper in this network namespace does. The lock
-// is on a file that each network namespace has, and that nobody but its root can open; any other
-// user could keep us waiting (flock(2)). It goes with the last process that has the file, so nft
-// gets it, too: if we are killed meanwhile, the keeper waits for what nft has begun.
+// locked keeps other steps and keepers in this network namespace waiting while it runs something.
+// It locks a file that each network namespace has and only its root can open: a file that other
+// users can open, they can lock, and keep us waiting (flock(2)). The lock lasts until the last
+// process has closed the file. So nft gets it too: if we are killed, the keeper waits for nft to
+// finish.
 func locked(do func(lock *os.File) error) error {
 	file, err := os.OpenFile("/proc/sys/net/ipv4/route/flush", os.O_WRONLY, 0)
 	if err != nil {

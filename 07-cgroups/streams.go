@@ -14,9 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sharePipes lets the command open by name a pipe that it gets as a standard stream, as in
-// `echo hi > /dev/stdout`; many images log that way. The name leads to /proc/self/fd/1 and so to
-// the pipe. To open it the command needs the permissions of a file. A pipe has those too: mode 0600,
+// sharePipes lets the command open by name a pipe that is one of its standard streams, as in `echo
+// hi > /dev/stdout`; many images log that way. The name leads to /proc/self/fd/1 and so to the
+// pipe. To open it the command needs the permissions of a file. A pipe has those too: mode 0600,
 // owned by the user who made it. In the container that user has no ID, or isn't the command's.
 //
 // So every user may write to a pipe that is an output and read from one that is the input. A pipe

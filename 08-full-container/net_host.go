@@ -29,9 +29,10 @@ func notRoot() string {
 	return "not root"
 }
 
-// playHost starts this program again as root of a user namespace with a network namespace that plays
-// the host. Only the real host's root could plug that namespace into the world. But where pasta(1)
-// is installed, it carries a command's packets there and back, as connections of this user.
+// playHost starts this program again as root of a user namespace with a network namespace that
+// plays the host. Only the real host's root could plug that namespace into the world. But where
+// pasta(1) is installed, it carries a command's packets there and back, as connections of this
+// user.
 func playHost(args []string, isLesson bool, reason string) error {
 	if isLesson {
 		say("host", "process %d, %s: a network namespace plays the host", os.Getpid(), reason)
@@ -91,8 +92,8 @@ func playHost(args []string, isLesson bool, reason string) error {
 }
 
 // keepPasta runs pasta for a process's network namespace until standard input ends. By itself pasta
-// would keep running, and keep the namespace alive. Its messages are dropped, because standard error
-// belongs to the command.
+// would keep running, and keep the namespace alive. Its messages are dropped, because standard
+// error belongs to the command.
 func keepPasta(args []string) error {
 	// By default pasta opens more than the way out: the gateway's address leads to the host's own
 	// 127.0.0.1, and a port that is opened on one side is opened on the other too.
@@ -113,8 +114,9 @@ func keepPasta(args []string) error {
 // noPasta is why a played host has no way to the world, or "" if pasta makes one.
 var noPasta string
 
-// beHost is what a played host does first. It waits for the outer process, sets up its loopback, and
-// then waits for the way to the world if pasta is making one. Without one it goes on all the same.
+// beHost is what a played host does first. It waits for the outer process, sets up its loopback,
+// and then waits for the way to the world if pasta is making one. Without one it goes on all the
+// same.
 func beHost() error {
 	var err error
 	if noPasta, err = awaitHost(); err != nil {

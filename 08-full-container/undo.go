@@ -1,6 +1,6 @@
 //go:build linux
 
-// Who tidies up if this process can't: what is made on the host doesn't go by itself.
+// The keeper: it removes what we made on the host if we are killed before we can.
 
 package main
 
@@ -18,22 +18,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// keeperScript is what the keeper runs. A line on its standard input is something to undo. "done"
-// says that nothing is left; the end, without that, that the process on the other side has died.
+// keeperScript is what the keeper runs. Each line on its standard input is something to undo. The
+// line "done" means that nothing is left to undo. If the input ends without it, we have died.
 const keeperScript = `trap '' HUP INT TERM
 while IFS= read -r line; do [ "$line" = done ] && exit; set -- "$@" "$line"; done
 exec /proc/self/fd/3 keeper:undo "$@"`
 
-// keeper is the process that tidies up if this one can't, while there is anything to tidy up.
+// keeper is the process that cleans up if this one can't. It runs only while there is something to
+// undo.
 var keeper struct {
 	*helper
-	jobs   int   // so much isn't undone yet
-	failed error // what this process has tried to undo itself, in vain
+	jobs   int   // how much is still to be undone
+	failed error // why this process couldn't undo it itself
 }
 
-// keep tells the keeper what is to be undone, and how: two words, see undoings. That has to be said
-// before it is made. If this process ends without having undone it, be it by SIGKILL, the keeper
-// runs this program once more, to do so. It outlives us by just the moment that takes.
+// keep tells the keeper what to undo, and how: two words, see undoings. Call it before making that
+// thing. If this process ends without having undone it, even by SIGKILL, the keeper runs this
+// program once more to do so, and outlives us only for that moment.
 func keep(kind, which string) error {
 	if keeper.jobs == 0 {
 		if err := startKeeper(); err != nil {
@@ -47,10 +48,10 @@ func keep(kind, which string) error {
 	return nil
 }
 
-// startKeeper starts the keeper. It is a shell, since one that waits takes a tenth of the memory of
-// a Go program that does.
+// startKeeper starts the keeper. It is a shell because a waiting shell takes a tenth of the memory
+// of a waiting Go program.
 func startKeeper() error {
-	program, err := os.Open("/proc/self/exe") // `go run` may have removed it by then
+	program, err := os.Open("/proc/self/exe") // `go run` may remove the file before we need it
 	if err != nil {
 		return err
 	}
@@ -58,7 +59,7 @@ func startKeeper() error {
 	cmd := exec.Command("/bin/sh", "-c", keeperScript, "keeper")
 	cmd.Stderr = os.Stderr
 	cmd.ExtraFiles = []*os.File{program} // descriptor 3 there
-	// Away from the terminal, whose Ctrl-C is for us.
+	// In a session of its own, where the terminal's Ctrl-C doesn't reach it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -68,9 +69,9 @@ func startKeeper() error {
 	return startDeaf(cmd)
 }
 
-// startDeaf starts a program with the signals blocked that ask one to end. A keeper ignores them,
-// but it takes the shell a millisecond to say so. A new process has its mask of signals from the
-// thread that makes it, here main's or one locked like it, and keeps it through execve (signal(7)).
+// startDeaf starts a program with SIGHUP, SIGINT and SIGTERM blocked. The keeper's shell ignores
+// them, but only after a millisecond. A new process inherits the signal mask of the thread that
+// makes it, here main's or one locked like it, and keeps it through execve (signal(7)).
 func startDeaf(cmd *exec.Cmd) error {
 	blocked, before := unix.Sigset_t{}, unix.Sigset_t{}
 	for _, number := range []unix.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGTERM} {
@@ -82,11 +83,11 @@ func startDeaf(cmd *exec.Cmd) error {
 	return errors.Join(cmd.Start(), unix.PthreadSigmask(unix.SIG_SETMASK, &before, nil))
 }
 
-// errInside says that something can't be undone while this process is in it.
-var errInside = errors.New("this process is in it itself")
+// errInside means that something can't be undone while this process is in it.
+var errInside = errors.New("this process itself is in it")
 
-// undoNow undoes something from here, which is faster. If that fails, say since Ctrl-C has ended a
-// program of ours that was at it, the keeper tries, too, in the end: when all else is undone.
+// undoNow undoes something from here, which is faster than the keeper. If that fails, for example
+// because Ctrl-C ended the nft that did it, the keeper tries too, once all else is undone.
 func undoNow(undo func() error) error {
 	keeper.failed = errors.Join(keeper.failed, undo())
 	keeper.jobs--
@@ -94,15 +95,15 @@ func undoNow(undo func() error) error {
 	case keeper.jobs > 0:
 		return nil
 	case keeper.failed == nil:
-		_, _ = io.WriteString(keeper.stdin, "done\n") // somebody may have killed it
+		_, _ = io.WriteString(keeper.stdin, "done\n") // fails if the keeper was killed
 		_ = keeper.end()
 		return nil
 	}
 	if errors.Is(keeper.failed, errInside) {
-		return keeper.failed // the keeper would kill us first; once we have ended, it won't have to
+		return keeper.failed // now the keeper would kill us; after our end it needn't
 	}
 	if again := keeper.end(); again != nil {
-		// With %v: how the keeper ended is no exit status of ours.
+		// With %v, so that the keeper's exit status doesn't become ours.
 		return fmt.Errorf("%w; the keeper has tried, too: %v", keeper.failed, again)
 	}
 	return nil
@@ -119,15 +120,15 @@ func cleanUp(err error, undo func() error) error {
 	return errors.Join(err, left)
 }
 
-// undo is what the keeper runs, with all that it was told. Nobody comes after it: so no signal that
-// can be ignored ends it.
+// undo is what the keeper runs, with everything that it was told. It is the last to clean up, so it
+// ignores every signal that asks a program to end.
 func undo(jobs []string) (err error) {
 	signal.Ignore(unix.SIGHUP, unix.SIGINT, unix.SIGTERM)
 	for _, job := range slices.Backward(jobs) {
 		kind, which, _ := strings.Cut(job, " ")
 		if undoings[kind] == nil {
 			err = errors.Join(err, fmt.Errorf("undo %q: no such kind", job))
-			continue // with what else there is
+			continue // with the other jobs
 		}
 		err = errors.Join(err, undoings[kind](which))
 	}
