@@ -174,7 +174,8 @@ func condition(words []string, value string) (after []string, holds bool) {
 	if len(words) > 0 && words[0] == "{" {
 		end = slices.Index(words, "}") + 1
 	}
-	if end == 0 || len(words) < end || words[0][0] == '@' { // a named set, or a list that goes on in the next line
+	// A named set, or a list that goes on in the next line.
+	if end == 0 || len(words) < end || words[0][0] == '@' {
 		return nil, false
 	}
 	for _, word := range words[:end] {

@@ -34,7 +34,7 @@ const step = "08-full-container"
 // inside is the part that this program plays when it starts itself again in the container.
 const inside = "container"
 
-// played is its part where a network namespace plays the host.
+// played is its part if a network namespace plays the host.
 const played = "host"
 
 // namespaces is what the container doesn't share with the host, from its first moment on. Two come
