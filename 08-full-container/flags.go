@@ -36,6 +36,46 @@ const maxPIDs = 1 << 22
 // isLesson reports whether nothing was asked for: then the lesson runs.
 func (o *options) isLesson() bool { return len(o.command) == 0 && !o.flagged }
 
+// help is what -h prints: the flags by task.
+const help = `usage: %[1]s [COMMAND [ARG...]]    (flags come before COMMAND)
+
+Runs COMMAND in a container and exits with its status. Without a COMMAND, runs
+what the image says; without an image either, runs the lesson.
+
+What to run
+  -image FILE[:NAME]    an image as docker save writes it, or an OCI layout as
+                        tar; - is standard input; NAME, such as a tag, chooses
+                        one of several
+  -root DIR             a copy of this directory
+  -user UID[:GID]       as this user, or one that the image knows by name
+  -workdir DIR          in this directory
+  -env K=V              with this variable; can be repeated
+  -hostname NAME        on a machine of this name (default container)
+  -tty                  with a terminal of its own (default: if there is one)
+        %[1]s -image alpine.tar -user nobody id
+
+What it shares with the host
+  -volume SRC:DST[:ro]  mount the host's SRC at DST; can be repeated
+  -net                  a cable to the host and a way to the world (default
+                        true; -net=false does without)
+  -read-only            a read-only root
+        %[1]s -volume "$PWD:/work" -workdir /work -net=false sh
+
+How much it may use
+  -memory SIZE          memory, such as 64M or 1G (default 256M)
+  -pids N               processes and threads (default 128)
+  -cpus N               CPUs, such as 0.5 (default 1)
+        %[1]s -memory 64M -cpus 0.5 sh
+
+For learning
+  -pause                the lesson waits for Enter before each part
+  -without WALL         leave out a wall: %[2]s,
+                        %[3]s
+        %[1]s -without seccomp unshare -U id
+
+As root: go run -exec sudo ./%[1]s
+`
+
 // parseFlags reads the command line. It returns nil where only help was asked for.
 func parseFlags(args []string) (*options, error) {
 	o := &options{memory: memoryLimit, pids: pidsLimit, cpus: 1}
@@ -43,35 +83,24 @@ func parseFlags(args []string) (*options, error) {
 	var said strings.Builder
 	flags.SetOutput(&said)
 	flags.Usage = func() {
-		fmt.Fprintf(&said, "usage: %s [COMMAND [ARG...]], with any of these before COMMAND:\n",
-			step)
-		flags.PrintDefaults()
-		fmt.Fprintf(&said, "Runs COMMAND in a container and exits with its status; "+
-			"with no COMMAND, what the\nimage says; with neither, runs the lesson. As root: "+
-			"go run -exec sudo ./%s\n", step)
+		fmt.Fprintf(&said, help, step, strings.Join(walls[:3], ", "), strings.Join(walls[3:], ", "))
 	}
-	flags.StringVar(&o.image, "image", "", "run an image: `FILE[:NAME]` is what docker save "+
-		"writes, or an OCI layout\nas tar; - is standard input; NAME, such as a tag, chooses one "+
-		"image of several")
-	flags.StringVar(&o.root, "root", "",
-		"run in a copy of the directory `DIR`, which isn't written to")
-	flags.Func("memory", "bytes of memory at the most, with K, M or G: `SIZE` (default 256M)",
+	flags.StringVar(&o.image, "image", "", "")
+	flags.StringVar(&o.root, "root", "", "")
+	flags.StringVar(&o.user, "user", "", "")
+	flags.StringVar(&o.workdir, "workdir", "", "")
+	flags.Func("env", "", o.addEnv)
+	flags.StringVar(&o.hostname, "hostname", "container", "")
+	flags.BoolVar(&o.tty, "tty", terminalAt(0) >= 0 && terminalAt(1) >= 0, "")
+	flags.Func("volume", "", o.addVolume)
+	flags.BoolVar(&o.net, "net", true, "")
+	flags.BoolVar(&o.readOnly, "read-only", false, "")
+	flags.Func("memory", "",
 		func(text string) (err error) { o.memory, err = parseSize(text); return err })
-	flags.IntVar(&o.pids, "pids", o.pids, "`N` processes and threads at the most")
-	flags.Float64Var(&o.cpus, "cpus", o.cpus, "`N` CPUs at the most, such as 0.5")
-	flags.BoolVar(&o.net, "net", true, "a cable to the host, and a way to the world")
-	flags.StringVar(&o.hostname, "hostname", "container", "the container's `NAME`")
-	flags.Func("volume", "show SRC of the host at DST: `SRC:DST[:ro]`; can be repeated",
-		o.addVolume)
-	flags.Func("env", "set a variable: `K=V`; can be repeated", o.addEnv)
-	flags.StringVar(&o.workdir, "workdir", "", "start in the directory `DIR`")
-	flags.StringVar(&o.user, "user", "", "run as `UID[:GID]`, or as a user that the image knows")
-	flags.BoolVar(&o.readOnly, "read-only", false, "a root that can't be written to")
-	flags.BoolVar(&o.tty, "tty", terminalAt(0) >= 0 && terminalAt(1) >= 0,
-		"a terminal of its own (default: if there is one)")
-	flags.Func("without", "for learning: leave out `WALL`, one of "+strings.Join(walls, ", "),
-		o.parseWalls)
-	flags.BoolVar(&o.pause, "pause", false, "the lesson waits for Enter before each part")
+	flags.IntVar(&o.pids, "pids", o.pids, "")
+	flags.Float64Var(&o.cpus, "cpus", o.cpus, "")
+	flags.BoolVar(&o.pause, "pause", false, "")
+	flags.Func("without", "", o.parseWalls)
 
 	err := flags.Parse(args)
 	switch {

@@ -638,3 +638,28 @@ func init() {
 		return nil
 	}
 }
+
+// TestHelpHasAllFlags: the text is written by hand, so each flag must be found in it, and each line
+// must fit into a terminal.
+func TestHelpHasAllFlags(t *testing.T) {
+	out := expect(t, program(user{uid: os.Getuid()}, "-h"))
+	for _, flag := range []string{
+		"image FILE", "root DIR", "user UID", "workdir DIR", "env K=V", "hostname NAME", "tty ",
+		"volume SRC:DST", "net ", "read-only ", "memory SIZE", "pids N", "cpus N", "pause ",
+		"without WALL",
+	} {
+		if !strings.Contains(out, "\n  -"+flag) {
+			t.Errorf("no -%s in the help", flag)
+		}
+	}
+	for line := range strings.Lines(out) {
+		if len(line) > 81 {
+			t.Errorf("%d columns: %s", len(line)-1, line)
+		}
+	}
+	for _, name := range walls {
+		if !strings.Contains(out, name) {
+			t.Errorf("no wall %s in the help", name)
+		}
+	}
+}
