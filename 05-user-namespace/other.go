@@ -14,7 +14,7 @@ import (
 // main says how to get a Linux on this system.
 func main() {
 	fmt.Fprintf(os.Stderr, `These steps talk to the Linux kernel, and this is %s. To get a Linux:
-  macOS      brew install lima && limactl start, then: limactl shell default
+  macOS      brew install lima && limactl start .lima/steps.yaml, then: limactl shell steps
   Windows    wsl --install, then work in that Linux (WSL 2)
   anywhere   open this repository in its devcontainer (VS Code, Codespaces)
 `, runtime.GOOS)

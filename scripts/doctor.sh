@@ -557,7 +557,7 @@ root=${DOCTOR_ROOT-}
 repo=$(CDPATH='' cd "$(dirname "$0")/.." && pwd)
 case $(uname -s) in
     Linux) ;;
-    Darwin) elsewhere macOS 'brew install lima && limactl start && limactl shell default' ;;
+    Darwin) elsewhere macOS 'brew install lima && limactl start .lima/steps.yaml && limactl shell steps' ;;
     *) elsewhere Windows 'wsl --install' ;;
 esac
 look_at_system
