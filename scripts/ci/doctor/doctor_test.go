@@ -507,7 +507,8 @@ var cases = []struct {
 	{"macOS", func(t *testing.T, m *machine) {
 		m.program(t, "uname", "echo Darwin")
 		m.remove(t, "proc", "sys")
-	}, steps("works after: brew install lima && limactl start .lima/steps.yaml && limactl shell steps", 8)},
+	}, steps("works after: brew install lima && limactl start .lima/steps.yaml && "+
+		"limactl shell steps", 8)},
 	{"Git Bash", func(t *testing.T, m *machine) {
 		m.program(t, "uname", "echo MINGW64_NT-10.0-22631")
 		m.remove(t, "sys")
