@@ -140,6 +140,9 @@ func (d cacheDir) fill(group cgroup, layers, archive *os.File, name string,
 	if err := mapLater(cmd.Process.Pid); err != nil {
 		return nil, abandon(cmd, err)
 	}
+	if err := resetOOMScore(cmd.Process.Pid); err != nil {
+		return nil, abandon(cmd, err)
+	}
 	if d.idmapped {
 		if err := shiftIDs(int(layers.Fd()), cmd.Process.Pid); err != nil {
 			return nil, abandon(cmd, err)
@@ -195,9 +198,6 @@ func beUnpacker(args []string) error {
 	}
 	if word[0] != 0 {
 		return fmt.Errorf("wait for the outer process: it says %q, not 0", word)
-	}
-	if err := resetOOMScore(); err != nil {
-		return err
 	}
 	var alone atomic.Bool
 	go func() {

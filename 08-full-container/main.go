@@ -147,6 +147,9 @@ func contain(group cgroup, s *spec, o *options) error {
 	if err := elsewhere(func() error { return mapLater(cmd.Process.Pid) }); err != nil {
 		return abandon(cmd, err)
 	}
+	if err := resetOOMScore(cmd.Process.Pid); err != nil {
+		return abandon(cmd, err)
+	}
 	started := endable(catchSignals(lastSignal))
 	// It builds its root now, and waits before the command: see handOver.
 	if err := s.send(line, cmd.Process.Pid); err != nil {
@@ -211,9 +214,6 @@ func container() error {
 		return err
 	}
 	if err := ownMounts(); err != nil {
-		return err
-	}
-	if err := resetOOMScore(); err != nil {
 		return err
 	}
 

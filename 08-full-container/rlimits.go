@@ -7,6 +7,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -42,11 +43,11 @@ func limitFiles() error {
 		unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
 }
 
-// resetOOMScore makes this process, and what it starts, as likely to be killed as any other when
+// resetOOMScore makes a process, and what that starts, as likely to be killed as any other when
 // memory runs out (proc_pid_oom_score_adj(5)). The caller may be a daemon with -1000, which the
 // kernel never kills: then nothing enforces the limit on memory.
-func resetOOMScore() error {
-	const file = "/proc/self/oom_score_adj"
+func resetOOMScore(pid int) error {
+	file := fmt.Sprintf("/proc/%d/oom_score_adj", pid)
 	err := writeFile(file, "0")
 	if errors.Is(err, unix.EACCES) {
 		// To lower it can take CAP_SYS_RESOURCE on the host. Above 0, it stays.
