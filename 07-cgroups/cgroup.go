@@ -1,6 +1,6 @@
 //go:build linux
 
-// The container's cgroup: what it may use up, and what the kernel counts (cgroups(7)).
+// The container's cgroup: its limits, and what the kernel counts (cgroups(7)).
 
 package main
 
@@ -26,45 +26,45 @@ const (
 	cpuPeriod   = 100_000  // microseconds; the kernel's own default
 )
 
-// cgroup is a group of processes with limits. The kernel has two interfaces for it: version 2,
-// which systems have had since about 2021, is one tree for all controllers; in version 1 each
-// controller has a tree of its own.
+// cgroup is a group of processes with limits. The kernel has two interfaces for it: cgroup v2, the
+// default since about 2021, has one hierarchy for all controllers; in v1 each controller has a
+// hierarchy of its own.
 //
-// In both, it is a directory that has the limits, and another one in it, "inner", for the
-// processes. That is all of the tree that they will see. So the limits are out of reach even where
+// In both we make a directory with the limits, and in it another one, "inner", for the processes.
+// The hierarchy that the processes see starts at inner, so they can't reach the limits, not even if
 // the files belong to the user who is root inside.
 type cgroup interface {
-	create() error             // makes it, with its limits
+	create() error             // makes the cgroup, with its limits
 	start(cmd *exec.Cmd) error // starts a program in it
-	settings() []setting       // the limits, by their files
-	counters() counters        // what the kernel counts
-	remove() error             // ends whoever is in it, and takes it away
-	String() string            // its directories, with tabs between them
+	settings() []setting       // its limits, as control files
+	counters() counters        // where the kernel counts
+	remove() error             // kills its processes and removes it
+	String() string            // its directories, separated by tabs
 }
 
 // controllers are the parts of the kernel that the limits are for.
 var controllers = []string{"memory", "pids", "cpu"}
 
-// setting is a control file and what is written to it.
+// setting is a control file and what to write to it.
 type setting struct {
 	file, value string
 	swap        bool // only for machines that have swap
-	optional    bool // not every kernel has it
+	optional    bool // not every kernel has that file
 }
 
-// counters are the numbers that prove a limit.
+// counters are the kernel's numbers that prove a limit.
 type counters struct {
-	oomKills  counter // processes killed for want of memory
-	peak      counter // the most memory that was in use, in bytes
-	refused   counter // attempts to make one process too many
-	periods   counter // periods in which there was something to run
-	throttled counter // … and in which it had to stop
+	oomKills  counter // processes killed because memory ran out
+	peak      counter // the most memory ever in use, in bytes
+	refused   counter // how often fork or clone hit the limit of processes
+	periods   counter // CPU periods in which the cgroup wanted to run
+	throttled counter // … and in which the kernel stopped it
 }
 
-// counter is a number in a file: the one behind a word, or the only one.
+// counter is a number in a file: the one after the word key, or the only one.
 type counter struct{ file, key string }
 
-// inCgroup makes a cgroup, does something with it, and takes it away.
+// inCgroup makes a cgroup, does something with it, and removes it.
 func inCgroup(do func(group cgroup) error) error {
 	group, release, err := newCgroup()
 	if err != nil {
@@ -73,8 +73,8 @@ func inCgroup(do func(group cgroup) error) error {
 	return cleanUp(do(group), release)
 }
 
-// newCgroup makes a cgroup for a container, and returns what removes it. The keeper sees to it
-// that it is removed.
+// newCgroup makes a cgroup for a container and returns a function that removes it. If this process
+// is killed, the keeper removes it.
 func newCgroup() (group cgroup, release func() error, err error) {
 	trees, err := cgroupTrees()
 	if err != nil {
@@ -94,7 +94,7 @@ func newCgroup() (group cgroup, release func() error, err error) {
 	return group, release, nil
 }
 
-// undoCgroup is for the keeper. It knows a cgroup by its String.
+// undoCgroup is for the keeper, which knows a cgroup by its String.
 func undoCgroup(which string) error {
 	if dirs := strings.Split(which, "\t"); len(dirs) == 3 {
 		return cgroup1{dirs[0], dirs[1], dirs[2]}.remove()
@@ -102,8 +102,8 @@ func undoCgroup(which string) error {
 	return cgroup2{which}.remove()
 }
 
-// choosePlace says where a cgroup by that name is to be, and by which interface. On a host that has
-// both, a controller belongs to one of them.
+// choosePlace says where to make a cgroup of that name, and through which interface. A host can
+// have both mounted, but each controller belongs to only one.
 func choosePlace(trees map[string]cgroupTree, name string) (cgroup, error) {
 	if tree, ok := trees[""]; ok && lists(tree.top+"/cgroup.controllers", controllers...) {
 		parent, err := placeInTree(tree)
@@ -113,8 +113,8 @@ func choosePlace(trees map[string]cgroupTree, name string) (cgroup, error) {
 	for i, controller := range controllers {
 		tree, ok := trees[controller]
 		if !ok {
-			return nil, fmt.Errorf("no cgroup can limit %s here: no tree under /sys/fs/cgroup has "+
-				"that controller (is it switched off on the kernel's command line?)", controller)
+			return nil, fmt.Errorf("no cgroup can limit %s here: no hierarchy under /sys/fs/cgroup "+
+				"has that controller (does the kernel's command line turn it off?)", controller)
 		}
 		dirs[i] = tree.own + "/" + name
 	}
@@ -122,7 +122,7 @@ func choosePlace(trees map[string]cgroupTree, name string) (cgroup, error) {
 }
 
 // mkdirCgroup makes a cgroup that every user can look into, whatever the caller's umask. The
-// container's root is another user of the host, and reads its own limits there.
+// container's root is another user of the host and has to read its own limits.
 func mkdirCgroup(dir string) error {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
@@ -135,7 +135,7 @@ func apply(settings []setting) error {
 	for _, s := range settings {
 		err := writeFile(s.file, s.value)
 		if errors.Is(err, fs.ErrNotExist) && (s.optional || s.swap && !machineSwaps()) {
-			continue // and so nothing needs to be forbidden
+			continue // the kernel doesn't have what this would limit
 		}
 		if err != nil {
 			return fmt.Errorf("set a limit of %s: %w", s.value, err)
@@ -149,27 +149,27 @@ func whyRefused(err error, group cgroup) string {
 	_, one := group.(cgroup2)
 	switch {
 	case errors.Is(err, fs.ErrPermission) && one:
-		return " (that part of the tree isn't yours; " + delegation() + ")"
+		return " (that cgroup isn't delegated to you: " + delegation() + ")"
 	case errors.Is(err, fs.ErrPermission) && (inContainer() || isRoot()):
 		return " (" + remedy() + ")"
 	case errors.Is(err, fs.ErrPermission):
-		return " (in version 1 only root divides the tree: " + remedy() +
-			", or lends a part of it: scripts/delegate.sh)"
+		return " (with cgroup v1 only root can make cgroups: " + remedy() +
+			", or root delegates one: scripts/delegate.sh)"
 	case errors.Is(err, unix.EROFS):
 		return " (read-only, as in most containers: run this on the host)"
 	case errors.Is(err, fs.ErrNotExist):
-		return " (a controller isn't enabled in the cgroup above: see its cgroup.subtree_control)"
+		return " (the parent cgroup doesn't enable that controller: see its cgroup.subtree_control)"
 	}
 	return ""
 }
 
-// machineSwaps reports whether there is swap on this machine.
+// machineSwaps reports whether this machine has swap.
 func machineSwaps() bool {
-	table, err := os.ReadFile("/proc/swaps") // one line of headings, and one for each
+	table, err := os.ReadFile("/proc/swaps") // a line of headings, and one for each swap area
 	return err != nil || strings.Count(string(table), "\n") > 1
 }
 
-// read returns the number. That a kernel doesn't keep it yet is fs.ErrNotExist.
+// read returns the number. An older kernel may not count it: that is fs.ErrNotExist.
 func (c counter) read() (int, error) {
 	text, err := os.ReadFile(c.file)
 	if err != nil {
@@ -187,7 +187,7 @@ func (c counter) read() (int, error) {
 	return 0, fmt.Errorf("%s: no %s in it: %w", c.file, c.key, fs.ErrNotExist)
 }
 
-// warnOfOOM tells the reader what a status of 137 doesn't: that it was the limit.
+// warnOfOOM tells the reader what an exit status of 137 doesn't: that the limit was the reason.
 func warnOfOOM(group cgroup) {
 	counter := group.counters().oomKills
 	if kills, err := counter.read(); err == nil && kills > 0 {
@@ -196,12 +196,12 @@ func warnOfOOM(group cgroup) {
 	}
 }
 
-// removeCgroup removes a cgroup's directory. While a process is in it, it is busy, and a process
-// that has been killed takes a moment to be gone.
+// removeCgroup removes a cgroup's directory. While a process is in it, rmdir(2) fails with EBUSY,
+// and a killed process takes a moment to be gone.
 func removeCgroup(dir string, kill func() error) error {
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		err := os.Remove(dir)
-		if err == nil || !exists(dir) { // a read-only tree says that first
+		if err == nil || !exists(dir) { // a read-only mount says EROFS even then
 			return nil
 		}
 		if !errors.Is(err, unix.EBUSY) || time.Now().After(deadline) {
@@ -224,7 +224,7 @@ func killAll(dir string) error {
 		if err != nil {
 			return err
 		}
-		if pid == os.Getpid() { // a thread of ours couldn't leave it
+		if pid == os.Getpid() { // one of our threads couldn't leave the cgroup
 			return fmt.Errorf("kill all in %s: %w", dir, errInside)
 		}
 		if err := unix.Kill(pid, unix.SIGKILL); err != nil && err != unix.ESRCH {

@@ -1,6 +1,6 @@
 //go:build linux
 
-// Version 2: one tree (cgroups(7); Linux, Documentation/admin-guide/cgroup-v2.rst).
+// cgroup v2: one hierarchy (cgroups(7); Linux, Documentation/admin-guide/cgroup-v2.rst).
 
 package main
 
@@ -18,16 +18,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cgroup2 is the directory that has the limits.
+// cgroup2 is the directory with the limits.
 type cgroup2 struct{ limits string }
 
-// inner is the cgroup for the processes.
+// inner returns the cgroup for the processes.
 func (c cgroup2) inner() string { return c.limits + "/inner" }
 
-// String is the directory.
+// String returns the directory.
 func (c cgroup2) String() string { return c.limits }
 
-// create makes both.
+// create makes both cgroups.
 func (c cgroup2) create() error {
 	parent := filepath.Dir(c.limits)
 	return exclusively(parent, func() error {
@@ -53,20 +53,20 @@ func (c cgroup2) settings() []setting {
 	return append(c.shown(c.limits), cpu)
 }
 
-// shown are those that the inner cgroup has, too, for programs that look how much there is for
-// them.
+// shown are the limits that the inner cgroup has too, for programs that want to know how much there
+// is for them.
 func (c cgroup2) shown(dir string) []setting {
 	return []setting{
 		{file: dir + "/memory.max", value: strconv.Itoa(memoryLimit)},
 		{file: dir + "/memory.swap.max", value: "0", swap: true},
-		// If memory runs out, all die together: half a container is of no use to anybody.
+		// If memory runs out, the kernel kills the whole container: half of one is of no use.
 		{file: dir + "/memory.oom.group", value: "1"},
 		{file: dir + "/pids.max", value: strconv.Itoa(pidsLimit)},
 	}
 }
 
-// start starts a program, which is born in the cgroup: there is no moment in which it is outside
-// (CLONE_INTO_CGROUP of clone3(2), from Linux 5.7 on).
+// start starts a program that is born in the cgroup and is never outside it (CLONE_INTO_CGROUP of
+// clone3(2), since Linux 5.7).
 func (c cgroup2) start(cmd *exec.Cmd) error {
 	dir, err := os.Open(c.inner())
 	if err != nil {
@@ -77,7 +77,7 @@ func (c cgroup2) start(cmd *exec.Cmd) error {
 	return startOwned(cmd)
 }
 
-// counters are the kernel's.
+// counters says where the kernel counts.
 func (c cgroup2) counters() counters {
 	return counters{
 		oomKills:  counter{c.limits + "/memory.events", "oom_kill"},
@@ -88,7 +88,7 @@ func (c cgroup2) counters() counters {
 	}
 }
 
-// remove ends whoever is in it and takes it away.
+// remove kills the cgroup's processes and removes it.
 func (c cgroup2) remove() error {
 	kill := func() error {
 		err := writeFile(c.limits+"/cgroup.kill", "1") // since Linux 5.14
@@ -102,26 +102,25 @@ func (c cgroup2) remove() error {
 		exclusively(parent, func() error { return stepBack(parent) }))
 }
 
-// delegation says how an ordinary user comes by a cgroup. Only a systemd that runs can delegate one
+// delegation says how an ordinary user gets a cgroup. Only a running systemd can delegate one
 // (sd_booted(3)).
 func delegation() string {
 	switch {
 	case inContainer(), isRoot():
 		return remedy()
 	case exists("/run/systemd/system"):
-		return "as root it works, and systemd delegates one to an ordinary user: " +
+		return "run it as root, or let systemd delegate a cgroup: " +
 			"systemd-run --user --scope -p Delegate=yes go run ./" + step
 	}
-	return "as root it works, " + remedy() + ", or root delegates one: scripts/delegate.sh"
+	return "run it as root, " + remedy() + ", or let root delegate a cgroup: scripts/delegate.sh"
 }
 
-// aside is where processes go that have to leave a cgroup, if there are any; see divide.
+// aside is where processes go that have to leave a cgroup, if there are any (see divide).
 const aside = "outside"
 
-// placeInTree returns the cgroup in which to make another. Root may take any. The one that has a
-// use already for the controllers in those below it, and is nearest to our own, is the one in
-// which least has to be changed. An ordinary user may take what was handed to him ("delegated"),
-// if we are in it.
+// placeInTree returns the cgroup in which to make another. Root may take any, and takes the nearest
+// one upwards that enables the controllers for its children already, so that nothing has to change.
+// An ordinary user may take a cgroup that was delegated to them, if we are in it.
 func placeInTree(tree cgroupTree) (string, error) {
 	if owns(tree.top) {
 		var up []string
@@ -136,33 +135,33 @@ func placeInTree(tree cgroupTree) (string, error) {
 				return dir, nil
 			}
 		}
-		return tree.top, nil // which will say why it can't be
+		return tree.top, nil // making a cgroup there will fail, and say why
 	}
 	own := tree.own
 	if filepath.Base(own) == aside {
 		own = filepath.Dir(own)
 	}
-	// All below a user's service manager belongs to the user, and yet only this is for others to
-	// use: what systemd-run has made for it.
+	// A user owns all cgroups below their service manager, but that manager runs them. Only those
+	// that systemd-run has made for us are ours to divide.
 	handedOver := !owns(filepath.Dir(own)) || strings.HasPrefix(filepath.Base(own), "run-")
 	if !owns(own) || !handedOver {
-		return "", fmt.Errorf("this process is in the cgroup %s: that isn't yours to divide (%s)",
+		return "", fmt.Errorf("this process is in the cgroup %s, which isn't delegated to you (%s)",
 			tree.own, delegation())
 	}
 	return own, nil
 }
 
-// divisible reports whether a cgroup can hand the controllers on: it has them, and no processes,
-// which the kernel wants in the leaves of the tree. The root is free of that.
+// divisible reports whether a cgroup can enable the controllers for its children: it has them, and
+// it has no processes, which the kernel allows only in leaves. The root cgroup is exempt from that.
 func divisible(dir string) bool {
-	_, typed := os.Stat(dir + "/cgroup.type") // every cgroup has one but the root
+	_, typed := os.Stat(dir + "/cgroup.type") // every cgroup but the root has one
 	pids, err := os.ReadFile(dir + "/cgroup.procs")
 	return len(unlisted(dir+"/cgroup.controllers", controllers)) == 0 &&
 		(errors.Is(typed, fs.ErrNotExist) || err == nil && len(pids) == 0)
 }
 
-// divide makes a cgroup one that has others in it, with the controllers. One of them says that this
-// was us, so that stepBack can undo it.
+// divide enables the controllers for a cgroup's children. It makes the child "outside" too, which
+// marks that it was us, so that stepBack can undo it.
 func divide(dir string) error {
 	if lists(dir+"/cgroup.subtree_control", controllers...) {
 		return nil
@@ -172,8 +171,8 @@ func divide(dir string) error {
 	}
 	err := enable(dir)
 	if errors.Is(err, unix.EBUSY) {
-		// A cgroup that hands controllers on has no processes itself ("no internal processes",
-		// cgroups(7)). Those in there, us among them, step aside.
+		// A cgroup that enables controllers for its children can't have processes of its own ("no
+		// internal processes", cgroups(7)). So all of them, us included, move aside.
 		err = errors.Join(moveAll(dir, dir+"/"+aside), enable(dir))
 	}
 	if err != nil {
@@ -182,7 +181,7 @@ func divide(dir string) error {
 	return nil
 }
 
-// stepBack undoes what divide has done, once no other cgroup makes use of it.
+// stepBack undoes what divide did, once no other cgroup uses the controllers.
 func stepBack(dir string) error {
 	below, err := filepath.Glob(dir + "/*/cgroup.procs")
 	if err != nil || !exists(dir+"/"+aside) {
@@ -200,8 +199,8 @@ func stepBack(dir string) error {
 	return errors.Join(moveAll(dir+"/"+aside, dir), os.Remove(dir+"/"+aside))
 }
 
-// usesControllers reports whether a cgroup has a limit, hands the controllers on, or is delegated
-// to another user, who may be about to.
+// usesControllers reports whether a cgroup has a limit, enables the controllers for its children,
+// or is delegated to another user, who may be about to.
 func usesControllers(dir string) bool {
 	for file, unused := range map[string]string{
 		"cgroup.subtree_control": "",
@@ -215,7 +214,7 @@ func usesControllers(dir string) bool {
 	return !owns(dir)
 }
 
-// enable hands the controllers on to the cgroups in dir.
+// enable enables the controllers for the cgroups in dir.
 func enable(dir string) error {
 	if missing := unlisted(dir+"/cgroup.controllers", controllers); len(missing) > 0 {
 		return fmt.Errorf("%s has no controller %s", dir, strings.Join(missing, ", "))
@@ -225,22 +224,22 @@ func enable(dir string) error {
 
 // moveAll moves all processes of a cgroup to another one.
 func moveAll(from, to string) error {
-	for range 100 { // for they may have children meanwhile
+	for range 100 { // in the meantime they may have children
 		pids, err := os.ReadFile(from + "/cgroup.procs")
 		if err != nil || len(pids) == 0 {
 			return err
 		}
 		for _, pid := range strings.Fields(string(pids)) {
 			err := writeFile(to+"/cgroup.procs", pid)
-			if err != nil && !errors.Is(err, unix.ESRCH) { // it has ended
+			if err != nil && !errors.Is(err, unix.ESRCH) { // ESRCH: it has ended
 				return fmt.Errorf("move process %s: %w", pid, err)
 			}
 		}
 	}
-	return fmt.Errorf("the processes in %s are getting more and more", from)
+	return fmt.Errorf("%s keeps getting new processes", from)
 }
 
-// exclusively does something with a cgroup while no other of us does (flock(2)).
+// exclusively does something with a cgroup while no other step or keeper does (flock(2)).
 func exclusively(dir string, do func() error) error {
 	file, err := os.Open(dir)
 	if err != nil {
@@ -253,7 +252,7 @@ func exclusively(dir string, do func() error) error {
 	return do()
 }
 
-// owns reports whether a directory is the caller's.
+// owns reports whether a directory belongs to the caller.
 func owns(dir string) bool {
 	info, err := os.Stat(dir)
 	return err == nil && int(info.Sys().(*syscall.Stat_t).Uid) == os.Geteuid()

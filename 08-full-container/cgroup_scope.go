@@ -1,6 +1,6 @@
 //go:build linux
 
-// A cgroup for an ordinary user, where systemd can delegate one. The same file in 07 and 08.
+// A cgroup for an ordinary user, if systemd can delegate one.
 
 package main
 
@@ -11,16 +11,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// scoped is the variable that marks a step which has been started again, so it is done only once.
+// scoped is the environment variable that marks a step as started again, so that this happens once.
 const scoped = "JAIL_TO_CONTAINER_SCOPED"
 
-// enterScope starts this program again in a scope of the user's systemd, if a cgroup is what it
-// lacks. systemd-run(1) delegates one and then becomes the program: same PID, same terminal, and so
-// the same exit status. If that doesn't work here it returns, and making the cgroup says why not.
+// enterScope starts this program again in a scope of the user's systemd, if it can't make a cgroup
+// otherwise. systemd-run(1) gets a delegated cgroup and then executes the program: same PID, same
+// terminal, same exit status. If that doesn't work here, enterScope returns, and newCgroup will say
+// what is missing.
 func enterScope(isLesson bool) {
 	again := os.Getenv(scoped) != ""
 	os.Unsetenv(scoped)
-	// Version 1 has no delegation to users.
+	// systemd delegates no cgroup v1 to users.
 	if again || !exists("/sys/fs/cgroup/cgroup.controllers") ||
 		!exists(os.Getenv("XDG_RUNTIME_DIR")+"/systemd/private") {
 		return
@@ -36,7 +37,7 @@ func enterScope(isLesson bool) {
 		"systemd-run", "--user", "--scope", "--quiet", "--property=Delegate=yes", "--",
 	}
 	if exec.Command(systemdRun, append(scope[1:], "true")...).Run() != nil {
-		return // it has reasons of its own, which aren't the command's
+		return // the reason is systemd's; the command mustn't fail with it
 	}
 	self, err := os.Executable()
 	if err != nil {

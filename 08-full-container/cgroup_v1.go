@@ -1,6 +1,7 @@
 //go:build linux
 
-// Version 1: a tree for each controller (cgroups(7); Linux, Documentation/admin-guide/cgroup-v1).
+// cgroup v1: a hierarchy for each controller (cgroups(7); Linux,
+// Documentation/admin-guide/cgroup-v1).
 
 package main
 
@@ -13,16 +14,16 @@ import (
 	"strings"
 )
 
-// cgroup1 is three directories that have limits, in three trees, for the same processes.
+// cgroup1 is three directories with limits, in three hierarchies, for the same processes.
 type cgroup1 struct{ memory, pids, cpu string }
 
-// dirs are the three.
+// dirs returns the three.
 func (c cgroup1) dirs() []string { return []string{c.memory, c.pids, c.cpu} }
 
-// String has them in one line.
+// String puts them on one line.
 func (c cgroup1) String() string { return strings.Join(c.dirs(), "\t") }
 
-// create makes them below the cgroups that we are in, so that what limits us limits them.
+// create makes them below the cgroups that we are in, so that our limits apply to them too.
 func (c cgroup1) create() error {
 	for _, dir := range c.dirs() {
 		if err := mkdirCgroup(dir); err != nil {
@@ -47,11 +48,11 @@ func (c cgroup1) settings() []setting {
 		setting{file: c.cpu + "/cpu.cfs_quota_us", value: strconv.Itoa(cpuLimit)})
 }
 
-// shown are those that the inner cgroups have, too, for programs that look how much there is for
-// them. That of memory and swap together may not be below that of memory, and a limit of memory
-// holds for the cgroups below since Linux 5.11 always, and before if one says so. The limit of
-// memory leaves out what sockets buffer; a cgroup without one of its own for that isn't even
-// counted.
+// shown are the limits that the inner cgroups have too, for programs that want to know how much
+// there is for them. The order matters: use_hierarchy first, without which a limit doesn't apply to
+// the cgroups below (since Linux 5.11 it always does), and memory before memsw, memory and swap
+// together, which can't be the smaller. The limit of memory leaves out socket buffers: they have
+// one of their own, and without it the kernel doesn't even count them.
 func (c cgroup1) shown(memoryDir, pidsDir string) []setting {
 	memory := strconv.Itoa(memoryLimit)
 	return []setting{
@@ -63,12 +64,12 @@ func (c cgroup1) shown(memoryDir, pidsDir string) []setting {
 	}
 }
 
-// start starts a program in it. There is no CLONE_INTO_CGROUP in version 1, but a child is born
-// where the thread is that makes it: so this thread goes in, alone, and comes back. It must be
-// main's own, which is locked to main. "tasks" is the file for threads, and 0 the one that writes.
+// start starts a program in the cgroup. v1 has no CLONE_INTO_CGROUP, but a child is born in the
+// cgroup of the thread that makes it. So this thread, and no other, moves in and back out. It must
+// be main's, which is locked to main. The file "tasks" takes threads, and 0 means the writing one.
 //
-// To move the child afterwards, by its number, would leave a moment outside. It also takes some
-// milliseconds, in which the kernel makes sure that no process is just being made or ending.
+// Moving the child afterwards, by its PID, would leave it outside for a moment. It would also take
+// some milliseconds, while the kernel waits for all forks and exits under way.
 func (c cgroup1) start(cmd *exec.Cmd) error {
 	err := c.enter()
 	if err == nil {
@@ -81,7 +82,7 @@ func (c cgroup1) start(cmd *exec.Cmd) error {
 	return errors.Join(err, back)
 }
 
-// enter moves this thread in.
+// enter moves this thread into the inner cgroups.
 func (c cgroup1) enter() error {
 	for _, dir := range c.dirs() {
 		if err := writeFile(dir+"/inner/tasks", "0"); err != nil {
@@ -91,7 +92,7 @@ func (c cgroup1) enter() error {
 	return nil
 }
 
-// leave moves it back to where the process is.
+// leave moves it back to the cgroups of the process.
 func (c cgroup1) leave() (err error) {
 	for _, dir := range c.dirs() {
 		err = errors.Join(err, writeFile(filepath.Dir(dir)+"/tasks", "0"))
@@ -99,8 +100,8 @@ func (c cgroup1) leave() (err error) {
 	return err
 }
 
-// counters are the kernel's. Those of a limit are where that is, and the others, in this version,
-// where the process was.
+// counters says where the kernel counts. The counters of a limit are next to the limit. The kernel
+// counts events, in v1, in the process's own cgroup.
 func (c cgroup1) counters() counters {
 	return counters{
 		oomKills:  counter{c.memory + "/inner/memory.oom_control", "oom_kill"}, // since Linux 4.13
@@ -111,7 +112,7 @@ func (c cgroup1) counters() counters {
 	}
 }
 
-// remove ends whoever is in it and takes it away.
+// remove kills the cgroup's processes and removes it.
 func (c cgroup1) remove() (err error) {
 	for _, dir := range c.dirs() {
 		kill := func() error { return killAll(dir + "/inner") }
