@@ -114,7 +114,8 @@ func choosePlace(trees map[string]cgroupTree, name string) (cgroup, error) {
 		tree, ok := trees[controller]
 		if !ok {
 			return nil, fmt.Errorf("no cgroup can limit %s here: no hierarchy under "+
-				"/sys/fs/cgroup has that controller (does the kernel's command line turn it off?)", controller)
+				"/sys/fs/cgroup has that controller (does the kernel's command line turn it "+
+				"off?)", controller)
 		}
 		dirs[i] = tree.own + "/" + name
 	}
