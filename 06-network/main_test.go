@@ -250,6 +250,26 @@ func TestForwardingTakenOver(t *testing.T) {
 	})
 }
 
+// TestLastOne ends two containers, one after the other: the host stops forwarding with the last.
+func TestLastOne(t *testing.T) {
+	steptest.Need(t, "nft", "nftables")
+	asEveryUser(t, func(t *testing.T, u user) {
+		out := expect(t, onPlayedHost(u, "test:last"))
+		if out != "afterwards, forwarding is true\nafterwards, forwarding is false\n" {
+			t.Errorf("got %q", out)
+		}
+	})
+}
+
+// TestLock has two containers change the host's tables at the same time: one must wait.
+func TestLock(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		if out := expect(t, onPlayedHost(u, "test:lock")); out != "the other waits\nno more\n" {
+			t.Errorf("got %q", out)
+		}
+	})
+}
+
 // TestNoRouter has root in a container tell the host that he is a router: the host must not believe
 // it. The control is a host that speaks IPv6 at its end of the cable.
 func TestNoRouter(t *testing.T) {
@@ -603,6 +623,59 @@ func init() {
 			fmt.Println("afterwards, forwarding is", after)
 		}
 		return nil
+	}
+	experiments["test:last"] = func([]string) error {
+		if err := setUpLoopback(); err != nil {
+			return err
+		}
+		world, c, err := plugWorldIn("lesson:obey")
+		if err != nil {
+			return err
+		}
+		defer world.end()
+		var running []*helper
+		for range 2 {
+			p, _, err := start(self("sh", "-c", "echo ready; read -r end; true"))
+			if err != nil {
+				return err
+			}
+			running = append(running, p)
+		}
+		for _, p := range running {
+			p.stdin.Close()
+			if err := p.cmd.Wait(); err != nil {
+				return err
+			}
+			after, err := forwards(c.link)
+			if err != nil {
+				return err
+			}
+			fmt.Println("afterwards, forwarding is", after)
+		}
+		return nil
+	}
+	experiments["test:lock"] = func([]string) error {
+		done := make(chan error, 1)
+		err := locked(func(*os.File) error {
+			go func() { done <- locked(func(*os.File) error { return nil }) }()
+			select {
+			case <-done:
+				return errors.New("the other doesn't wait")
+			case <-time.After(200 * time.Millisecond):
+				fmt.Println("the other waits")
+				return nil
+			}
+		})
+		if err != nil {
+			return err
+		}
+		select {
+		case err = <-done:
+			fmt.Println("no more")
+		case <-time.After(10 * time.Second):
+			err = errors.New("the other still waits")
+		}
+		return err
 	}
 	experiments["test:pasta"] = func([]string) error {
 		// A /dev/net/tun for everybody, as most systems have it.

@@ -490,6 +490,35 @@ func TestRootWithMountBelow(t *testing.T) {
 	})
 }
 
+// TestRootsFlags compares how the root is mounted: no set-user-ID program and no device in it works,
+// whatever it is made of, and whether it can be written to or not.
+func TestRootsFlags(t *testing.T) {
+	asEveryUser(t, func(t *testing.T, u user) {
+		root := "-root=" + newBench(t, u).busyboxRoot(t)
+		for want, flags := range map[string][]string{
+			"/ rw,nosuid,nodev tmpfs":   {},
+			"/ ro,nosuid,nodev tmpfs":   {"-read-only"},
+			"/ rw,nosuid,nodev overlay": {root},
+			"/ ro,nosuid,nodev overlay": {root, "-read-only"},
+		} {
+			if slices.Contains(flags, root) && !overlays(t) {
+				continue // see TestRootDirectory
+			}
+			command := append(flags, "busybox", "cat", "/proc/self/mountinfo")
+			out := expect(t, program(u, command...))
+			row := "none"
+			for line := range strings.Lines(out) {
+				if place, r := mountRow(line); place == "/" {
+					row = r
+				}
+			}
+			if !strings.HasPrefix(row, want+" ") {
+				t.Errorf("%q: %q, want %q", flags, row, want)
+			}
+		}
+	})
+}
+
 // TestReadOnlyRoot writes to a root that can't be written to, and to one that can.
 func TestReadOnlyRoot(t *testing.T) {
 	asEveryUser(t, func(t *testing.T, u user) {

@@ -867,6 +867,83 @@ func TestUnpackerOutOfMemory(t *testing.T) {
 	})
 }
 
+// TestReadUnpacked has the unpacker say what only a hostile image would make it say. The control is
+// what it says of an honest one.
+func TestReadUnpacked(t *testing.T) {
+	layer := strings.Repeat("0123456789abcdef", 4)
+	says := func(layers string) string { return `{"Layers":[` + layers + `],"Config":{}}` }
+	for said, fine := range map[string]bool{
+		says(`"` + layer + `"`):               true,
+		says(`"` + layer + `","../../etc"`):   false,
+		says(`"/etc"`):                        false,
+		says(`""`):                            false,
+		strings.Repeat(" ", 3<<20) + says(""): true,
+		strings.Repeat(" ", 4<<20) + says(""): false, // it has no end
+		says("")[:10]:                         false,
+	} {
+		if _, err := readUnpacked(strings.NewReader(said)); (err == nil) != fine {
+			t.Errorf("%.100q: %v", said, err)
+		}
+	}
+}
+
+// TestUnpackersWord starts the program as the unpacker without the outer process's word.
+func TestUnpackersWord(t *testing.T) {
+	word, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer word.Close()
+	if _, err := writer.WriteString("?"); err != nil {
+		t.Fatal(err)
+	}
+	writer.Close()
+	dir, err := os.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	cmd := program(user{uid: os.Getuid()}, "")
+	cmd.Args[0] = role(unpacker)
+	cmd.ExtraFiles = []*os.File{dir, word, dir}
+	r := finish(t, cmd)
+	if r.status != 125 || r.stdout != "" {
+		t.Errorf("%+v", r)
+	}
+	contains(t, r.stderr, `wait for the outer process: it says "?", not 0`)
+}
+
+// TestCheckCache shows the container caches that belong to others than its root, or are open.
+func TestCheckCache(t *testing.T) {
+	if os.Getuid() != 0 {
+		steptest.Skip(t, "only root can give a directory away: go test -exec sudo")
+	}
+	for _, c := range []struct {
+		uid  int
+		mode os.FileMode
+		want string
+	}{
+		{0, 0o700, ""},
+		{ordinary, 0o700, "belongs to user 12345 here, with mode 700"},
+		{0, 0o750, "belongs to user 0 here, with mode 750"},
+		{0, 0o701, "belongs to user 0 here, with mode 701"},
+	} {
+		dir := t.TempDir()
+		if err := errors.Join(os.Chmod(dir, c.mode), os.Chown(dir, c.uid, 0)); err != nil {
+			t.Fatal(err)
+		}
+		tree, err := os.Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer tree.Close()
+		if got := fmt.Sprint(checkCache(int(tree.Fd()))); !strings.Contains(got, c.want) ||
+			(c.want == "") != (got == "<nil>") {
+			t.Errorf("%d, %o: %s, want %q", c.uid, c.mode, got, c.want)
+		}
+	}
+}
+
 // TestUnpackAtATerminal unpacks at one, where the unpacker must not be able to type, and ends it
 // from there.
 func TestUnpackAtATerminal(t *testing.T) {
@@ -881,6 +958,10 @@ func TestUnpackAtATerminal(t *testing.T) {
 		}
 		defer leaked.Close()
 		cmd.ExtraFiles = slices.Repeat([]*os.File{leaked}, 10) // the unpacker's own replace three
+		if u.uid == 0 {
+			cmd.SysProcAttr.Credential = &syscall.Credential{Groups: []uint32{4321}}
+			cmd.SysProcAttr.AmbientCaps = []uintptr{unix.CAP_CHOWN} // and so inheritable
+		}
 		s := sit(t, cmd).look()
 		inner := b.halfway(t, w)
 		if os.Getuid() == 0 {
@@ -895,6 +976,16 @@ func TestUnpackAtATerminal(t *testing.T) {
 			}
 			contains(t, environment(t, cmd.Process.Pid), "SECRET=hunter2\n") // the control
 		}
+		if u.uid == 0 {
+			for pid, want := range map[int]string{ // the outer process is the control
+				inner:           "Groups: CapInh:0000000000000000",
+				cmd.Process.Pid: "Groups:4321 CapInh:0000000000000001",
+			} {
+				if got := privileges(t, pid); got != want {
+					t.Errorf("process %d has %s, want %s", pid, got, want)
+				}
+			}
+		}
 		if session, err := unix.Getsid(inner); err != nil || session == cmd.Process.Pid {
 			t.Errorf("the unpacker is %d, in the terminal's session %d: %v", inner, session, err)
 		}
@@ -905,6 +996,23 @@ func TestUnpackAtATerminal(t *testing.T) {
 			t.Errorf("left: %v", left)
 		}
 	})
+}
+
+// privileges returns a process's supplementary groups and inheritable capabilities.
+func privileges(t *testing.T, pid int) string {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []string
+	for line := range strings.Lines(string(status)) {
+		name, value, _ := strings.Cut(line, ":")
+		if name == "Groups" || name == "CapInh" {
+			found = append(found, name+":"+strings.TrimSpace(value))
+		}
+	}
+	return strings.Join(found, " ")
 }
 
 // halfway waits until an unpacker is in the midst of it, and returns its PID.

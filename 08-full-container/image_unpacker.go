@@ -151,24 +151,29 @@ func (d cacheDir) fill(group cgroup, layers, archive *os.File, name string,
 	if _, err := ready.Write([]byte{0}); err != nil {
 		return nil, abandon(cmd, err)
 	}
-	var said unpacked
-	decoded := json.NewDecoder(io.LimitReader(stdout, maxJSON)).Decode(&said)
+	said, unreadable := readUnpacked(stdout)
 	if err := cmd.Wait(); err != nil {
 		if !cmd.ProcessState.Exited() { // it had no time to say why
 			err = fmt.Errorf("unpack the image: %s%s", cmd.ProcessState, whyKilled(group))
 		}
 		return nil, err
 	}
-	for _, id := range said.Layers {
-		// It need not be believed what it says of the host.
-		_, err := parseDigest("sha256:" + string(id))
-		decoded = errors.Join(decoded, err)
-	}
-	if decoded != nil {
-		return nil, fmt.Errorf("understand the unpacker: %w", decoded)
+	if unreadable != nil {
+		return nil, fmt.Errorf("understand the unpacker: %w", unreadable)
 	}
 	cache := volume{Source: d.path, Target: rootfs, ReadOnly: true, Shifted: !d.idmapped}
 	return &image{cache, said.Layers, said.Config}, nil
+}
+
+// readUnpacked reads what the unpacker says. A hostile image may have taken it over, so it isn't
+// trusted with paths of the host: a layer is a digest.
+func readUnpacked(from io.Reader) (said unpacked, err error) {
+	err = json.NewDecoder(io.LimitReader(from, maxJSON)).Decode(&said)
+	for _, id := range said.Layers {
+		_, bad := parseDigest("sha256:" + string(id))
+		err = errors.Join(err, bad)
+	}
+	return said, err
 }
 
 // whyKilled is what the kernel has to say about an unpacker that was killed.
