@@ -490,8 +490,8 @@ func TestRootWithMountBelow(t *testing.T) {
 	})
 }
 
-// TestRootsFlags compares how the root is mounted: no set-user-ID program and no device in it works,
-// whatever it is made of, and whether it can be written to or not.
+// TestRootsFlags compares how the root is mounted: no set-user-ID program and no device in it
+// works, whatever it is made of, and whether it can be written to or not.
 func TestRootsFlags(t *testing.T) {
 	asEveryUser(t, func(t *testing.T, u user) {
 		root := "-root=" + newBench(t, u).busyboxRoot(t)
