@@ -51,7 +51,7 @@ func (p *picture) end() { p.keeper.end() }
 func keep([]string) error {
 	dir, err := os.MkdirTemp("", "jail-")
 	if err != nil {
-		return fmt.Errorf("%w (TMPDIR=DIR names another place for temporary files)", err)
+		return fmt.Errorf("%w (set TMPDIR=DIR to put temporary files elsewhere)", err)
 	}
 	// The real path, because that is what the kernel shows in /proc.
 	if dir, err = filepath.EvalSymlinks(dir); err != nil {

@@ -46,7 +46,7 @@ func lesson(n *narrator) error {
 	var dir string
 	var key int
 	if _, err := fmt.Sscan(held, &dir, &key); err != nil {
-		return fmt.Errorf("read %q of the holder: %w", held, err)
+		return fmt.Errorf("the holder printed %q: %w", held, err)
 	}
 	if err := ownFiles(n, holder.cmd.Process.Pid, dir, secret); err != nil {
 		return err

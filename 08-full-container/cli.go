@@ -103,7 +103,7 @@ func hint(err error) string {
 	case errors.As(err, &command):
 		// execve(2) also says ENOENT if the file exists but its loader or interpreter doesn't.
 		if errors.Is(err, fs.ErrNotExist) && errors.As(err, &path) && exists(path.Path) {
-			return " (the file is there; the loader or interpreter that it names is not)"
+			return " (the file exists, but the loader or interpreter that it names doesn't)"
 		}
 		if errors.Is(err, unix.ELOOP) && errors.As(err, &path) && exists(path.Path) {
 			return " (it is a script, its interpreter is one, too, and so on)"
@@ -189,11 +189,11 @@ func forbiddenHint() string {
 		forbids := setting.name + " = " + setting.forbids
 		allow := "sysctl -w " + setting.name + "=" + setting.allows
 		if isRoot() {
-			return fmt.Sprintf(" (this system forbids user namespaces: %s. Allow them: `%s`)",
+			return fmt.Sprintf(" (this system forbids user namespaces: %s. Allow them with `%s`)",
 				forbids, allow)
 		}
 		return fmt.Sprintf(" (this system forbids user namespaces to ordinary users: %s. "+
-			"Allow them, `sudo %s`, or run as root, `%s`)", forbids, allow, remedy())
+			"Allow them with `sudo %s`, or run as root with `%s`)", forbids, allow, remedy())
 	}
 	return ""
 }
