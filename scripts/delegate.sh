@@ -38,14 +38,27 @@ own() { # CONTROLLER: the path of our cgroup in its tree; "" is version 2
         for (i = 1; i <= n; i++) if (all[i] == want) print $3 }' /proc/self/cgroup
 }
 
+hands_on() { # CGROUP
+    local controller
+    for controller in memory pids cpu; do
+        grep -qw "$controller" "$tree$1/cgroup.subtree_control" || return
+    done
+}
+
+undo=
 parents=()
 if grep -qs memory "$tree/cgroup.controllers"; then
-    # Version 2: upwards, to the first cgroup that hands on what is needed.
+    # Version 2: upwards, to the first cgroup that hands on what is needed. Where systemd hasn't seen
+    # to that, none does; then the top one is to hand it on, for as long as COMMAND runs.
     place=$(own "")
-    until grep -qw memory "$tree$place/cgroup.subtree_control" &&
-        grep -qw pids "$tree$place/cgroup.subtree_control" &&
-        grep -qw cpu "$tree$place/cgroup.subtree_control"; do
-        [[ $place != / && -n $place ]] || die "no cgroup hands on memory, pids and cpu"
+    until hands_on "$place"; do
+        if [[ $place == / || -z $place ]]; then
+            echo "+memory +pids +cpu" >"$tree/cgroup.subtree_control" ||
+                die "$tree hands on no memory, pids and cpu, and can't: move the processes in it" \
+                    "(cgroup.procs) to another cgroup, or give the container it belongs to all cgroups"
+            undo=$tree/cgroup.subtree_control
+            break
+        fi
         place=$(dirname "$place")
     done
     parents=("$tree$place")
@@ -70,6 +83,11 @@ cleanup() {
         done
         printf 'delegate.sh: %s stays: somebody is in it\n' "$dir" >&2
     done
+    # Not if another cgroup has a limit by now, or hands the controllers on.
+    if [[ -n $undo && -z $(find "${undo%/*}" -mindepth 2 \( -name memory.max -o -name pids.max \
+        -o -name cgroup.subtree_control \) -exec grep -v '^max$' {} +) ]]; then
+        echo "-memory -pids -cpu" >"$undo" || true # it is as it was made
+    fi
 }
 trap cleanup EXIT
 
