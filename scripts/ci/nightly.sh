@@ -13,6 +13,7 @@ Install what .ci/run installs first.
   kills     each step killed 300 times while it starts; KILLS=1500 for more
   kernels   the steps' tests in virtual machines: kernels, cgroup v1 and v2, arm64
   leaks     the attacks in such a machine, on cgroup v2
+  compare   a process, a container and such a machine, side by side
   fresh     page one's commands on a minimal Debian 13
 
 Exits with 0 only if every part passed.
@@ -46,6 +47,10 @@ leaks() {
 
 fresh() {
     scripts/ci/fresh.sh -s trixie
+}
+
+compare() {
+    scripts/compare-vm.sh
 }
 
 failed=()

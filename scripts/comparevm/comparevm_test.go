@@ -87,6 +87,8 @@ func TestFailures(t *testing.T) {
 	for script, want := range map[string]string{
 		"echo it rains; exit 3": `the payload didn't say "calls": sh ended (exit status 3)` +
 			"\n    it rains",
+		"echo [ 0.07] Kernel panic - not syncing: why; seq 9; exit 0": `the payload didn't say ` +
+			`"calls": sh ended (exit status 0)` + "\n    [ 0.07] Kernel panic - not syncing: why",
 		"exec sleep 60": `the payload didn't say "calls": sh hung, and was killed`,
 		"echo KVM internal error. Suberror: 1; exec sleep 60": `the payload didn't say "calls": ` +
 			"sh ended (signal: killed)\n    KVM internal error. Suberror: 1",

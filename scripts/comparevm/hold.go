@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,8 +30,12 @@ func (s *system) hold() (err error) {
 			r.end()
 		}
 	}()
-	for _, more := range []int{1, many - 1} {
-		for range more { // all at once
+	for len(held) < many {
+		more := min(runtime.NumCPU(), many-len(held))
+		if len(held) == 0 {
+			more = 1
+		}
+		for range more { // at once
 			r, err := s.start(patience, "hold")
 			if err != nil {
 				return err
@@ -42,13 +47,14 @@ func (s *system) hold() (err error) {
 				return err
 			}
 		}
-		time.Sleep(time.Second / 2) // for what comes after the start
-		if more == 1 {
+		if len(held) == 1 {
+			time.Sleep(time.Second / 2) // for what comes after the start
 			s.note("pss 1", memoryOf(held))
 			s.note("page tables", held[0].sum("status", "VmPTE"))
 			held[0].look()
 		}
 	}
+	time.Sleep(time.Second / 2)
 	s.note("pss many", memoryOf(held))
 	return nil
 }

@@ -117,11 +117,13 @@ func (s *system) note(key string, value any) {
 func (r *running) failed(want string) error {
 	hung := !r.watch.Stop()
 	_ = r.cmd.Process.Kill()
-	ended := r.cmd.Wait()
-	if len(r.last) > 5 {
-		r.last = r.last[len(r.last)-5:]
+	_ = r.cmd.Wait()
+	panicked := func(line string) bool { return strings.Contains(line, "Kernel panic") }
+	if i := slices.IndexFunc(r.last, panicked); i >= 0 {
+		r.last = r.last[i : i+1]
 	}
-	why := fmt.Sprintf("%s ended (%v)", r.cmd.Args[0], ended)
+	r.last = r.last[max(0, len(r.last)-5):]
+	why := fmt.Sprintf("%s ended (%v)", r.cmd.Args[0], r.cmd.ProcessState)
 	if hung {
 		why = fmt.Sprintf("%s hung, and was killed", r.cmd.Args[0])
 	}
