@@ -14,10 +14,12 @@ import (
 var Machines = map[string]struct {
 	Program, Package string // of qemu
 	machine, cpu     string
-	console          string // the serial line, as the kernel calls it
+	options          string // for the kernel: the serial line, as it calls that
 }{
-	"amd64": {"qemu-system-x86_64", "qemu-system-x86", "q35", "qemu64", "ttyS0"},
-	"arm64": {"qemu-system-aarch64", "qemu-system-arm", "virt", "cortex-a72", "ttyAMA0"},
+	// no_timer_check: on a busy host the emulated timer is late, and the kernel would panic.
+	"amd64": {"qemu-system-x86_64", "qemu-system-x86", "q35", "qemu64",
+		"console=ttyS0 no_timer_check"},
+	"arm64": {"qemu-system-aarch64", "qemu-system-arm", "virt", "cortex-a72", "console=ttyAMA0"},
 }
 
 // MayKVM says whether /dev/kvm is there for us, and of use for an architecture. On some machines it
@@ -46,9 +48,9 @@ func Command(arch string, kvm bool, memory int, image, initramfs, options string
 	}
 	// mitigations=off: nobody attacks this kernel but ourselves. random.trust_cpu: there is no
 	// other randomness to wait for. panic=-1: reboot at once then, of which -no-reboot makes the
-	// end. no_timer_check: on a busy host the emulated timer is late, and the kernel would panic.
-	options = "console=" + m.console +
-		" quiet panic=-1 mitigations=off random.trust_cpu=on no_timer_check" + options
+	// end. Mind what a kernel doesn't know: without a "=", that becomes an argument of the guest's
+	// first program.
+	options = m.options + " quiet panic=-1 mitigations=off random.trust_cpu=on" + options
 	args := []string{m.Program, "-M", m.machine, "-smp", "1", "-m", strconv.Itoa(memory),
 		"-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot",
 		"-kernel", image, "-initrd", initramfs, "-append", options}

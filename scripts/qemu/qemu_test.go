@@ -106,3 +106,21 @@ func TestPackages(t *testing.T) {
 		t.Errorf("mirror: %q", got)
 	}
 }
+
+// TestCommand: a guest's first program gets the arguments after "--" and no other, so no kernel may
+// be given an option that it doesn't know.
+func TestCommand(t *testing.T) {
+	for arch, want := range map[string]string{
+		"amd64": "console=ttyS0 no_timer_check quiet panic=-1 mitigations=off " +
+			"random.trust_cpu=on -- x",
+		"arm64": "console=ttyAMA0 quiet panic=-1 mitigations=off random.trust_cpu=on -- x",
+	} {
+		args := Command(arch, false, 512, "kernel", InitramfsName, " -- x")
+		if i := slices.Index(args, "-append"); args[i+1] != want {
+			t.Errorf("%s: %q, want %q", arch, args[i+1], want)
+		}
+		if args[0] != Machines[arch].Program || !slices.Contains(args, "tcg,thread=multi") {
+			t.Errorf("%s: %q", arch, args)
+		}
+	}
+}
