@@ -15,6 +15,7 @@ Install what .ci/run installs first.
   leaks     the attacks in such a machine, on cgroup v2
   compare   a process, a container and such a machine, side by side
   fresh     page one's commands on a minimal Debian 13
+  exercises each one starts broken, its solutions pass, and nothing less does
 
 Exits with 0 only if every part passed.
 EOF
@@ -27,7 +28,7 @@ while getopts h option; do
     esac
 done
 cd "$(dirname "$0")/../.."
-[ $# -gt 0 ] || set -- mutation kills kernels leaks fresh
+[ $# -gt 0 ] || set -- mutation kills kernels leaks fresh exercises
 
 mutation() {
     go run ./scripts/ci/mutation
@@ -53,10 +54,14 @@ compare() {
     scripts/compare-vm.sh
 }
 
+exercises() {
+    EXERCISES=all go test -count=1 -timeout 1h ./scripts/exercise
+}
+
 failed=()
 for part; do
     case $part in
-        mutation | kills | kernels | leaks | fresh) ;;
+        mutation | kills | kernels | leaks | fresh | exercises) ;;
         *) usage >&2 && exit 2 ;;
     esac
     printf '\n== %s\n' "$part"

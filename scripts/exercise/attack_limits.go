@@ -1,0 +1,376 @@
+//go:build linux
+
+// Attacks on the network, the limits, and what 08 adds.
+
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+var networkAttacks = []attack{
+	{
+		name:  "hostport",
+		tried: "connect from inside to a port on 127.0.0.1 of the host",
+		try: func(h *host) verdict {
+			port, end := serve("127.0.0.1:0", "the host's own service")
+			defer end()
+			a := h.probe(run{}, "dial", "127.0.0.1:"+port)
+			return a.leaksIf(strings.Contains(a.out, "the host's own service"))
+		},
+		leak: "The container is on the host's network: what listens on 127.0.0.1, and trusts " +
+			"everyone who gets that far, is open to it.",
+	},
+	{
+		name:  "cable",
+		tried: "connect from inside to the host's end of the cable, which is the default gateway",
+		try: func(h *host) verdict {
+			port, end := serve("0.0.0.0:0", "the host answers")
+			defer end()
+			a := h.probe(run{}, "dial", "gateway:"+port)
+			return a.worksIf(strings.Contains(a.out, "the host answers"))
+		},
+		leak: "The cable carries nothing, or the container doesn't know where to send. It needs " +
+			"an address, a link that is up, and a default route by way of the host's end.",
+	},
+	{
+		name:  "loopback",
+		tried: "let a program in the container connect to one beside it, at 127.0.0.1",
+		try: func(h *host) verdict {
+			a := h.probe(run{}, "self")
+			return a.worksIf(a.status == 0)
+		},
+		leak: "A new network namespace has a lo of its own, and that is down. Programs in the " +
+			"container can't talk to each other.",
+	},
+	{
+		name: "forwards",
+		tried: "run the container on a host that forwards packets for every new link, as one " +
+			"with Docker",
+		try: func(h *host) verdict {
+			const all = "/proc/sys/net/ipv4/conf/default/forwarding"
+			if err := os.WriteFile(all, []byte("1"), 0); err != nil {
+				return verdict{missing, err.Error(), ""}
+			}
+			defer func() { _ = os.WriteFile(all, []byte("0"), 0) }() // this network ends with us
+			_, done := h.start(run{}, "sleep", "2")
+			links := newLinks(1500 * time.Millisecond)
+			forwards := ""
+			for _, link := range links {
+				// It may be gone already.
+				text, _ := os.ReadFile("/proc/sys/net/ipv4/conf/" + link + "/forwarding")
+				forwards = strings.TrimSpace(string(text))
+			}
+			a := done()
+			came := fmt.Sprintf("the container's link %v has forwarding=%s", links, forwards)
+			if v, broken := a.broken(); broken {
+				return v
+			}
+			if forwards == "1" {
+				return verdict{outcome: leaked, came: came}
+			}
+			return verdict{outcome: held, came: came}
+		},
+		leak: "The host is a router for your container: its packets go wherever the host's do, " +
+			"under an address that nobody out there can answer, and past whatever the host has " +
+			"to say about it.",
+	},
+	{
+		name:  "unplugged",
+		tried: "list the host's links after the container has ended",
+		try: func(h *host) verdict {
+			a := h.inside("true")
+			if v, broken := a.broken(); broken {
+				return v
+			}
+			var left []string
+			if eventually(3*time.Second,
+				func() bool { left = newLinks(0); return len(left) == 0 }) {
+				return verdict{outcome: held, came: "only lo"}
+			}
+			return verdict{outcome: leaked, came: strings.Join(left, ", ")}
+		},
+		leak: "A link of the container's stays on the host.",
+	},
+	{
+		name: "published",
+		tried: "start a server in the container on port 7000, with PUBLISH=8080:7000, and " +
+			"connect to 127.0.0.1:8080 on the host, three times",
+		try: func(h *host) verdict { return h.published() },
+		leak: "Nothing listens on the host's port, or what comes in there doesn't get to the " +
+			"container.",
+	},
+}
+
+// published tries a forwarded port.
+func (h *host) published() verdict {
+	publish := run{env: []string{"PUBLISH=8080:7000"}, limit: 10 * time.Second}
+	cmd, done := h.startProbe(publish, "serve", "0.0.0.0:7000")
+	if cmd == nil {
+		return verdict{missing, done().said(), ""}
+	}
+	said := ""
+	eventually(5*time.Second, func() bool {
+		said = ask("127.0.0.1:8080")
+		return strings.Contains(said, "to the container")
+	})
+	second, third := ask("127.0.0.1:8080"), ask("127.0.0.1:8080")
+	var elsewhere string
+	if addresses, err := net.InterfaceAddrs(); err == nil {
+		for _, a := range addresses {
+			if ip, _, err := net.ParseCIDR(a.String()); err == nil && !ip.IsLoopback() {
+				elsewhere += ask(net.JoinHostPort(ip.String(), "8080"))
+			}
+		}
+	}
+	_ = cmd.Process.Signal(unix.SIGKILL)
+	a := done()
+	switch {
+	case !strings.Contains(said, "to the container"):
+		if v, broken := a.broken(); broken && !a.late {
+			return v
+		}
+		return verdict{outcome: failed, came: fmt.Sprintf("%q", said)}
+	case !strings.Contains(second+third, "to the container"):
+		return verdict{failed, fmt.Sprintf("%q, then %q and %q", said, second, third), "The " +
+			"first connection gets through, and later ones don't. Each needs an accept of its " +
+			"own."}
+	case strings.Contains(elsewhere, "to the container"):
+		return verdict{leaked, fmt.Sprintf("%q, and so from the host's other addresses", said),
+			"The port is open on all of the host's addresses: everyone on its network can " +
+				"connect. Publish it on 127.0.0.1."}
+	}
+	return verdict{held, fmt.Sprintf("%q", third), ""}
+}
+
+// serve listens on the host, and says something to everyone who connects.
+func serve(address, text string) (port string, end func()) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		panic(err) // the network is our own, and the port is the kernel's choice
+	}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return // it was closed
+			}
+			fmt.Fprint(c, text)
+			_ = c.Close() // what was written is on its way
+		}
+	}()
+	_, port, _ = net.SplitHostPort(l.Addr().String())
+	return port, func() { _ = l.Close() }
+}
+
+// ask connects to an address and returns what comes, or the error.
+func ask(address string) string {
+	c, err := net.DialTimeout("tcp", address, time.Second)
+	if err != nil {
+		return err.Error()
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(time.Second)) // a TCP connection can
+	text := make([]byte, 100)
+	n, err := c.Read(text)
+	if n == 0 && err != nil {
+		return err.Error()
+	}
+	return string(text[:n])
+}
+
+// newLinks waits for links besides lo, and lists them.
+func newLinks(limit time.Duration) (names []string) {
+	eventually(limit, func() bool {
+		all, err := net.Interfaces()
+		names = nil
+		for _, link := range all {
+			// Some kernels put a few tunnels into every network namespace; those are down.
+			if link.Name != "lo" && link.Flags&net.FlagUp != 0 {
+				names = append(names, link.Name)
+			}
+		}
+		return err == nil && len(names) > 0
+	})
+	return names
+}
+
+var limitAttacks = []attack{
+	{
+		name:  "memory",
+		tried: "use 200 MiB of memory in a container that may have 64",
+		try: func(h *host) verdict {
+			a := h.probe(run{}, "eat", "200")
+			return a.leaksIf(strings.Contains(a.out, "used 200 MiB"))
+		},
+		leak: "There is no limit on this container's memory: it could use all of the machine's, " +
+			"and the kernel would then kill others' processes.",
+	},
+	{
+		name:  "processes",
+		tried: "make 120 processes in a container that may have 50",
+		try: func(h *host) verdict {
+			a := h.probe(run{}, "processes", "120")
+			return a.leaksIf(strings.Contains(a.out, "made 120 processes"))
+		},
+		leak: "There is no limit on the number of its processes. A fork bomb in the container is " +
+			"one on the host.",
+	},
+	{
+		name:  "tree",
+		tried: "read /proc/self/cgroup in the container",
+		try: func(h *host) verdict {
+			a := h.inside("cat", "/proc/self/cgroup")
+			if v, broken := a.broken(); broken {
+				return v
+			}
+			for line := range strings.Lines(a.out) {
+				if strings.Contains(line, h.step) {
+					return verdict{outcome: leaked, came: strings.TrimSpace(line)}
+				}
+			}
+			return verdict{outcome: held, came: strings.TrimSpace(a.said())}
+		},
+		leak: "The container sees where in the host's hierarchy its cgroup is, and the names of " +
+			"those above it.",
+	},
+	{
+		name:  "nothingleft",
+		tried: "list the cgroups of this step after its container has ended",
+		try: func(h *host) verdict {
+			before := cgroupsOf(h.step)
+			a := h.inside("true")
+			if v, broken := a.broken(); broken {
+				return v
+			}
+			var left []string
+			if eventually(3*time.Second, func() bool {
+				left = slices.DeleteFunc(cgroupsOf(h.step), func(dir string) bool {
+					return slices.Contains(before, dir)
+				})
+				return len(left) == 0
+			}) {
+				return verdict{outcome: held, came: "none"}
+			}
+			return verdict{outcome: leaked, came: left[len(left)-1]}
+		},
+		leak: "A cgroup stays on the host. The kernel ends a namespace with its last process, " +
+			"but a cgroup is a directory, and someone has to remove it.",
+	},
+}
+
+var fullAttacks = []attack{
+	{
+		name:  "nnp",
+		tried: "read NoNewPrivs in /proc/self/status in the container",
+		try: func(h *host) verdict {
+			a := h.inside("grep", "NoNewPrivs", "/proc/self/status")
+			return a.leaksIf(strings.Contains(a.out, "\t0"))
+		},
+		leak: "A set-user-ID program in the container would be given its owner's privileges " +
+			"(execve(2)), whatever you have taken away from the process that starts it.",
+	},
+	{
+		name:  "seccomp",
+		tried: "make a user namespace in the container: unshare --user true",
+		try: func(h *host) verdict {
+			a := h.inside("sh", "-c", "unshare --user true && echo made one")
+			return a.leaksIf(strings.Contains(a.out, "made one"))
+		},
+		leak: "In a new user namespace a process has all capabilities again. They count only " +
+			"there, but they open the kernel's code for mounts, packet filters and much else: " +
+			"where its faults are.",
+	},
+	{
+		name:  "capabilities",
+		tried: "take the link lo down in the container, which needs CAP_NET_ADMIN",
+		try: func(h *host) verdict {
+			a := h.probe(run{}, "lodown")
+			return a.leaksIf(a.status == 0)
+		},
+		leak: "The container's root has all capabilities over its namespaces, more than any " +
+			"ordinary program needs.",
+	},
+	{
+		name:  "init",
+		tried: "read the environment of PID 1 in the container, /proc/1/environ",
+		try: func(h *host) verdict {
+			a := h.inside("sh", "-c", "cat /proc/1/environ >/dev/null && echo read it")
+			return a.leaksIf(strings.Contains(a.out, "read it"))
+		},
+		leak: "PID 1 is your program, with descriptors and memory of its own, and the command is " +
+			"the same user: it can read, trace and change it.",
+	},
+	{
+		name:  "environment",
+		tried: "look in the container for a secret of the caller's environment",
+		try: func(h *host) verdict {
+			_, done := h.start(run{env: []string{"TOKEN=s3cret-4711"}}, "sh", "-c", "env; echo end")
+			a := done()
+			return a.leaksIf(strings.Contains(a.out, "s3cret-4711"))
+		},
+		leak: "Your shell's environment has tokens and keys in it, and the container got all of " +
+			"it.",
+	},
+	{
+		name: "orphans",
+		tried: "leave 60 orphans in the container, one after the other, under a limit of 50 " +
+			"processes",
+		try: func(h *host) verdict {
+			a := h.inside("sh", "-c", `i=0; while [ $i -lt 60 ]; do (sleep 0.01 &) || exit 1
+				i=$((i+1)); sleep 0.02; done; echo made them all`)
+			return a.worksIf(strings.Contains(a.out, "made them all"))
+		},
+		leak: "Zombies have used up the limit: they count as processes until their parent waits " +
+			"for them (wait(2)), and an orphan's new parent is PID 1.",
+	},
+	{
+		name:  "mkdir",
+		tried: "make a directory in the container by each system call that does",
+		try: func(h *host) verdict {
+			a := h.probe(run{}, "mkdir")
+			if v, broken := a.broken(); broken {
+				return v
+			}
+			if strings.Contains(a.out, "mkdir made") && !strings.Contains(a.out, "mkdirat made") {
+				return verdict{leaked, a.said(), "mkdirat is refused, but amd64 has an older " +
+					"call, mkdir, with a number of its own. A filter that knows only one of them " +
+					"is none."}
+			}
+			if strings.Contains(a.out, "mkdirat made") && !strings.Contains(a.out, "mkdir made") &&
+				len(mkdirCalls) > 1 {
+				return verdict{leaked, a.said(), "mkdir is refused, and mkdirat isn't: most " +
+					"programs today use that one."}
+			}
+			if !strings.Contains(a.err, "operation not permitted") && a.out == "" {
+				return verdict{failed, a.said(), "It is refused, but not with EPERM, which is " +
+					"what a program expects of a call that it may not use."}
+			}
+			return a.leaksIf(a.out != "")
+		},
+		leak: "The container can still make directories.",
+	},
+}
+
+// allAttacks are the attacks on all steps.
+func allAttacks() []attack {
+	return slices.Concat(processAttacks, fileAttacks, nameAttacks, networkAttacks, limitAttacks,
+		fullAttacks)
+}
+
+// findAttack returns an attack by its name.
+func findAttack(name string) attack {
+	for _, a := range allAttacks() {
+		if a.name == name {
+			return a
+		}
+	}
+	panic("no attack " + name) // a test sees to that
+}

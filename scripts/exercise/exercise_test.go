@@ -1,0 +1,271 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"jail-to-container/scripts/steptest"
+)
+
+// shop is a repository with one step in it, where the program is run as a reader runs it.
+type shop struct {
+	t             *testing.T
+	root, scratch string
+}
+
+// built is the program.
+var built string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "exercise-")
+	if err != nil {
+		panic(err)
+	}
+	built = filepath.Join(dir, "exercise")
+	cmd := exec.Command("go", "build", "-buildvcs=false", "-o", built, ".")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		panic(string(out))
+	}
+	status := m.Run()
+	_ = os.RemoveAll(dir)
+	os.Exit(status)
+}
+
+// newShop makes a repository with the step of an exercise.
+func newShop(t *testing.T, e *exercise) *shop {
+	t.Helper()
+	s := &shop{t, filepath.Join(t.TempDir(), "repo"), t.TempDir()}
+	must(t, os.MkdirAll(filepath.Join(s.root, e.step), 0o755))
+	must(t, copyStep("../../"+e.step, filepath.Join(s.root, e.step), nil))
+	for _, name := range []string{"go.mod", "go.sum"} {
+		text, err := os.ReadFile("../../" + name)
+		must(t, err)
+		must(t, os.WriteFile(filepath.Join(s.root, name), text, 0o644))
+	}
+	if vendor, err := filepath.Abs("../../vendor"); err == nil {
+		must(t, os.Symlink(vendor, filepath.Join(s.root, "vendor"))) // it may lead nowhere
+	}
+	if out, status := s.run("list"); status != 0 || !strings.Contains(out, e.id) {
+		t.Fatalf("list: %d, %s", status, out)
+	}
+	return s
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// run runs the program, and returns what it prints, with blanks for the ends of lines.
+func (s *shop) run(args ...string) (string, int) {
+	s.t.Helper()
+	cmd := exec.Command(built, append([]string{s.root, s.scratch}, args...)...)
+	cmd.Dir = s.root
+	if s.root == "" {
+		s.t.Fatal("no root")
+	}
+	if _, err := os.Stat(s.root); err != nil {
+		s.t.Fatal(err)
+	}
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		s.t.Fatal(err)
+	}
+	return strings.Join(strings.Fields(string(out)), " "), cmd.ProcessState.ExitCode()
+}
+
+// expect runs the program and wants an exit status and a text.
+func (s *shop) expect(status int, text string, args ...string) string {
+	s.t.Helper()
+	out, got := s.run(args...)
+	if got == statusCant {
+		steptest.Skip(s.t, "this host can't show it; run it as root, where all steps run: %s", out)
+	}
+	if got != status || !strings.Contains(out, text) {
+		s.t.Errorf("%v: exit status %d, want %d and %q: %s", args, got, status, text, out)
+	}
+	return out
+}
+
+// TestExercises proves that each exercise starts broken for the stated reason, that its solutions
+// pass, and that nothing less does.
+func TestExercises(t *testing.T) {
+	some := map[string]bool{"02-1": true, "02-3": true, "01-4": true}
+	for i := range exercises {
+		e := &exercises[i]
+		t.Run(e.id, func(t *testing.T) {
+			if !some[e.id] && os.Getenv("EXERCISES") == "" {
+				return // scripts/ci/nightly.sh
+			}
+			p, found := proofs[e.id]
+			if !found {
+				t.Fatal("no proof")
+			}
+			s := newShop(t, e)
+			dir := filepath.Join(s.root, "_exercise", e.id)
+			s.expect(0, p.starts, "start", e.id)
+			s.expect(statusLeak, p.starts, "check", e.id)
+			first := s.expect(0, "1 of ", "hint")
+
+			must(t, applyTo(dir, p.half.edits))
+			s.expect(statusLeak, p.half.says, "check")
+			if second := s.expect(0, p.hint, "hint"); second == first {
+				t.Errorf("the same hint for half a solution: %s", second)
+			}
+			for _, v := range p.wrong {
+				s.expect(0, "as it was at the start", "reset")
+				must(t, applyTo(dir, v.edits))
+				s.expect(statusLeak, v.says, "check")
+			}
+			for _, v := range p.other {
+				s.expect(0, "as it was at the start", "reset")
+				must(t, applyTo(dir, v.edits))
+				s.expect(0, "done "+e.id, "check")
+			}
+			s.expect(0, "", "solution")
+			s.expect(0, "as it was at the start", "reset")
+			for _, name := range mustSources(t, dir) {
+				must(t, os.Remove(filepath.Join(dir, name)))
+			}
+			must(t, copyStep("../../"+e.step, dir, e.solution))
+			s.expect(0, "done "+e.id, "check")
+			s.expect(0, "nothing left to do", "hint")
+			s.expect(0, "to the letter", "solution")
+		})
+	}
+}
+
+func mustSources(t *testing.T, dir string) []string {
+	t.Helper()
+	names, err := sources(dir)
+	must(t, err)
+	return names
+}
+
+// TestTable: every exercise's edits fit the steps as they are, what comes of them compiles, and its
+// attacks exist.
+func TestTable(t *testing.T) {
+	root := newShop(t, &exercises[0]).root
+	for i := range exercises {
+		e := &exercises[i]
+		for kind, edits := range map[string][]edit{"start": e.start, "solution": e.solution} {
+			if len(edits) == 0 {
+				continue // it is the step
+			}
+			dir := filepath.Join(root, "all", e.id, kind)
+			must(t, os.MkdirAll(dir, 0o755))
+			if err := copyStep("../../"+e.step, dir, edits); err != nil {
+				t.Errorf("%s: the %s: %v", e.id, kind, err)
+			}
+		}
+		for _, name := range append(e.others(), e.attacks...) {
+			findAttack(name)
+		}
+		if len(e.hints) != 3 || e.why == "" || e.task == "" || len(e.attacks) == 0 {
+			t.Errorf("%s: not whole", e.id)
+		}
+		if len(e.start)+len(e.solution) == 0 {
+			t.Errorf("%s: nothing to do", e.id)
+		}
+		chapter, err := os.ReadFile("../../" + e.step + "/README.md")
+		must(t, err)
+		row := fmt.Sprintf("| %s | %s | %d min |", e.id, e.shownTitle(), e.minutes)
+		if !strings.Contains(string(chapter), row) {
+			t.Errorf("%s/README.md doesn't have the line: %s", e.step, row)
+		}
+		if _, found := proofs[e.id]; !found {
+			t.Errorf("%s: no proof", e.id)
+		}
+	}
+	cmd := exec.Command("go", "vet", "-unreachable", "./all/...") // it compiles, and links nothing
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("go vet: %v\n%s", err, out)
+	}
+}
+
+// spoil makes a copy of 02-1 whose container is something else.
+func spoil(t *testing.T, body string) *shop {
+	t.Helper()
+	e, err := findExercise("02-1")
+	must(t, err)
+	s := newShop(t, e)
+	s.expect(0, "", "start", "02-1")
+	dir := filepath.Join(s.root, "_exercise", "02-1")
+	must(t, applyTo(dir, append(attr02("Cloneflags: namespaces,"), forContainer(body)...)))
+	return s
+}
+
+// TestBounded: a program that hangs, forks or eats without end is ended, and nothing is left of it.
+func TestBounded(t *testing.T) {
+	for name, c := range map[string]struct{ body, says string }{
+		"hangs": {"\treturn exec.Command(\"sleep\", \"4711\").Run()", "Your program hangs"},
+		"forks": {"\tfor {\n\t\tcmd := exec.Command(\"sleep\", \"4711\")\n\t\t_ = cmd.Start()\n\t}",
+			"more than 400 processes"},
+		"eats": {"\tvar all [][]byte\n\tfor {\n\t\tb := make([]byte, 1<<20)\n\t\tfor i := range " +
+			"b {\n" +
+			"\t\t\tb[i] = 1\n\t\t}\n\t\tall = append(all, b)\n\t}", "more than 1024 MiB of memory"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := spoil(t, c.body)
+			s.expect(statusLeak, c.says, "check")
+			if n := commands("4711"); n > 0 {
+				t.Errorf("%d processes are left", n)
+			}
+		})
+	}
+}
+
+// TestMistakes: what goes wrong around an exercise is one clear line, and your files stay.
+func TestMistakes(t *testing.T) {
+	s := spoil(t, "\treturn nothing")
+	s.expect(statusLeak, "_exercise/02-1/main.go:", "check")
+	s.expect(0, "First make it compile", "hint")
+	s.expect(statusTrouble, "is there already", "start", "02-1")
+	s.expect(statusTrouble, "wasn't started yet", "check", "01-1")
+	s.expect(statusTrouble, "there is no exercise", "start", "09-1")
+	s.expect(statusUsage, "there is no command", "chek")
+	must(t, os.Chmod(filepath.Join(s.root, "_exercise"), 0o555))
+	if os.Geteuid() != 0 { // root may write there all the same
+		s.expect(statusTrouble, "permission denied", "start", "02-2")
+	}
+	must(t, os.Chmod(filepath.Join(s.root, "_exercise"), 0o755))
+	if names, err := os.ReadDir(filepath.Join(s.root, "_exercise")); err != nil || len(names) != 1 {
+		t.Errorf("left behind: %v %v", names, err)
+	}
+}
+
+// TestInterrupted: Ctrl-C ends everything, and leaves the files alone.
+func TestInterrupted(t *testing.T) {
+	s := spoil(t, "\tcmd := exec.Command(\"sleep\", \"4712\")\n\t_ = cmd.Run()\n\treturn nil")
+	cmd := exec.Command(built, s.root, s.scratch, "check")
+	cmd.Dir = s.root
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	var out strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &out
+	must(t, cmd.Start())
+	if !eventually(20*time.Second, func() bool { return commands("4712") > 0 }) {
+		t.Errorf("the program didn't run: %s", out.String())
+	}
+	must(t, syscall.Kill(-cmd.Process.Pid, syscall.SIGINT))
+	_ = cmd.Wait()
+	if cmd.ProcessState.ExitCode() != 130 || !strings.Contains(out.String(), "interrupted") {
+		t.Errorf("%v: %s", cmd.ProcessState, out.String())
+	}
+	if !eventually(3*time.Second, func() bool { return commands("4712") == 0 }) {
+		t.Error("its processes are left")
+	}
+}

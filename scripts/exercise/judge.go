@@ -1,0 +1,327 @@
+//go:build linux
+
+// The judge: it attacks your container, and says what was tried, what came back, what that means.
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// attack is one thing that the judge tries on a container. It never looks at your code.
+type attack struct {
+	name  string // for the table of exercises
+	tried string // what is tried, for the reader
+	try   func(h *host) verdict
+	leak  string // what it means if it got through, or doesn't work
+}
+
+// outcome is what came of an attack.
+type outcome string
+
+// The outcomes, as they are printed.
+const (
+	held    outcome = "held"   // refused, as it should be; or it works, as it should
+	leaked  outcome = "LEAK"   // it got through
+	failed  outcome = "FAILED" // your program doesn't do what it should
+	missing outcome = "can't"  // this host can't show it
+)
+
+// verdict is an outcome, what your program answered, and, where it differs from the attack's own
+// text, what that means.
+type verdict struct {
+	outcome
+	came  string
+	means string
+}
+
+// Exit statuses of the judge, and of this program.
+const (
+	statusHeld = iota
+	statusLeak
+	statusUsage
+	statusBroken  // the first attack that failed says "couldn't be built": see control
+	statusStopped // it used up too much
+	statusTrouble // the judge couldn't work
+	statusCant
+)
+
+// secret is what a file of the host says that no container should be able to read.
+const secret = "this is a file of the host"
+
+// host is the judge's view of the host that it plays.
+type host struct {
+	program string // yours, built
+	dir     string // a directory of the host; the secret is in it
+	step    string
+}
+
+// answer is what a run of your program printed, and how it ended.
+type answer struct {
+	out, err string
+	status   int
+	late     bool // it didn't end, and was killed
+}
+
+// beJudge runs in the namespaces that play the host: it tries the attacks by their names, one
+// after the other, and prints what came of them. Those behind "also" are only mentioned if they
+// get through.
+func beJudge(args []string) int {
+	h := &host{step: args[0], program: args[1]}
+	if err := h.plant(); err != nil {
+		return trouble("make a directory of the host: %v", err)
+	}
+	worst, also, heldToo := statusHeld, false, 0
+	for _, name := range args[2:] {
+		if name == "also" {
+			if worst != statusHeld {
+				return worst
+			}
+			also = true
+			continue
+		}
+		a := findAttack(name)
+		v := a.try(h)
+		if also && v.outcome == held {
+			heldToo++
+			continue
+		}
+		if v.means == "" && v.outcome != held && v.outcome != missing {
+			v.means = a.leak
+		}
+		v.print(a.tried)
+		switch {
+		case v.outcome == missing:
+			worst = max(worst, statusCant)
+		case v.outcome == failed && worst == statusHeld:
+			worst = statusBroken
+		case v.outcome != held:
+			worst = statusLeak
+		}
+	}
+	if heldToo > 0 {
+		say("held", "and so did %d other attacks on this step", heldToo)
+	}
+	return worst
+}
+
+// plant makes a directory of the host with the secret in it. It isn't in /tmp, which the steps
+// cover while they build their root.
+func (h *host) plant() error {
+	for _, dir := range []string{"/srv", "/mnt", "/opt", "/media", "/var/tmp"} {
+		info, err := os.Stat(dir)
+		if err != nil || !info.IsDir() || strings.HasPrefix(h.program, dir+"/") {
+			continue
+		}
+		if err := unix.Mount("none", dir, "tmpfs", 0, "size=16m,mode=755"); err != nil {
+			return fmt.Errorf("mount tmpfs on %s: %w", dir, err)
+		}
+		h.dir = dir + "/host"
+		return errors.Join(os.Mkdir(h.dir, 0o755),
+			os.WriteFile(h.dir+"/secret", []byte(secret+"\n"), 0o644))
+	}
+	return errors.New("none of /srv, /mnt, /opt, /media and /var/tmp is there")
+}
+
+// print prints a verdict.
+func (v verdict) print(tried string) {
+	say("tried", "%s", tried)
+	say("came back", "%s", v.came)
+	say(string(v.outcome), "%s", v.means)
+}
+
+// run is how a program is to be started.
+type run struct {
+	stdin *os.File
+	files []*os.File // descriptors 3 and up
+	env   []string
+	name  string // argv[0]
+	limit time.Duration
+}
+
+// start starts your program with a command; done waits for it.
+func (h *host) start(r run, command ...string) (cmd *exec.Cmd, done func() answer) {
+	limit := r.limit
+	if limit == 0 {
+		limit = 15 * time.Second
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	cmd = exec.CommandContext(ctx, h.program, command...)
+	if r.name != "" {
+		cmd.Args[0] = r.name
+	}
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr, cmd.Dir = &stdout, &stderr, h.dir
+	if r.stdin != nil {
+		cmd.Stdin = r.stdin
+	}
+	cmd.ExtraFiles, cmd.Env = r.files, append(os.Environ(), r.env...)
+	cmd.WaitDelay = 500 * time.Millisecond // for those who keep its output open
+	err := cmd.Start()
+	return cmd, func() answer {
+		defer cancel()
+		if err == nil {
+			err = cmd.Wait()
+		}
+		a := answer{out: stdout.String(), err: stderr.String(), late: ctx.Err() != nil}
+		var exit *exec.ExitError
+		switch {
+		case errors.As(err, &exit) && exit.ExitCode() < 0:
+			a.status = 128 + int(exit.Sys().(syscall.WaitStatus).Signal())
+		case errors.As(err, &exit):
+			a.status = exit.ExitCode()
+		case err != nil && cmd.ProcessState == nil:
+			a.status, a.err = 125, err.Error()
+		}
+		return a
+	}
+}
+
+// inside runs a command in your container.
+func (h *host) inside(command ...string) answer {
+	_, done := h.start(run{}, command...)
+	return done()
+}
+
+// probe runs one of this program's own probes in your container. It gets there by standard input.
+func (h *host) probe(r run, name string, args ...string) answer {
+	_, done := h.startProbe(r, name, args...)
+	return done()
+}
+
+// startProbe starts a probe; done waits for it.
+func (h *host) startProbe(r run, name string, args ...string) (*exec.Cmd, func() answer) {
+	self, err := os.Open("/proc/self/exe")
+	if err != nil {
+		return nil, func() answer { return answer{status: 125, err: err.Error()} }
+	}
+	r.stdin = self
+	cmd, done := h.start(r, append([]string{"sh", "-c", "cat >/tmp/probe && chmod 700 /tmp/probe " +
+		"&& " +
+		`exec /tmp/probe "$@"`, "sh", probeFlag, name}, args...)...)
+	self.Close()
+	return cmd, done
+}
+
+// crashed finds what Go's runtime says first when it gives up.
+var crashed = regexp.MustCompile(`(?m)^(panic|fatal error|runtime): .*`)
+
+// said is the last thing that was printed: on standard output, or else as an error.
+func (a answer) said() string {
+	for _, text := range []string{a.out, a.err} {
+		if crash := crashed.FindString(text); crash != "" {
+			text = crash // what follows is a stack
+		}
+		lines := strings.Split(strings.TrimSpace(text), "\n")
+		if last := lines[len(lines)-1]; last != "" {
+			return "\"" + strings.ToValidUTF8(last[:min(len(last), 300)], "?") + "\""
+		}
+	}
+	return fmt.Sprintf("nothing, exit status %d", a.status)
+}
+
+// broken is the verdict on a container that couldn't be built, or that doesn't end; ok is false if
+// there is nothing of that kind to say.
+func (a answer) broken() (v verdict, ok bool) {
+	switch {
+	case a.late:
+		return verdict{failed, "nothing: it was still running and had to be killed", "Your " +
+			"program hangs. Something in it waits for what never comes."}, true
+	case crashed.MatchString(a.err):
+		a.out = ""
+		return verdict{failed, a.said(), "Your program crashed."}, true
+	case a.status == 125:
+		a.out = ""
+		return verdict{outcome: failed, came: a.said()}, true
+	}
+	return v, false
+}
+
+// leaksIf is the verdict on an attack: it got through if got.
+func (a answer) leaksIf(got bool) verdict {
+	if got {
+		return verdict{outcome: leaked, came: a.said()}
+	}
+	if v, ok := a.broken(); ok {
+		return v
+	}
+	return verdict{outcome: held, came: a.said()}
+}
+
+// worksIf is the verdict on something that should work: it does if ok.
+func (a answer) worksIf(ok bool) verdict {
+	if v, broken := a.broken(); broken {
+		return v
+	}
+	if !ok {
+		return verdict{outcome: failed, came: a.said()}
+	}
+	return verdict{outcome: held, came: a.said()}
+}
+
+// otherwise gives a verdict that isn't "held" a text of its own.
+func (v verdict) otherwise(format string, args ...any) verdict {
+	if v.outcome != held && v.means == "" {
+		v.means = fmt.Sprintf(format, args...)
+	}
+	return v
+}
+
+// process is a process, as /proc has it.
+type process struct {
+	pid, parent string
+	name        string
+	zombie      bool
+}
+
+// processes lists the processes that a /proc shows.
+func processes(proc string) (all []process) {
+	stats, _ := filepath.Glob(proc + "/[0-9]*/stat") // the pattern is right
+	for _, stat := range stats {
+		text, err := os.ReadFile(stat)
+		before, after, found := bytes.Cut(text, []byte(" ("))
+		end := bytes.LastIndexByte(after, ')')
+		if err != nil || !found || end < 0 {
+			continue // it has ended since
+		}
+		fields := strings.Fields(string(after[end+1:]))
+		all = append(all, process{string(before), fields[1], string(after[:end]), fields[0] == "Z"})
+	}
+	return all
+}
+
+// eventually waits up to a time for something to be so.
+func eventually(limit time.Duration, so func() bool) bool {
+	for end := time.Now().Add(limit); ; time.Sleep(10 * time.Millisecond) {
+		if so() {
+			return true
+		}
+		if time.Now().After(end) {
+			return false
+		}
+	}
+}
+
+// sleeper starts a process of the host, and returns its PID and what ends it.
+func sleeper() (cmd *exec.Cmd, end func()) {
+	cmd = exec.Command("sleep", "60")
+	if err := cmd.Start(); err != nil {
+		panic(err) // there is no sleep(1): no attack can be judged
+	}
+	return cmd, func() {
+		_ = cmd.Process.Signal(unix.SIGKILL) // unless your program did it
+		_ = cmd.Wait()
+	}
+}

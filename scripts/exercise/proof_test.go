@@ -1,0 +1,446 @@
+//go:build linux
+
+package main
+
+// variant is a change to a copy, and what the judge has to say of it: nothing, where it is right.
+type variant struct {
+	edits []edit // from the start of the exercise on
+	says  string
+}
+
+// proof is what the test knows of an exercise: what the judge says at the start; half a solution,
+// and the hint on it; other solutions, and wrong ones.
+type proof struct {
+	starts string
+	half   variant
+	hint   string // on the half solution; it differs from the first hint in any case
+	other  []variant
+	wrong  []variant
+}
+
+// forContainer is another body for container.
+func forContainer(body string) []edit {
+	return []edit{{file: "main.go", fn: "container",
+		text: body}}
+}
+
+const checksOf02 = `	if os.Getpid() != 1 {
+		return errors.New("no container")
+	}
+	if err := checkParent(outer); err != nil {
+		return err
+	}
+`
+
+// importErrors is for code that needs errors.
+var importErrors = edit{file: "main.go", find: "import (\n\"fmt\"", text: "import " +
+	"(\n\t\"errors\"\n\t\"fmt\""}
+
+// forkExec starts the command of step 02.
+const forkExec = checksOf02 + `	path, err := exec.LookPath(command[0])
+	if err != nil {
+		return err
+	}
+	child, err := syscall.ForkExec(path, command, &syscall.ProcAttr{Env: os.Environ(),
+		Files: []uintptr{0, 1, 2}})
+	if err != nil {
+		return err
+	}
+	var status syscall.WaitStatus
+`
+
+// init02 is a variant of the init that reaps.
+func init02(rest, says string) variant {
+	return variant{append(forContainer(forkExec+rest), importErrors), says}
+}
+
+// chroot01 puts a text in the place of a missing chroot.
+func chroot01(text string) []edit {
+	return []edit{{file: "main.go", find: `if err := os.Chdir("/"); err != nil {`,
+		text: text + "\n\tif err := os.Chdir(\"/\"); err != nil {"}}
+}
+
+// jail01 is another body for jail.
+func jail01(body string) []edit {
+	return []edit{{file: "main.go", fn: "jail", text: body}}
+}
+
+// attr02 adds a field to the SysProcAttr.
+func attr02(field string) []edit {
+	return []edit{{file: "main.go", find: "cmd.SysProcAttr = &syscall.SysProcAttr{",
+		text: "cmd.SysProcAttr = &syscall.SysProcAttr{\n\t\t" + field}}
+}
+
+var proofs = map[string]proof{
+	"01-1": {
+		starts: "A path that begins with / begins at the host's root",
+		half: variant{chroot01(`if err := unix.Chroot("/"); err != nil { return err }`),
+			"begins at the host's root"},
+		hint: "but not with dir",
+	},
+	"01-2": {
+		starts: "working directory is still the host's",
+		half: variant{[]edit{{file: "main.go", find: `os.Setenv("PATH", "/bin")`,
+			text: "_ = os.Chdir(\".\")\n\tos.Setenv(\"PATH\", \"/bin\")"}}, "working directory " +
+			"is still the host's"},
+		hint: "stays where the process is",
+		other: []variant{{edits: []edit{{file: "main.go", find: "if err := unix.Chroot(dir); err " +
+			"!= nil {",
+			text: "if err := os.Chdir(dir); err != nil {\n\t\treturn err\n\t}\n\tif err := " +
+				"unix.Chroot(\".\"); err != nil {"}}}},
+	},
+	"01-3": {
+		starts: "execve(2) answers ENOENT for a missing loader too",
+		half: variant{[]edit{{file: "jail.go", find: "if path, err = " +
+			"filepath.EvalSymlinks(path); err != nil {",
+			text: "if err := p.copy(path, loader); err != nil {\n\t\treturn err\n\t}\n\tif path, " +
+				"err = filepath.EvalSymlinks(path); err != nil {"}},
+			"can't be executed"},
+	},
+	"01-4": {
+		starts: "What is open when the command starts stays open",
+		half:   variant{chroot01("unix.CloseOnExec(5)"), "stays open"},
+		hint:   "You close one descriptor",
+		other: []variant{
+			{edits: jail01(`	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return err
+	}
+	for _, entry := range open {
+		var fd int
+		if _, err := fmt.Sscan(entry.Name(), &fd); err != nil {
+			return err
+		}
+		if fd > 2 {
+			unix.CloseOnExec(fd)
+		}
+	}
+	if err := unix.Chroot(dir); err != nil {
+		return err
+	}
+	if err := os.Chdir("/"); err != nil {
+		return err
+	}
+	os.Setenv("PATH", "/bin")
+	return execCommand(command)`)},
+		},
+		wrong: []variant{
+			{chroot01("_ = unix.CloseRange(3, 8, unix.CLOSE_RANGE_CLOEXEC)"), "descriptors 5 and " +
+				"9"},
+			{chroot01("_ = unix.CloseRange(0, ^uint(0), unix.CLOSE_RANGE_CLOEXEC)"), "standard " +
+				"streams"},
+			{chroot01("for fd := 3; fd < 6; fd++ {\n\t\tunix.CloseOnExec(fd)\n\t}"),
+				"descriptors " +
+					"5 and 9"},
+		},
+	},
+	"01-5": {
+		starts: "The command isn't locked in at all",
+		half: variant{jail01("\tif err := unix.Chroot(dir); err != nil {\n\t\treturn err\n\t}\n" +
+			"\tos.Setenv(\"PATH\", \"/bin\")\n\treturn execCommand(command)"), "working " +
+			"directory is still the host's"},
+		hint: "What about relative paths?",
+	},
+	"02-1": {
+		starts: "isn't the first process of a PID namespace",
+		half:   variant{attr02("Unshareflags: namespaces,"), "Your program crashed"},
+		hint:   "only the children that it will have",
+	},
+	"02-2": {
+		starts: "Anyone can give a program any argv[0]",
+		half: variant{[]edit{{file: "main.go", find: "if err := checkParent(outer); err != nil {",
+			text: "if os.Getpid() == 0 {\n\t\treturn fmt.Errorf(\"no container\")\n\t}\n\tif err " +
+				":= checkParent(outer); err != nil {"}},
+			"Yours believes it"},
+		hint: "No process has PID 0",
+	},
+	"02-3": {
+		starts: "The container outlives the program that started it",
+		half:   variant{attr02("Pdeathsig: unix.SIGTERM,"), "outlives the program"},
+		hint:   "that ignores every signal",
+	},
+	"02-4": {
+		starts: "5 zombies",
+		half: init02("\tfor {\n\t\tpid, err := syscall.Wait4(child, &status, 0, nil)\n\t\tif pid "+
+			"== child || err != nil {\n"+
+			"\t\t\tos.Exit(status.ExitStatus())\n\t\t}\n\t}", "5 zombies"),
+		hint: "You wait for one child only",
+		other: []variant{
+			init02(`	ended := make(chan int)
+	go func() {
+		for {
+			if pid, err := syscall.Wait4(-1, &status, 0, nil); err != nil || pid != child {
+				continue
+			}
+			if status.Signaled() {
+				ended <- 128 + int(status.Signal())
+			}
+			ended <- status.ExitStatus()
+		}
+	}()
+	os.Exit(<-ended)
+	return nil`, ""),
+		},
+		wrong: []variant{
+			init02(`	_ = child
+	_, err = syscall.Wait4(-1, &status, 0, nil)
+	os.Exit(status.ExitStatus())
+	return err`, "zombies"),
+			init02("\tfor {\n\t\tpid, err := syscall.Wait4(-1, &status, 0, nil)\n\t\tif pid == "+
+				"child || err != nil {\n"+
+				"\t\t\tos.Exit(0)\n\t\t}\n\t}", "exit 7: exit status 0, not 7"),
+			init02("\tcode := 0\n\tfor {\n\t\tpid, err := syscall.Wait4(-1, &status, 0, "+
+				"nil)\n\t\tif err != nil {\n"+
+				"\t\t\tos.Exit(code)\n\t\t}\n\t\tif pid == child {\n\t\t\tcode = "+
+				"status.ExitStatus()\n"+
+				"\t\t\tif status.Signaled() {\n\t\t\t\tcode = 128 + "+
+				"int(status.Signal())\n\t\t\t}\n\t\t}\n\t}",
+				"still running after 4 s"),
+			init02("\tfor {\n\t\tpid, err := syscall.Wait4(-1, &status, 0, nil)\n\t\tif pid == "+
+				"child || err != nil {\n"+
+				"\t\t\tos.Exit(status.ExitStatus())\n\t\t}\n\t}", "not 143"),
+		},
+	},
+	"02-5": {
+		starts: "The host's process is dead",
+		half:   variant{attr02("Cloneflags: namespaces,"), "Yours believes it"},
+		hint:   "What if the outer process is killed?",
+	},
+	"03-1": {
+		starts: "An open directory of the host is a way out",
+		half: variant{before("if err := buildRoot(); err != nil {", "defer closeDescriptors()"),
+			"a " +
+				"way out"},
+		hint: "A deferred call runs",
+		other: []variant{{edits: before("if err := buildRoot(); err != nil {",
+			"if err := unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil "+
+				"{\n\t\treturn err\n\t}")}},
+	},
+	"03-2": {
+		starts: "/.. is all of the host",
+		half: variant{before(`return os.Chdir("/")`,
+			"if err := unix.Unmount(\".\", 0); err != nil {\n\t\treturn err\n\t}"),
+			"busy"},
+		hint: "There is a flag",
+	},
+	"03-3": {
+		starts: "propagation is still shared",
+		half: variant{before("if err := buildRoot(); err != nil {",
+			`if err := mount("none", "/", "", unix.MS_PRIVATE, ""); err != nil {
+		return err
+	}`), "propagation is still shared"},
+		hint: "MS_PRIVATE changes one mount",
+	},
+	"03-4": {
+		starts: "The file is on the host now",
+		half: variant{[]edit{{file: "rootfs.go", find: "&unix.MountAttr{})",
+			text: "&unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})"}}, "The " +
+			"file is on the host now"},
+		hint: "/usr is read-only now",
+		other: []variant{{edits: []edit{{file: "rootfs.go", fn: "bindReadOnly",
+			text: `	err := mount(source, target, "", unix.MS_BIND|unix.MS_REC, "")
+	if err != nil {
+		return err
+	}
+	return remount(target, unix.MS_RDONLY)`}}}},
+	},
+	"03-5": {
+		starts: "chroot moves only a process's idea of /",
+		half: variant{[]edit{{file: "main.go", find: `if err := unix.Chroot("."); err != nil {`,
+			text: `if err := unix.PivotRoot(".", "."); err != nil {`}}, "/.. is all of the host"},
+		hint: "The old one is still mounted",
+		wrong: []variant{{before(`return os.Chdir("/")`,
+			`_ = unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")`),
+			"chroot moves only a process's idea"}},
+	},
+	"03-6": {
+		starts: "The file of the host's directory isn't in /work",
+		half:   volumeVariant(`return mount(dir, target, "", unix.MS_BIND, "")`, "it isn't there"),
+		hint:   "A bind mount takes one mount",
+		other: []variant{volumeVariant(`const flags = unix.OPEN_TREE_CLONE | unix.AT_RECURSIVE
+	fd, err := unix.OpenTree(unix.AT_FDCWD, dir, flags)
+	if err != nil {
+		return err
+	}
+	if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE,
+		&unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV}); err != nil {
+		return err
+	}
+	return unix.MoveMount(fd, "", unix.AT_FDCWD, target, unix.MOVE_MOUNT_F_EMPTY_PATH)`, "")},
+		wrong: []variant{
+			volumeVariant(`if err := os.CopyFS(target, os.DirFS(dir)); err != nil { return err }`,
+				"isn't in the host's directory"),
+			volumeVariant(`if err := os.Remove(target); err != nil { return err }
+	if err := os.Symlink(dir, target); err != nil { return err }`, "isn't in /work"),
+			volumeVariant(`return mount(dir, target, "", unix.MS_BIND|unix.MS_REC, "")`,
+				"A device file in the volume is a device"),
+			volumeVariant(`if err := bindReadOnly(dir, target); err != nil { return err }`,
+				"isn't in the host's directory"),
+		},
+	},
+	"03-7": {
+		starts: "begins at the host's root",
+		half: variant{[]edit{{file: "main.go", fn: "container",
+			text: `	if err := buildRoot(); err != nil {
+		return err
+	}
+	if err := os.Chdir(rootfs); err != nil {
+		return err
+	}
+	if err := unix.Chroot("."); err != nil {
+		return err
+	}
+	return execCommand(command)`}}, "Yours believes it"},
+		hint: "the host will see it",
+	},
+	"04-1": {
+		starts: "Your container has renamed the host",
+		half: variant{flags04("unix.CLONE_NEWPID|unix.CLONE_NEWNS|unix.CLONE_NEWIPC"), "has " +
+			"renamed the host"},
+		hint: "nothing to do with the network",
+	},
+	"04-2": {
+		starts: "Shared memory is found by a number",
+		half: variant{flags04("unix.CLONE_NEWPID|unix.CLONE_NEWNS|unix.CLONE_NEWUTS"), "found " +
+			"by a number"},
+		hint: "Shared memory needs none",
+	},
+	"04-3": {
+		starts: "starts with a copy of the host's two names",
+		half: variant{before("return execCommand(command)", "if err := "+
+			"unix.Sethostname([]byte(\"container\")); err != nil {\n\t\treturn err\n\t}"),
+			"host's two names"},
+		hint: "That is one of the two names",
+		other: []variant{{edits: before("return execCommand(command)",
+			`const file = "/proc/sys/kernel/hostname"
+	if err := os.WriteFile(file, []byte("container"), 0); err != nil {
+		return err
+	}
+	if err := unix.Setdomainname([]byte("jail.example")); err != nil {
+		return err
+	}`)}},
+	},
+	"04-4": {
+		starts: "isn't the first process of a PID namespace",
+		half: variant{append([]edit{{file: "main.go", find: "const namespaces = 0",
+			text: "const namespaces = unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWUTS | " +
+				"unix.CLONE_NEWIPC"}},
+			edit{file: "main.go", fn: "container", text: `	if err := buildRoot(); err != nil {
+		return err
+	}
+	if err := pivotRoot(rootfs); err != nil {
+		return err
+	}
+	return execCommand(command)`}), "Yours believes it"},
+		hint: "What is its name?",
+	},
+	"05-1": {
+		starts: "operation not permitted",
+		half: variant{[]edit{{file: "ids_map.go", find: "attr.UidMappings = uids",
+			text: "attr.UidMappings " +
+				"= uids\n\t\tattr.GidMappings = nil"}},
+			"operation not permitted"},
+	},
+	"05-2": {
+		starts: "no user namespace to map",
+		half: variant{[]edit{{file: "main.go", find: "const namespaces = 0 |", text: "const " +
+			"namespaces = unix.CLONE_NEWUTS |"}},
+			"no user namespace to map"},
+	},
+	"05-3": {
+		starts: "ran though the outer half was dead",
+		half: variant{before("if err := closeDescriptors(); err != nil {", "_ = awaitHost()"),
+			"ran " +
+				"though the outer half was dead"},
+		hint: "whatever came",
+	},
+	"05-4": {
+		starts: "Uid 1 has no number on the host",
+		half: variant{[]edit{{file: "ids_map.go", find: "attr.UidMappings[0].Size, " +
+			"attr.GidMappings[0].Size = 1, 1",
+			text: "attr.UidMappings[0].Size, attr.GidMappings[0].Size = 1, " +
+				"1\n\t\tattr.UidMappings[0].Size = 2"}},
+			"Uid 1 has no number on the host"},
+		hint: "two users now, and one group",
+		other: []variant{
+			{edits: []edit{{file: "ids_map.go", find: "attr.UidMappings[0].Size, " +
+				"attr.GidMappings[0].Size = 1, 1",
+				text: "attr.UidMappings[0].Size, attr.GidMappings[0].Size = 2, 2"}}},
+			{edits: []edit{{file: "ids_map.go", find: "attr.UidMappings[0].Size, " +
+				"attr.GidMappings[0].Size = 1, 1",
+				text: `attr.UidMappings[0].Size, attr.GidMappings[0].Size = 1, 1
+		second := syscall.SysProcIDMap{ContainerID: 1, HostID: uids[0].HostID + 1, Size: 1}
+		attr.UidMappings = append(attr.UidMappings, second)
+		second.HostID = gids[0].HostID + 1
+		attr.GidMappings = append(attr.GidMappings, second)`}}},
+		},
+		wrong: []variant{
+			{[]edit{{file: "ids_map.go", find: "attr.UidMappings[0].Size, " +
+				"attr.GidMappings[0].Size = 1, 1",
+				text: `attr.UidMappings[0].Size, attr.GidMappings[0].Size = 1, 1
+		second := syscall.SysProcIDMap{ContainerID: 1, HostID: 0, Size: 1}
+		attr.UidMappings = append(attr.UidMappings, second)
+		attr.GidMappings = append(attr.GidMappings, second)`}}, "has root's files"},
+			{[]edit{{file: "ids_map.go", find: "attr.UidMappings[0].Size, " +
+				"attr.GidMappings[0].Size = 1, 1",
+				text: `attr.UidMappings[0].Size, attr.GidMappings[0].Size = 1, 1
+		attr.UidMappings = append(attr.UidMappings, attr.UidMappings[0])
+		attr.GidMappings = append(attr.GidMappings, attr.GidMappings[0])`}}, "invalid argument"},
+		},
+	},
+	"05-5": {
+		starts: "isn't the first process of a PID namespace",
+		half: variant{[]edit{
+			{file: "main.go", find: "const namespaces = 0", text: "const namespaces = " +
+				"unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWUTS | " +
+				"unix.CLONE_NEWIPC"},
+			{file: "main.go", fn: "container",
+				text: `	err := mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+	if err != nil {
+		return err
+	}
+	if err := buildRoot(); err != nil {
+		return err
+	}
+	if err := pivotRoot(rootfs); err != nil {
+		return err
+	}
+	return execCommand(command)`}}, "ran though the outer half was dead"},
+		hint: "Who says when its maps are written?",
+	},
+}
+
+// before puts a text before another one in main.go.
+func before(find, text string) []edit {
+	return []edit{{file: "main.go", find: find, text: text + "\n\t" + find}}
+}
+
+// flags04 sets the namespaces of step 04.
+func flags04(flags string) []edit {
+	return []edit{{file: "main.go", find: "= unix.CLONE_NEWPID",
+		text: "= unix.CLONE_NEWNET | " + flags + "\n\nconst _ = unix.CLONE_NEWPID"}}
+}
+
+// volumeVariant is another body for addVolume.
+func volumeVariant(body, says string) variant {
+	return variant{[]edit{{file: "volume.go", text: `//go:build linux
+
+package main
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+func addVolume(dir string) error {
+	const _ = unix.MS_BIND
+	target := rootfs + "/work"
+	if err := os.Mkdir(target, 0o755); err != nil {
+		return err
+	}
+	` + body + `
+	return nil
+}
+`}}, says}
+}
