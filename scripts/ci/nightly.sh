@@ -28,7 +28,7 @@ while getopts h option; do
     esac
 done
 cd "$(dirname "$0")/../.."
-[ $# -gt 0 ] || set -- mutation kills kernels leaks fresh exercises
+[ $# -gt 0 ] || set -- mutation kills kernels leaks compare fresh exercises
 
 mutation() {
     go run ./scripts/ci/mutation
@@ -61,7 +61,7 @@ exercises() {
 failed=()
 for part; do
     case $part in
-        mutation | kills | kernels | leaks | fresh | exercises) ;;
+        mutation | kills | kernels | leaks | compare | fresh | exercises) ;;
         *) usage >&2 && exit 2 ;;
     esac
     printf '\n== %s\n' "$part"
