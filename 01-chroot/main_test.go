@@ -21,6 +21,14 @@ import (
 	"jail-to-container/scripts/steptest"
 )
 
+// TestMain lets the test binary double as the step's program.
+func TestMain(m *testing.M) {
+	steptest.Main(m, steptest.Step{
+		Name: step, Inner: role(inside), Main: main, Experiments: experiments,
+		Exec: execCommand, Hint: forbiddenHint, Remedy: remedy, Say: say,
+	})
+}
+
 // TestLesson reads the lesson's facts and compares them with each other.
 func TestLesson(t *testing.T) {
 	var root syscall.Stat_t
@@ -29,9 +37,9 @@ func TestLesson(t *testing.T) {
 	}
 	outside := fmt.Sprintf("inode %d on %d:%d", root.Ino, unix.Major(root.Dev),
 		unix.Minor(root.Dev))
-	asEveryUser(t, func(t *testing.T, u user) {
-		cmd := program(u)
-		out := expect(t, cmd)
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		cmd := u.Program()
+		out := steptest.Output(t, cmd)
 		lines := strings.Split(out, "\n")
 		// The secret is read inside by line 6: the first way fails, the second doesn't.
 		byPath := regexp.MustCompile(
@@ -41,7 +49,8 @@ func TestLesson(t *testing.T) {
 			t.Fatalf("lines 5 and 6 are %q, in:\n%s", lines[4:6], out)
 		}
 		folded := regexp.MustCompile(`  +`).ReplaceAllString(out, "  ")
-		contains(t, folded, fmt.Sprintf("host  process %d, uid %d", cmd.Process.Pid, u.uid),
+		steptest.Contains(t, folded,
+			fmt.Sprintf("host  process %d, uid %d", cmd.Process.Pid, u.UID),
 			fmt.Sprintf("chroot again  %s  %[1]s  LEAK\n"+
 				"a directory left open  %[1]s  %[1]s  LEAK\n\n", secret[1]),
 			fmt.Sprintf("chroot again  %s  EPERM (operation not permitted)  held\n"+
@@ -68,7 +77,20 @@ func TestLesson(t *testing.T) {
 }
 
 // TestVerdicts judges the lesson's answers again.
-func TestVerdicts(t *testing.T) { verdicts(t, 5, 4) }
+func TestVerdicts(t *testing.T) { steptest.Verdicts(t, asked, 5, 4) }
+
+// asked runs the lesson and returns its experiments.
+func asked() (all []steptest.Experiment, err error) {
+	n := &narrator{}
+	err = lesson(n)
+	for _, e := range n.told {
+		all = append(all, steptest.Experiment{
+			What: e.what, Host: e.host, Inside: e.inside, Expect: string(e.expect),
+			Rule: func(host, inside string) string { return string(e.rule(host, inside)) },
+		})
+	}
+	return all, err
+}
 
 // TestDropIsForGood takes CAP_SYS_CHROOT away, becomes another program, and looks whether that has
 // it. The control is the same with nothing taken away.
@@ -76,7 +98,7 @@ func TestDropIsForGood(t *testing.T) {
 	for what, want := range map[string]string{"nothing": "true\n", "chroot": "false\n"} {
 		cmd := self("test:drop", what)
 		addUserNamespace(cmd.SysProcAttr, unix.CAP_SYS_CHROOT)
-		if out := expect(t, cmd); out != want {
+		if out := steptest.Output(t, cmd); out != want {
 			t.Errorf("%s taken away: after execve, CAP_SYS_CHROOT is %q, want %q", what, out, want)
 		}
 	}
@@ -84,12 +106,12 @@ func TestDropIsForGood(t *testing.T) {
 
 // TestJailIsRoot lists "/" in the jail, which has what was put there and nothing of the host.
 func TestJailIsRoot(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
-		entries := strings.Fields(expect(t, program(u, "ls", "/")))
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		entries := strings.Fields(u.Output(t, "ls", "/"))
 		if !slices.Contains(entries, "bin") || slices.Contains(entries, "home") {
 			t.Errorf("/ in the jail: %q", entries)
 		}
-		out := expect(t, program(u, "sh", "-c", "cd ..; pwd; cd /bin/../..; pwd"))
+		out := u.Output(t, "sh", "-c", "cd ..; pwd; cd /bin/../..; pwd")
 		if out != "/\n/\n" {
 			t.Errorf("cd .. in the jail: %q", out)
 		}
@@ -99,8 +121,8 @@ func TestJailIsRoot(t *testing.T) {
 // TestWorkingDirectory looks where a command starts: a process that has been moved to jail without
 // its working directory is still outside (chroot(2)).
 func TestWorkingDirectory(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
-		entries := strings.Fields(expect(t, program(u, "ls")))
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		entries := strings.Fields(u.Output(t, "ls"))
 		if !slices.Contains(entries, "bin") || slices.Contains(entries, "main_test.go") {
 			t.Errorf("the working directory in the jail: %q", entries)
 		}
@@ -110,34 +132,34 @@ func TestWorkingDirectory(t *testing.T) {
 // TestHolderSurvivesItsReader starts the keeper for somebody who is dead already: the line that it
 // says goes to a pipe without a reader, and its standard input is at its end.
 func TestHolderSurvivesItsReader(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
-		w := newWatch(t)
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		w := steptest.NewWatch(t)
 		reader, writer, err := os.Pipe()
 		if err != nil {
 			t.Fatal(err)
 		}
 		reader.Close()
 		defer writer.Close()
-		cmd := program(u, "lesson:keep")
-		cmd.Env, cmd.Stdout = w.env(), writer
+		cmd := u.Program("lesson:keep")
+		cmd.Env, cmd.Stdout = w.Env(), writer
 		if err := cmd.Run(); err != nil {
 			t.Errorf("the keeper: %v", err)
 		}
-		w.nothingLeft(t)
+		w.NothingLeft(t)
 	})
 }
 
 // TestCommands runs programs of several kinds in the jail: each must find its libraries.
 func TestCommands(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
-		contains(t, expect(t, program(u, "id")), "uid=0")
-		contains(t, expect(t, program(u, "mkdir", "-p", "/a/b")))
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		steptest.Contains(t, u.Output(t, "id"), "uid=0")
+		steptest.Contains(t, u.Output(t, "mkdir", "-p", "/a/b"))
 		script := filepath.Join(t.TempDir(), "script")
 		if err := os.WriteFile(script, []byte("#!/bin/sh\necho a script\n"), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if u.uid == os.Getuid() { // another user can't reach this test's directory
-			if out := expect(t, program(u, script)); out != "a script\n" {
+		if u.UID == os.Getuid() { // another user can't reach this test's directory
+			if out := u.Output(t, script); out != "a script\n" {
 				t.Errorf("script: %q", out)
 			}
 		}
@@ -165,11 +187,11 @@ func TestOwnInterpreter(t *testing.T) {
 		if err := exec.Command(script).Run(); !errors.Is(err, unix.ELOOP) {
 			t.Errorf("the control, %s: %v", script, err)
 		}
-		asEveryUser(t, func(t *testing.T, u user) {
-			r := finish(t, program(u, script))
+		steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+			r := u.Run(t, script)
 			want := step + ": exec " + script + ": too many levels of symbolic links (it is a " +
 				"script, its interpreter is one, too, and so on)\n"
-			if r != (result{"", want, 126}) {
+			if r != (steptest.Result{Stderr: want, Status: 126}) {
 				t.Errorf("%+v", r)
 			}
 		})
@@ -178,9 +200,9 @@ func TestOwnInterpreter(t *testing.T) {
 
 // TestNotExecutable asks for a file that is no program: in the jail, execve(2) says so.
 func TestNotExecutable(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
-		r := finish(t, program(u, "/etc/passwd"))
-		if r.status != 126 || !strings.Contains(r.stderr, "permission denied") {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		r := u.Run(t, "/etc/passwd")
+		if r.Status != 126 || !strings.Contains(r.Stderr, "permission denied") {
 			t.Errorf("%+v", r)
 		}
 	})
@@ -219,7 +241,7 @@ func TestLibrariesAsTheLoaderFindsThem(t *testing.T) {
 	if err := p.install(ls, "/bin/ls"); err != nil {
 		t.Fatal(err)
 	}
-	listed := expect(t, exec.Command(ldd, ls))
+	listed := steptest.Output(t, exec.Command(ldd, ls))
 	for _, path := range regexp.MustCompile(`/\S+`).FindAllString(listed, -1) {
 		if !exists(filepath.Join(p.jail(), path)) {
 			t.Errorf("ldd lists %s; it isn't in the jail", path)
@@ -237,7 +259,8 @@ func TestRemoveSparesWhatIsMounted(t *testing.T) {
 	cmd := self("test:remove", filepath.Dir(precious), t.TempDir())
 	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNS
 	addUserNamespace(cmd.SysProcAttr, unix.CAP_SYS_ADMIN)
-	contains(t, expect(t, cmd), "is still mounted\nunmounted: <nil>\nremoved: <nil>\n")
+	steptest.Contains(t, steptest.Output(t, cmd),
+		"is still mounted\nunmounted: <nil>\nremoved: <nil>\n")
 	if text, err := os.ReadFile(precious); string(text) != "kept" {
 		t.Errorf("the host's file: %q, %v", text, err)
 	}
@@ -251,17 +274,39 @@ func TestChrootForbidden(t *testing.T) {
 	cmd := self("test:forbid", "test:to-jail", dir, "echo", "the command ran")
 	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWUSER
 	one := func(id int) []syscall.SysProcIDMap {
-		return []syscall.SysProcIDMap{{ContainerID: ordinary, HostID: id, Size: 1}}
+		return []syscall.SysProcIDMap{{ContainerID: steptest.Ordinary.UID, HostID: id, Size: 1}}
 	}
 	cmd.SysProcAttr.UidMappings = one(os.Getuid())
 	cmd.SysProcAttr.GidMappings = one(os.Getgid())
 	cmd.SysProcAttr.AmbientCaps = []uintptr{unix.CAP_SYS_RESOURCE}
-	r := finish(t, cmd)
-	if r.status != 125 || r.stdout != "" {
-		t.Errorf("exit status %d, standard output %q, want 125 and none", r.status, r.stdout)
+	r := steptest.Run(t, cmd)
+	if r.Status != 125 || r.Stdout != "" {
+		t.Errorf("exit status %d, standard output %q, want 125 and none", r.Status, r.Stdout)
 	}
-	contains(t, r.stderr, "chroot "+dir+": operation not permitted", "user.max_user_namespaces = 0")
+	steptest.Contains(t, r.Stderr,
+		"chroot "+dir+": operation not permitted", "user.max_user_namespaces = 0")
 }
+
+// What every step promises as a command.
+
+func TestExitStatus(t *testing.T)              { steptest.ExitStatus(t) }
+func TestHelp(t *testing.T)                    { steptest.Help(t) }
+func TestStandardStreams(t *testing.T)         { steptest.StandardStreams(t) }
+func TestFullDisk(t *testing.T)                { steptest.FullDisk(t) }
+func TestFiftyAtOnce(t *testing.T)             { steptest.FiftyAtOnce(t) }
+func TestOtherNames(t *testing.T)              { steptest.OtherNames(t) }
+func TestNameIsNoProof(t *testing.T)           { steptest.NameIsNoProof(t) }
+func TestUserNamespacesForbidden(t *testing.T) { steptest.UserNamespacesForbidden(t) }
+func TestRemedy(t *testing.T)                  { steptest.Remedy(t, inContainer()) }
+func TestNoexec(t *testing.T)                  { steptest.Noexec(t) }
+func TestMountBelowUsr(t *testing.T)           { steptest.MountBelowUsr(t) }
+func TestHidepid(t *testing.T)                 { steptest.Hidepid(t) }
+func TestLessonLeavesNothing(t *testing.T)     { steptest.LessonLeavesNothing(t) }
+func TestKilledLesson(t *testing.T)            { steptest.KilledLesson(t) }
+func TestKilledCommand(t *testing.T)           { steptest.KilledCommand(t) }
+func TestKilledEarly(t *testing.T)             { steptest.KilledEarly(t) }
+
+func TestRefused(t *testing.T) { steptest.Refused(t, "jail chroot ") }
 
 // init adds test:to-jail, which becomes the jail's half as it stands; test:remove, which plays the
 // keeper of the picture dir with the directory bound into it; and test:drop, which takes the

@@ -5,7 +5,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -13,13 +12,27 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"jail-to-container/scripts/steptest"
 )
+
+// TestMain lets the test binary double as the step's program.
+func TestMain(m *testing.M) {
+	steptest.Main(m, steptest.Step{
+		Name: step, Inner: role(inside), Main: main, Experiments: experiments,
+		Exec: execCommand, Hint: forbiddenHint, Remedy: remedy, Say: say,
+		Namespaces: []string{"pid"},
+		NoProof: map[string]string{
+			"outside": "not as PID 1 of a container", "another": "isn't my parent"},
+		Role: innerGets,
+	})
+}
 
 // TestLesson reads the lesson's numbers and compares them with each other.
 func TestLesson(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
-		out := expect(t, program(u))
-		contains(t, out,
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		out := u.Output(t)
+		steptest.Contains(t, out,
 			"container  getpid() = 1, getppid() = 0\n",
 			"SIGTERM               signal: terminated  still here\n",
 			"SIGKILL               signal: killed      still here\n",
@@ -34,7 +47,7 @@ func TestLesson(t *testing.T) {
 		if len(rows) != 5 {
 			t.Fatalf("%d rows in the figure, want 5:\n%s", len(rows), out)
 		}
-		contains(t, out, "host       process "+rows[0][1]+", uid "+strconv.Itoa(u.uid))
+		steptest.Contains(t, out, "host       process "+rows[0][1]+", uid "+strconv.Itoa(u.UID))
 		depth := func(i int) int {
 			return (strings.Index(rows[i][0], "└") - strings.Index(rows[1][0], "└")) / 3
 		}
@@ -50,14 +63,14 @@ func TestLesson(t *testing.T) {
 		if rows[0][2] != "-" || rows[1][2] != "1" {
 			t.Errorf("PIDs inside: %q of the lesson, %q of init", rows[0][2], rows[1][2])
 		}
-		contains(t, out, "I kill sh "+rows[3][1]+": its child "+rows[4][1])
+		steptest.Contains(t, out, "I kill sh "+rows[3][1]+": its child "+rows[4][1])
 		// The same secret name is told three times, of a PID that only the host's side can signal.
 		named := regexp.MustCompile(`process (\d+) is named (secret-\w{8})`)
 		secret := named.FindStringSubmatch(out)
 		if secret == nil {
 			t.Fatalf("no secret in:\n%s", out)
 		}
-		contains(t, out, fmt.Sprintf("host       tgkill(%s, %[1]s, 0) = ok\n", secret[1]),
+		steptest.Contains(t, out, fmt.Sprintf("host       tgkill(%s, %[1]s, 0) = ok\n", secret[1]),
 			fmt.Sprintf("container  tgkill(%s, %[1]s, 0) = ESRCH (no such process)", secret[1]),
 			fmt.Sprintf("host       /proc/%s/comm says %s\n", secret[1], secret[2]),
 			fmt.Sprintf("container  /proc/%s/comm says %s ", secret[1], secret[2]))
@@ -65,15 +78,28 @@ func TestLesson(t *testing.T) {
 }
 
 // TestVerdicts judges the lesson's answers again.
-func TestVerdicts(t *testing.T) { verdicts(t, 2, 1) }
+func TestVerdicts(t *testing.T) { steptest.Verdicts(t, asked, 2, 1) }
+
+// asked runs the lesson and returns its experiments.
+func asked() (all []steptest.Experiment, err error) {
+	n := &narrator{}
+	err = lesson(n)
+	for _, e := range n.told {
+		all = append(all, steptest.Experiment{
+			What: e.what, Host: e.host, Inside: e.inside, Expect: string(e.expect),
+			Rule: func(host, inside string) string { return string(e.rule(host, inside)) },
+		})
+	}
+	return all, err
+}
 
 // TestCommandIsPID1 asks a shell for its own number, inside and, to compare, outside.
 func TestCommandIsPID1(t *testing.T) {
-	if out := expect(t, exec.Command("sh", "-c", "echo $$")); out == "1\n" {
+	if out := steptest.Output(t, exec.Command("sh", "-c", "echo $$")); out == "1\n" {
 		t.Error("outside, the shell is PID 1 as well")
 	}
-	asEveryUser(t, func(t *testing.T, u user) {
-		if out := expect(t, program(u, "sh", "-c", "echo $$")); out != "1\n" {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		if out := u.Output(t, "sh", "-c", "echo $$"); out != "1\n" {
 			t.Errorf("the command is PID %q", out)
 		}
 	})
@@ -83,11 +109,12 @@ func TestCommandIsPID1(t *testing.T) {
 func TestSignalsToPID1(t *testing.T) {
 	for _, signal := range []string{"TERM", "KILL"} {
 		script := "kill -" + signal + " $$; echo still here"
-		if r := finish(t, exec.Command("sh", "-c", script)); r.stdout != "" || r.status < 128 {
+		r := steptest.Run(t, exec.Command("sh", "-c", script))
+		if r.Stdout != "" || r.Status < 128 {
 			t.Errorf("outside, SIG%s: %+v", signal, r)
 		}
-		asEveryUser(t, func(t *testing.T, u user) {
-			if out := expect(t, program(u, "sh", "-c", script)); out != "still here\n" {
+		steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+			if out := u.Output(t, "sh", "-c", script); out != "still here\n" {
 				t.Errorf("SIG%s to PID 1: %q", signal, out)
 			}
 		})
@@ -98,27 +125,46 @@ func TestSignalsToPID1(t *testing.T) {
 func TestHostProcessHasNoNumber(t *testing.T) {
 	// A shell may speak the user's language, so it is told to speak English.
 	script := fmt.Sprintf("LC_ALL=C; kill -0 %d", os.Getpid())
-	if r := finish(t, exec.Command("sh", "-c", script)); r.status != 0 {
+	if r := steptest.Run(t, exec.Command("sh", "-c", script)); r.Status != 0 {
 		t.Errorf("outside: %+v", r)
 	}
-	asEveryUser(t, func(t *testing.T, u user) {
-		r := finish(t, program(u, "sh", "-c", script))
-		if r.status == 0 || !strings.Contains(r.stderr, "No such process") {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		r := u.Run(t, "sh", "-c", script)
+		if r.Status == 0 || !strings.Contains(r.Stderr, "No such process") {
 			t.Errorf("inside: %+v", r)
 		}
 	})
 }
 
-// init adds what these tests run in the program's place.
-func init() {
-	// In the role of the container, with the right parent's PID or another.
-	noProof = map[string]string{
-		"outside": "not as PID 1 of a container", "another": "isn't my parent"}
-	experiments["test:role"] = func(args []string) error {
-		pid, err := os.Readlink("/proc/self")
-		if args[0] == "another" {
-			pid = "1"
-		}
-		return errors.Join(err, asFirst(nil, role(inside), pid, "echo", "ran"))
+// What every step promises as a command.
+
+func TestExitStatus(t *testing.T)              { steptest.ExitStatus(t) }
+func TestHelp(t *testing.T)                    { steptest.Help(t) }
+func TestStandardStreams(t *testing.T)         { steptest.StandardStreams(t) }
+func TestFullDisk(t *testing.T)                { steptest.FullDisk(t) }
+func TestFiftyAtOnce(t *testing.T)             { steptest.FiftyAtOnce(t) }
+func TestOtherNames(t *testing.T)              { steptest.OtherNames(t) }
+func TestNameIsNoProof(t *testing.T)           { steptest.NameIsNoProof(t) }
+func TestUserNamespacesForbidden(t *testing.T) { steptest.UserNamespacesForbidden(t) }
+func TestRemedy(t *testing.T)                  { steptest.Remedy(t, inContainer()) }
+func TestNoexec(t *testing.T)                  { steptest.Noexec(t) }
+func TestMountBelowUsr(t *testing.T)           { steptest.MountBelowUsr(t) }
+func TestHidepid(t *testing.T)                 { steptest.Hidepid(t) }
+func TestLessonLeavesNothing(t *testing.T)     { steptest.LessonLeavesNothing(t) }
+func TestKilledLesson(t *testing.T)            { steptest.KilledLesson(t) }
+func TestKilledCommand(t *testing.T)           { steptest.KilledCommand(t) }
+func TestKilledEarly(t *testing.T)             { steptest.KilledEarly(t) }
+
+func TestRefused(t *testing.T) { steptest.Refused(t, "outer clone 0x") }
+
+func TestTerminal(t *testing.T)    { steptest.Terminal(t, inside+"# ") }
+func TestStartsShell(t *testing.T) { steptest.StartsShell(t, startsShell) }
+
+// innerGets is what a process in the role of the inner one gets: its parent's PID or another one.
+func innerGets(given string) ([]*os.File, []string, error) {
+	pid, err := os.Readlink("/proc/self")
+	if given == "another" {
+		pid = "1"
 	}
+	return nil, []string{pid, "echo", "ran"}, err
 }

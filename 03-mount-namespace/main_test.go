@@ -20,6 +20,20 @@ import (
 	"jail-to-container/scripts/steptest"
 )
 
+// TestMain lets the test binary double as the step's program.
+func TestMain(m *testing.M) {
+	steptest.Main(m, steptest.Step{
+		Name: step, Inner: role(inside), Main: main, Experiments: experiments,
+		Exec: execCommand, Hint: forbiddenHint, Remedy: remedy, Say: say,
+		Namespaces: []string{"pid", "mnt"},
+		NoProof: map[string]string{
+			"outside": "not as PID 1 of a container", "another": "isn't my parent",
+			"right":  "it is also that of the process which has started me",
+			"unseen": "/proc/0/ns/mnt"},
+		Role: innerGets,
+	})
+}
+
 // TestLesson reads the lesson's facts and compares them with each other and with the host.
 func TestLesson(t *testing.T) {
 	hostname, err := os.Hostname()
@@ -27,9 +41,9 @@ func TestLesson(t *testing.T) {
 		t.Fatal(err)
 	}
 	mnt, uts := namespaceOf("self", "mnt"), namespaceOf("self", "uts")
-	asEveryUser(t, func(t *testing.T, u user) {
-		cmd := program(u)
-		out := regexp.MustCompile(`  +`).ReplaceAllString(expect(t, cmd), "  ")
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		cmd := u.Program()
+		out := regexp.MustCompile(`  +`).ReplaceAllString(steptest.Output(t, cmd), "  ")
 		row := func(pattern string) []string {
 			t.Helper()
 			match := regexp.MustCompile(`(?m)^` + pattern + `$`).FindStringSubmatch(out)
@@ -38,7 +52,7 @@ func TestLesson(t *testing.T) {
 			}
 			return match[1:]
 		}
-		row(fmt.Sprintf(`host  process %d, uid %d\b.*`, cmd.Process.Pid, u.uid))
+		row(fmt.Sprintf(`host  process %d, uid %d\b.*`, cmd.Process.Pid, u.UID))
 		if own := row("mount namespace  " + mnt + `  (\d+)  held`)[0]; own == mnt {
 			t.Errorf("the mount namespace is %s on both sides", own)
 		}
@@ -68,7 +82,20 @@ func TestLesson(t *testing.T) {
 }
 
 // TestVerdicts judges the lesson's answers again.
-func TestVerdicts(t *testing.T) { verdicts(t, 7, 2) }
+func TestVerdicts(t *testing.T) { steptest.Verdicts(t, asked, 7, 2) }
+
+// asked runs the lesson and returns its experiments.
+func asked() (all []steptest.Experiment, err error) {
+	n := &narrator{}
+	err = lesson(n)
+	for _, e := range n.told {
+		all = append(all, steptest.Experiment{
+			What: e.what, Host: e.host, Inside: e.inside, Expect: string(e.expect),
+			Rule: func(host, inside string) string { return string(e.rule(host, inside)) },
+		})
+	}
+	return all, err
+}
 
 // TestPropagation runs the step where every mount is shared, as systemd has it, and looks whether
 // its mounts come out. The control is a process that does the same without the private remount.
@@ -78,7 +105,7 @@ func TestPropagation(t *testing.T) {
 		"control":  "mount table changed\n",
 	} {
 		cmd := throwaway("test:shared", peer)
-		if out := expect(t, cmd); out != want {
+		if out := steptest.Output(t, cmd); out != want {
 			t.Errorf("%s: %q, want %q", peer, out, want)
 		}
 	}
@@ -109,13 +136,13 @@ func TestWaysOut(t *testing.T) {
 		control := self("lesson:jail", dir, way)
 		control.ExtraFiles = []*os.File{outside}
 		addUserNamespace(control.SysProcAttr, unix.CAP_SYS_CHROOT)
-		if out := expect(t, control); out != "another /: it is out\n" {
+		if out := steptest.Output(t, control); out != "another /: it is out\n" {
 			t.Errorf("the control, %s: %q", way, out)
 		}
-		asEveryUser(t, func(t *testing.T, u user) {
-			attack := program(u, "/proc/self/exe", "lesson:escape", dir, way)
+		steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+			attack := u.Program("/proc/self/exe", "lesson:escape", dir, way)
 			attack.ExtraFiles = []*os.File{outside}
-			if out := expect(t, attack); out != want {
+			if out := steptest.Output(t, attack); out != want {
 				t.Errorf("%s: %q, want %q", way, out, want)
 			}
 		})
@@ -124,8 +151,8 @@ func TestWaysOut(t *testing.T) {
 
 // TestOldRootIsGone looks for the host's mounts inside.
 func TestOldRootIsGone(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
-		out := expect(t, program(u, "cat", "/proc/mounts"))
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		out := u.Output(t, "cat", "/proc/mounts")
 		var points []string
 		for line := range strings.Lines(out) {
 			points = append(points, strings.Fields(line)[1])
@@ -155,13 +182,13 @@ func TestDescriptorsAreClosed(t *testing.T) {
 	script := "for n in 3 4 5; do test -e /proc/self/fd/$n && echo $n; done; echo done"
 	control := exec.Command("sh", "-c", script)
 	control.ExtraFiles = []*os.File{file, file, file}
-	if out := expect(t, control); out != "3\n4\n5\ndone\n" {
+	if out := steptest.Output(t, control); out != "3\n4\n5\ndone\n" {
 		t.Errorf("the control: %q", out)
 	}
-	asEveryUser(t, func(t *testing.T, u user) {
-		cmd := program(u, "sh", "-c", script)
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		cmd := u.Program("sh", "-c", script)
 		cmd.ExtraFiles = []*os.File{file, file, file}
-		if out := expect(t, cmd); out != "done\n" {
+		if out := steptest.Output(t, cmd); out != "done\n" {
 			t.Errorf("open inside: %q", out)
 		}
 	})
@@ -188,14 +215,14 @@ func TestNoProgramOfTheHost(t *testing.T) {
 	defer open.Close()
 	control := exec.Command("sh", "-c", "exec /proc/self/fd/3/program")
 	control.ExtraFiles = []*os.File{open}
-	if out := expect(t, control); out != "out\n" {
+	if out := steptest.Output(t, control); out != "out\n" {
 		t.Errorf("the control: %q", out)
 	}
-	asEveryUser(t, func(t *testing.T, u user) {
-		cmd := program(u, "/proc/self/fd/3/program")
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		cmd := u.Program("/proc/self/fd/3/program")
 		cmd.ExtraFiles = []*os.File{open}
-		if r := finish(t, cmd); r.status != 127 || r.stdout != "" {
-			t.Errorf("exit status %d, output %q, want 127 and none", r.status, r.stdout)
+		if r := steptest.Run(t, cmd); r.Status != 127 || r.Stdout != "" {
+			t.Errorf("exit status %d, output %q, want 127 and none", r.Status, r.Stdout)
 		}
 	})
 }
@@ -203,7 +230,7 @@ func TestNoProgramOfTheHost(t *testing.T) {
 // TestReadOnly writes to /usr inside, and to something that is mounted below it, on both ways to
 // make a tree read-only. The control is the same bind mount before it is made so.
 func TestReadOnly(t *testing.T) {
-	out := expect(t, throwaway("test:readonly"))
+	out := steptest.Output(t, throwaway("test:readonly"))
 	want := "step: EROFS\nbind alone: ok\nremounted: EROFS\nro, nosuid, nodev, noexec: 0xf\n"
 	if out != want {
 		t.Errorf("writes below a bind mount:\n%swant:\n%s", out, want)
@@ -216,14 +243,14 @@ func TestReadOnly(t *testing.T) {
 
 // TestAlone counts what ps would count.
 func TestAlone(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
-		if out := expect(t, program(u, "sh", "-c", "cd /proc; echo [0-9]*")); out != "1\n" {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		if out := u.Output(t, "sh", "-c", "cd /proc; echo [0-9]*"); out != "1\n" {
 			t.Errorf("processes inside: %q", out)
 		}
 	})
 	steptest.Need(t, "ps", "procps")
-	asEveryUser(t, func(t *testing.T, u user) {
-		lines := strings.Split(strings.TrimSpace(expect(t, program(u, "ps", "-e"))), "\n")
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		lines := strings.Split(strings.TrimSpace(u.Output(t, "ps", "-e")), "\n")
 		if len(lines) != 2 || !strings.HasSuffix(lines[1], " ps") {
 			t.Errorf("ps -e inside: %q", lines)
 		}
@@ -232,13 +259,13 @@ func TestAlone(t *testing.T) {
 
 // TestDevices uses each device.
 func TestDevices(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		script := `echo x > /dev/null; head -c 2 /dev/zero | od -An -tx1
 			head -c 3 /dev/urandom | wc -c; head -c 3 /dev/random | wc -c
 			echo x 2>&- > /dev/full || echo full; echo x > /dev/shm/file; cat /dev/shm/file
 			echo piped | cat /dev/stdin
 			: <> /dev/ptmx && echo ptmx; ls /dev`
-		out := expect(t, program(u, "sh", "-c", script))
+		out := u.Output(t, "sh", "-c", script)
 		want := "00 00 3 3 full x piped ptmx " +
 			"fd full null ptmx pts random shm stderr stdin stdout tty urandom zero"
 		if got := strings.Join(strings.Fields(out), " "); got != want {
@@ -249,9 +276,9 @@ func TestDevices(t *testing.T) {
 
 // TestUmask builds the root under a umask that would lock everybody out.
 func TestUmask(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		script := "umask; ls -ld /tmp /etc/passwd | cut -c1-10"
-		out := expect(t, program(u, "test:umask", "sh", "-c", script))
+		out := u.Output(t, "test:umask", "sh", "-c", script)
 		if out != "0077\n-rw-r--r--\ndrwxrwxrwt\n" {
 			t.Errorf("umask and modes: %q", out)
 		}
@@ -262,11 +289,11 @@ func TestUmask(t *testing.T) {
 // getent.
 func TestLocalhost(t *testing.T) {
 	script := "cat /etc/hosts; type getent > /dev/null || exit 0; getent ahostsv4 localhost"
-	asEveryUser(t, func(t *testing.T, u user) {
-		out := expect(t, program(u, "sh", "-c", script))
-		contains(t, out, "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n")
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		out := u.Output(t, "sh", "-c", script)
+		steptest.Contains(t, out, "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n")
 		if _, err := exec.LookPath("getent"); err == nil {
-			contains(t, out, "127.0.0.1       STREAM localhost\n")
+			steptest.Contains(t, out, "127.0.0.1       STREAM localhost\n")
 		}
 	})
 }
@@ -275,14 +302,16 @@ func TestLocalhost(t *testing.T) {
 // expects an error that says so, and no command.
 func TestProcCovered(t *testing.T) {
 	cmd := throwaway("test:covered")
-	cmd.SysProcAttr.UidMappings[0].ContainerID = ordinary // so that exec takes the privileges
+	// So exec takes the privileges.
+	cmd.SysProcAttr.UidMappings[0].ContainerID = steptest.Ordinary.UID
 	cmd.SysProcAttr.AmbientCaps = []uintptr{unix.CAP_SYS_ADMIN}
 	cmd.SysProcAttr.Cloneflags &^= unix.CLONE_NEWPID // its /proc must be that of its own PIDs
-	r := finish(t, cmd)
-	if r.status != 125 || r.stdout != "" {
-		t.Errorf("exit status %d, standard output %q, want 125 and none", r.status, r.stdout)
+	r := steptest.Run(t, cmd)
+	if r.Status != 125 || r.Stdout != "" {
+		t.Errorf("exit status %d, standard output %q, want 125 and none", r.Status, r.Stdout)
 	}
-	contains(t, r.stderr, "mount proc on /tmp/proc: operation not permitted (is part of this")
+	steptest.Contains(t, r.Stderr,
+		"mount proc on /tmp/proc: operation not permitted (is part of this")
 }
 
 // throwaway prepares an experiment that has privileges in namespaces of its own, and so may play
@@ -295,22 +324,51 @@ func throwaway(args ...string) *exec.Cmd {
 	return cmd
 }
 
+// What every step promises as a command.
+
+func TestExitStatus(t *testing.T)              { steptest.ExitStatus(t) }
+func TestHelp(t *testing.T)                    { steptest.Help(t) }
+func TestStandardStreams(t *testing.T)         { steptest.StandardStreams(t) }
+func TestFullDisk(t *testing.T)                { steptest.FullDisk(t) }
+func TestFiftyAtOnce(t *testing.T)             { steptest.FiftyAtOnce(t) }
+func TestOtherNames(t *testing.T)              { steptest.OtherNames(t) }
+func TestNameIsNoProof(t *testing.T)           { steptest.NameIsNoProof(t) }
+func TestUserNamespacesForbidden(t *testing.T) { steptest.UserNamespacesForbidden(t) }
+func TestRemedy(t *testing.T)                  { steptest.Remedy(t, inContainer()) }
+func TestNoexec(t *testing.T)                  { steptest.Noexec(t) }
+func TestMountBelowUsr(t *testing.T)           { steptest.MountBelowUsr(t) }
+func TestHidepid(t *testing.T)                 { steptest.Hidepid(t) }
+func TestLessonLeavesNothing(t *testing.T)     { steptest.LessonLeavesNothing(t) }
+func TestKilledLesson(t *testing.T)            { steptest.KilledLesson(t) }
+func TestKilledCommand(t *testing.T)           { steptest.KilledCommand(t) }
+func TestKilledEarly(t *testing.T)             { steptest.KilledEarly(t) }
+
+func TestRefused(t *testing.T) { steptest.Refused(t, "container pivot_root .") }
+
+func TestTerminal(t *testing.T)    { steptest.Terminal(t, inside+"# ") }
+func TestStartsShell(t *testing.T) { steptest.StartsShell(t, startsShell) }
+
+func TestSharedTmp(t *testing.T)  { steptest.SharedTmp(t) }
+func TestNamespaces(t *testing.T) { steptest.Namespaces(t) }
+
+func TestMounts(t *testing.T) { steptest.Mounts(t, nil) }
+
+func TestModes(t *testing.T) { steptest.Modes(t, nil) }
+
+// innerGets is what a process in the role of the inner one gets: its parent's PID or another one.
+func innerGets(given string) ([]*os.File, []string, error) {
+	pid, err := os.Readlink("/proc/self")
+	switch given {
+	case "another":
+		pid = "1"
+	case "unseen": // a parent that /proc doesn't show is 0
+		pid = "0"
+	}
+	return nil, []string{pid, "echo", "ran"}, err
+}
+
 // init adds what these tests run in the program's place.
 func init() {
-	// In the role of the container, with the right parent's PID, another, or none.
-	noProof = map[string]string{
-		"outside": "not as PID 1 of a container", "another": "isn't my parent",
-		"right": "it is also that of the process which has started me", "unseen": "/proc/0/ns/mnt"}
-	experiments["test:role"] = func(args []string) error {
-		pid, err := os.Readlink("/proc/self")
-		switch args[0] {
-		case "another":
-			pid = "1"
-		case "unseen": // a parent that /proc doesn't show is 0
-			return asFirst(nil, step, "test:first", role(inside), "0", "echo", "ran")
-		}
-		return errors.Join(err, asFirst(nil, role(inside), pid, "echo", "ran"))
-	}
 	// mountTable is this process's table of mounts, to compare.
 	mountTable := func() (string, error) {
 		table, err := os.ReadFile("/proc/self/mountinfo")

@@ -5,7 +5,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"regexp"
@@ -15,7 +14,22 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
+	"jail-to-container/scripts/steptest"
 )
+
+// TestMain lets the test binary double as the step's program.
+func TestMain(m *testing.M) {
+	steptest.Main(m, steptest.Step{
+		Name: step, Inner: role(inside), Main: main, Experiments: experiments,
+		Exec: execCommand, Hint: forbiddenHint, Remedy: remedy, Say: say,
+		Namespaces: []string{"pid", "mnt", "uts", "ipc"},
+		NoProof: map[string]string{
+			"outside": "not as PID 1 of a container", "another": "isn't my parent",
+			"right":  "it is also that of the process which has started me",
+			"unseen": "/proc/0/ns/mnt"},
+		Role: innerGets,
+	})
+}
 
 // TestLesson reads the lesson's facts and compares them with each other and with the host.
 func TestLesson(t *testing.T) {
@@ -24,9 +38,9 @@ func TestLesson(t *testing.T) {
 		t.Fatal(err)
 	}
 	uts := namespaceOf("self", "uts")
-	asEveryUser(t, func(t *testing.T, u user) {
-		cmd := program(u)
-		out := regexp.MustCompile(`  +`).ReplaceAllString(expect(t, cmd), "  ")
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		cmd := u.Program()
+		out := regexp.MustCompile(`  +`).ReplaceAllString(steptest.Output(t, cmd), "  ")
 		row := func(pattern string) []string {
 			t.Helper()
 			match := regexp.MustCompile(`(?m)^` + pattern + `$`).FindStringSubmatch(out)
@@ -35,7 +49,7 @@ func TestLesson(t *testing.T) {
 			}
 			return match[1:]
 		}
-		row(fmt.Sprintf(`host  process %d, uid %d\b.*`, cmd.Process.Pid, u.uid))
+		row(fmt.Sprintf(`host  process %d, uid %d\b.*`, cmd.Process.Pid, u.UID))
 		for _, c := range []struct{ row, want string }{
 			{"hostname  (.+)  container", unix.ByteSliceToString(names.Nodename[:])},
 			{"NIS domain  (.+)  jail.example", unix.ByteSliceToString(names.Domainname[:])},
@@ -59,26 +73,39 @@ func TestLesson(t *testing.T) {
 		row("System V shared memory  ENOENT  " + ours + "  held")
 		row("POSIX message queue  ENOENT  " + ours + "  held")
 		row("file in /dev/shm  ENOENT  " + ours + "  held")
-		row(fmt.Sprintf("host  PID 1 of the container is uid %d", u.uid))
+		row(fmt.Sprintf("host  PID 1 of the container is uid %d", u.UID))
 		row("container  PID 1 of the container is uid 0  " + map[bool]string{
 			true: "LEAK", false: "held",
-		}[u.uid == 0])
+		}[u.UID == 0])
 	})
 }
 
 // TestVerdicts judges the lesson's answers again. An ordinary user's root isn't the host's.
 func TestVerdicts(t *testing.T) {
 	if os.Getuid() == 0 {
-		verdicts(t, 10, 1)
+		steptest.Verdicts(t, asked, 10, 1)
 	} else {
-		verdicts(t, 11, 0)
+		steptest.Verdicts(t, asked, 11, 0)
 	}
+}
+
+// asked runs the lesson and returns its experiments.
+func asked() (all []steptest.Experiment, err error) {
+	n := &narrator{}
+	err = lesson(n)
+	for _, e := range n.told {
+		all = append(all, steptest.Experiment{
+			What: e.what, Host: e.host, Inside: e.inside, Expect: string(e.expect),
+			Rule: func(host, inside string) string { return string(e.rule(host, inside)) },
+		})
+	}
+	return all, err
 }
 
 // TestNames asks the ordinary tools.
 func TestNames(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
-		out := expect(t, program(u, "sh", "-c", "cd /proc/sys/kernel; cat hostname domainname"))
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		out := u.Output(t, "sh", "-c", "cd /proc/sys/kernel; cat hostname domainname")
 		if out != "container\njail.example\n" {
 			t.Errorf("names inside: %q", out)
 		}
@@ -87,12 +114,12 @@ func TestNames(t *testing.T) {
 
 // TestRenameStaysInside renames the machine from inside, and looks outside.
 func TestRenameStaysInside(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		before, err := os.ReadFile("/proc/sys/kernel/hostname")
 		if err != nil {
 			t.Fatal(err)
 		}
-		contains(t, expect(t, program(u, "/proc/self/exe", "lesson:rename", "elsewhere")),
+		steptest.Contains(t, u.Output(t, "/proc/self/exe", "lesson:rename", "elsewhere"),
 			"hostname elsewhere\n")
 		after, err := os.ReadFile("/proc/sys/kernel/hostname")
 		if err != nil || string(after) != string(before) {
@@ -113,14 +140,14 @@ func TestObjectsOfTheHost(t *testing.T) {
 			t.Errorf("%s on the host: %q, %v", object.what, text, err)
 		}
 	}
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		for _, file := range []string{"msg", "shm", "sem"} {
-			out := expect(t, program(u, "cat", "/proc/sysvipc/"+file))
+			out := u.Output(t, "cat", "/proc/sysvipc/"+file)
 			if strings.Count(out, "\n") != 1 {
 				t.Errorf("/proc/sysvipc/%s inside has more than its heading:\n%s", file, out)
 			}
 		}
-		out := expect(t, program(u, "ls", "/dev/mqueue", "/dev/shm"))
+		out := u.Output(t, "ls", "/dev/mqueue", "/dev/shm")
 		if out != "/dev/mqueue:\n\n/dev/shm:\n" {
 			t.Errorf("ls inside:\n%s", out)
 		}
@@ -134,20 +161,20 @@ func TestObjectsOfTheHost(t *testing.T) {
 // TestManyLessons holds the objects of 50 lessons at once, as a workshop on one machine would. The
 // kernel limits what the POSIX queues of a user take (RLIMIT_MSGQUEUE).
 func TestManyLessons(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
-		w := newWatch(t)
-		defer w.nothingLeft(t) // the last thing of all
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		w := steptest.NewWatch(t)
+		defer w.NothingLeft(t) // the last thing of all
 		for i := range 50 {
 			name := fmt.Sprintf("lesson-test-%d", i)
-			cmd := program(u, "lesson:hold", strconv.Itoa(randomKey()), name, "secret")
-			cmd.Env = w.env()
+			cmd := u.Program("lesson:hold", strconv.Itoa(randomKey()), name, "secret")
+			cmd.Env = w.Env()
 			holder, said, err := start(cmd)
 			if err != nil || said != "secret secret secret secret" {
 				t.Fatalf("number %d: %q, %v", i, said, err)
 			}
 			defer holder.end()
 		}
-		if n := len(w.processes()); n != 50 { // the control of the limit: all at the same time
+		if n := len(w.Processes()); n != 50 { // the control of the limit: all at the same time
 			t.Errorf("%d processes hold objects, want 50", n)
 		}
 	})
@@ -156,38 +183,65 @@ func TestManyLessons(t *testing.T) {
 // TestObjectsByName has objects of the host's looked for by their key and name, by the same program
 // on both sides.
 func TestObjectsByName(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		key, name := randomKey(), "lesson-test"
-		holder, said, err := start(program(u, "lesson:hold", strconv.Itoa(key), name, "secret"))
+		holder, said, err := start(u.Program("lesson:hold", strconv.Itoa(key), name, "secret"))
 		if err != nil || said != "secret secret secret secret" {
 			t.Fatalf("%q, %v", said, err)
 		}
 		defer holder.end()
 		find := []string{"lesson:find", strconv.Itoa(key), name}
-		if out := expect(t, program(u, find...)); out != said+"\n" {
+		if out := u.Output(t, find...); out != said+"\n" {
 			t.Errorf("the control, outside: %q", out)
 		}
-		cmd := program(u, append([]string{"/proc/self/exe"}, find...)...)
-		if out := expect(t, cmd); out != "ENOENT ENOENT ENOENT ENOENT\n" {
+		cmd := u.Program(append([]string{"/proc/self/exe"}, find...)...)
+		if out := steptest.Output(t, cmd); out != "ENOENT ENOENT ENOENT ENOENT\n" {
 			t.Errorf("inside: %q", out)
 		}
 	})
 }
 
-// init adds what these tests run in the program's place.
-func init() {
-	// In the role of the container, with the right parent's PID, another, or none.
-	noProof = map[string]string{
-		"outside": "not as PID 1 of a container", "another": "isn't my parent",
-		"right": "it is also that of the process which has started me", "unseen": "/proc/0/ns/mnt"}
-	experiments["test:role"] = func(args []string) error {
-		pid, err := os.Readlink("/proc/self")
-		switch args[0] {
-		case "another":
-			pid = "1"
-		case "unseen": // a parent that /proc doesn't show is 0
-			return asFirst(nil, step, "test:first", role(inside), "0", "echo", "ran")
-		}
-		return errors.Join(err, asFirst(nil, role(inside), pid, "echo", "ran"))
+// What every step promises as a command.
+
+func TestExitStatus(t *testing.T)              { steptest.ExitStatus(t) }
+func TestHelp(t *testing.T)                    { steptest.Help(t) }
+func TestStandardStreams(t *testing.T)         { steptest.StandardStreams(t) }
+func TestFullDisk(t *testing.T)                { steptest.FullDisk(t) }
+func TestFiftyAtOnce(t *testing.T)             { steptest.FiftyAtOnce(t) }
+func TestOtherNames(t *testing.T)              { steptest.OtherNames(t) }
+func TestNameIsNoProof(t *testing.T)           { steptest.NameIsNoProof(t) }
+func TestUserNamespacesForbidden(t *testing.T) { steptest.UserNamespacesForbidden(t) }
+func TestRemedy(t *testing.T)                  { steptest.Remedy(t, inContainer()) }
+func TestNoexec(t *testing.T)                  { steptest.Noexec(t) }
+func TestMountBelowUsr(t *testing.T)           { steptest.MountBelowUsr(t) }
+func TestHidepid(t *testing.T)                 { steptest.Hidepid(t) }
+func TestLessonLeavesNothing(t *testing.T)     { steptest.LessonLeavesNothing(t) }
+func TestKilledLesson(t *testing.T)            { steptest.KilledLesson(t) }
+func TestKilledCommand(t *testing.T)           { steptest.KilledCommand(t) }
+func TestKilledEarly(t *testing.T)             { steptest.KilledEarly(t) }
+
+func TestRefused(t *testing.T) { steptest.Refused(t, "container sethostname") }
+
+func TestTerminal(t *testing.T)    { steptest.Terminal(t, inside+"# ") }
+func TestStartsShell(t *testing.T) { steptest.StartsShell(t, startsShell) }
+
+func TestSharedTmp(t *testing.T)  { steptest.SharedTmp(t) }
+func TestNamespaces(t *testing.T) { steptest.Namespaces(t) }
+
+func TestMounts(t *testing.T) {
+	steptest.Mounts(t, nil, "/dev/mqueue rw,nosuid,nodev,noexec mqueue ")
+}
+
+func TestModes(t *testing.T) { steptest.Modes(t, nil) }
+
+// innerGets is what a process in the role of the inner one gets: its parent's PID or another one.
+func innerGets(given string) ([]*os.File, []string, error) {
+	pid, err := os.Readlink("/proc/self")
+	switch given {
+	case "another":
+		pid = "1"
+	case "unseen": // a parent that /proc doesn't show is 0
+		pid = "0"
 	}
+	return nil, []string{pid, "echo", "ran"}, err
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"regexp"
 	"strings"
 	"syscall"
@@ -17,13 +18,31 @@ import (
 	"jail-to-container/scripts/steptest"
 )
 
+// TestMain lets the test binary double as the step's program.
+func TestMain(m *testing.M) {
+	steptest.Main(m, steptest.Step{
+		Name: step, Inner: role(inside), Main: main, Experiments: experiments,
+		Exec: execCommand, Hint: forbiddenHint, Remedy: remedy, Say: say,
+		Namespaces: []string{"pid", "mnt", "uts", "ipc", "user"},
+		NoProof: map[string]string{
+			"outside": "not as PID 1 of a container",
+			"nothing": "descriptor 3 isn't the pipe from the outer process",
+			"wrong":   `it says "?"`,
+			"right":   "it is also that of the process which has started me",
+			"unseen":  "/proc/0/ns/mnt", // its parent, in a /proc that doesn't show that
+		},
+		Role:       innerGets,
+		StartOwned: ownedStart,
+	})
+}
+
 // firstOf is the uid on the host that the container's uid 0 has to be, for a test's user.
-func firstOf(t *testing.T, u user) int { return firstIDOf(t, u, "uid", u.uid) }
+func firstOf(t *testing.T, u steptest.User) int { return firstIDOf(t, u, "uid", u.UID) }
 
 // firstIDOf is the same for "uid" or "gid". The user's own is what an ordinary user maps.
-func firstIDOf(t *testing.T, u user, kind string, users int) int {
+func firstIDOf(t *testing.T, u steptest.User, kind string, users int) int {
 	t.Helper()
-	if u.uid != 0 {
+	if u.UID != 0 {
 		return users
 	}
 	own, ownErr := setAside(kind)
@@ -51,13 +70,13 @@ func TestLesson(t *testing.T) {
 	if err := unix.Stat("/usr", &usr); err != nil {
 		t.Fatal(err)
 	}
-	asEveryUser(t, func(t *testing.T, u user) {
-		uid, gid := firstOf(t, u), firstIDOf(t, u, "gid", u.gid())
-		out := expect(t, program(u))
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		uid, gid := firstOf(t, u), firstIDOf(t, u, "gid", u.GID())
+		out := u.Output(t)
 		folded := regexp.MustCompile(` +`).ReplaceAllString(out, " ")
 		every := fmt.Sprintf("%016x", uint64(1)<<(last+1)-1) // all capabilities that there are
-		contains(t, folded,
-			fmt.Sprintf(", uid %d\n", u.uid),
+		steptest.Contains(t, folded,
+			fmt.Sprintf(", uid %d\n", u.UID),
 			fmt.Sprintf("\nuid %d 0\n", uid),
 			fmt.Sprintf("\ngid %d 0\n", gid),
 			fmt.Sprintf("\nowner of a file it made %d 0\n", uid),
@@ -71,19 +90,19 @@ func TestLesson(t *testing.T) {
 		if pid == nil {
 			t.Fatalf("no PID in:\n%s", out)
 		}
-		contains(t, folded, fmt.Sprintf("\nhost /proc/%s/uid_map: 0 %d ", pid[1], uid))
+		steptest.Contains(t, folded, fmt.Sprintf("\nhost /proc/%s/uid_map: 0 %d ", pid[1], uid))
 		secret := regexp.MustCompile(`\nhost (127\.0\.0\.1:\d+ says \w{8})\n`)
 		said := secret.FindStringSubmatch(folded)
 		if said == nil {
 			t.Fatalf("no secret in:\n%s", out)
 		}
-		contains(t, folded, "\ncontainer "+said[1]+" LEAK\n")
+		steptest.Contains(t, folded, "\ncontainer "+said[1]+" LEAK\n")
 		trialsOf(t, folded, u)
 	})
 }
 
 // trialsOf looks for the answers to what root tries.
-func trialsOf(t *testing.T, folded string, u user) {
+func trialsOf(t *testing.T, folded string, u steptest.User) {
 	t.Helper()
 	// The host's root is the control: what is refused in the container is allowed there.
 	for row, want := range map[string][2]string{
@@ -101,10 +120,10 @@ func trialsOf(t *testing.T, folded string, u user) {
 		"setns to the host's UTS namespace": {"ok EPERM EPERM held", "EPERM EPERM EPERM n/a"},
 	} {
 		i := 0
-		if u.uid != 0 {
+		if u.UID != 0 {
 			i = 1
 		}
-		contains(t, folded, "\n"+row+" "+want[i]+"\n")
+		steptest.Contains(t, folded, "\n"+row+" "+want[i]+"\n")
 	}
 	for _, row := range []string{"raise a hard limit", "load a module"} {
 		answers := regexp.MustCompile(`\n` + row + ` (ok E\w+ E\w+ held|E\w+ E\w+ E\w+ n/a)\n`)
@@ -117,7 +136,7 @@ func trialsOf(t *testing.T, folded string, u user) {
 // TestVerdicts judges the lesson's answers again. Of what root may do to things of the host, an
 // ordinary user may only signal a process.
 func TestVerdicts(t *testing.T) {
-	firstOf(t, user{"", os.Getuid()}) // which skips where root has no IDs to give away
+	firstOf(t, steptest.Caller()) // which skips where root has no IDs to give away
 	holding := 2
 	if os.Getuid() == 0 {
 		holding = 8
@@ -128,13 +147,26 @@ func TestVerdicts(t *testing.T) {
 			holding++
 		}
 	}
-	verdicts(t, holding, 2)
+	steptest.Verdicts(t, asked, holding, 2)
+}
+
+// asked runs the lesson and returns its experiments.
+func asked() (all []steptest.Experiment, err error) {
+	n := &narrator{}
+	err = lesson(n)
+	for _, e := range n.told {
+		all = append(all, steptest.Experiment{
+			What: e.what, Host: e.host, Inside: e.inside, Expect: string(e.expect),
+			Rule: func(host, inside string) string { return string(e.rule(host, inside)) },
+		})
+	}
+	return all, err
 }
 
 // TestWhoItIs asks id(1) inside and the host about the same process.
 func TestWhoItIs(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
-		inner, _, err := start(program(u, "sh", "-c", "id -u; read -r end"))
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		inner, _, err := start(u.Program("sh", "-c", "id -u; read -r end"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -150,7 +182,7 @@ func TestWhoItIs(t *testing.T) {
 		if want := firstOf(t, u); int(process.Uid) != want {
 			t.Errorf("the host calls it uid %d, want %d", process.Uid, want)
 		}
-		if out := expect(t, program(u, "sh", "-c", "id -u; id -g")); out != "0\n0\n" {
+		if out := u.Output(t, "sh", "-c", "id -u; id -g"); out != "0\n0\n" {
 			t.Errorf("inside, uid and gid are %q", out)
 		}
 	})
@@ -159,14 +191,14 @@ func TestWhoItIs(t *testing.T) {
 // TestGroups gives the program a group of the host's, which root can make it leave and an ordinary
 // user can't: then it is a group without a name.
 func TestGroups(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
-		cmd := program(u, "id", "-G")
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		cmd := u.Program("id", "-G")
 		if os.Getuid() == 0 {
 			cmd.SysProcAttr.Credential = &syscall.Credential{
-				Uid: uint32(u.uid), Gid: uint32(u.gid()), Groups: []uint32{4},
+				Uid: uint32(u.UID), Gid: uint32(u.GID()), Groups: []uint32{4},
 			}
 		}
-		if out := expect(t, cmd); out != "0\n" && (u.uid == 0 || out != "0 65534\n") {
+		if out := steptest.Output(t, cmd); out != "0\n" && (u.UID == 0 || out != "0 65534\n") {
 			t.Errorf("groups inside: %q", out)
 		}
 	})
@@ -175,8 +207,8 @@ func TestGroups(t *testing.T) {
 // TestProgramsStayTheHosts lifts the flag that makes /usr read-only, as its root may, and asks
 // whether it may write. Root's 04 could. The control is the host's root, in a mount namespace.
 func TestProgramsStayTheHosts(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
-		out := expect(t, program(u, "/proc/self/exe", "test:write-usr"))
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		out := u.Output(t, "/proc/self/exe", "test:write-usr")
 		if out != "EACCES (permission denied)\n" {
 			t.Errorf("access to /usr inside: %q", out)
 		}
@@ -186,7 +218,7 @@ func TestProgramsStayTheHosts(t *testing.T) {
 	}
 	control := self("test:write-usr", "bind")
 	control.SysProcAttr.Unshareflags = unix.CLONE_NEWNS
-	if out := expect(t, control); out != "ok\n" {
+	if out := steptest.Output(t, control); out != "ok\n" {
 		t.Errorf("the control: %q", out)
 	}
 }
@@ -201,20 +233,20 @@ func TestHelpers(t *testing.T) {
 	}
 	const ownUID, ownGID = "0 12345 1 ", "0 23456 1 "
 	for _, c := range []struct{ name, uids, gids, privileges, want string }{
-		{"both", subuids, subgids, "", ownUID + "1 200000 65536 " + ownGID + "1 300000 49999 " +
-			"allow groups 0 CapInh: 0000000000000000 owner 1000"},
-		{"users alone", subuids, "", "", ownUID + "1 200000 65536 " + ownGID +
+		{"both", steptest.SubUIDs, steptest.SubGIDs, "", ownUID + "1 200000 65536 " + ownGID +
+			"1 300000 49999 allow groups 0 CapInh: 0000000000000000 owner 1000"},
+		{"users alone", steptest.SubUIDs, "", "", ownUID + "1 200000 65536 " + ownGID +
 			"deny groups 0 65534 CapInh: 0000000000000000 owner 1000"},
-		{"groups alone", "", subgids, "", ownUID + ownGID +
+		{"groups alone", "", steptest.SubGIDs, "", ownUID + ownGID +
 			"deny groups 0 65534 CapInh: 0000000000000000 owner 0"},
 		{"neither", "", "", "", ownUID + ownGID +
 			"deny groups 0 65534 CapInh: 0000000000000000 owner 0"},
-		{"helpers that fail", subuids, subgids, "no new", ownUID + ownGID +
+		{"helpers that fail", steptest.SubUIDs, steptest.SubGIDs, "no new", ownUID + ownGID +
 			"deny groups 0 65534 CapInh: 0000000000000000 owner 0"},
 	} {
 		cmd := self("test:helpers", c.uids, c.gids, c.privileges)
 		cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNS
-		if out := strings.Join(strings.Fields(expect(t, cmd)), " "); out != c.want {
+		if out := strings.Join(strings.Fields(steptest.Output(t, cmd)), " "); out != c.want {
 			t.Errorf("%s: maps, groups and a file's owner:\n%s\nwant:\n%s", c.name, out, c.want)
 		}
 	}
@@ -239,15 +271,15 @@ func TestNothingBeforeTheHost(t *testing.T) {
 		attr.Cloneflags = namespaces
 		attr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
 		attr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
-		r := finish(t, inner)
+		r := steptest.Run(t, inner)
 		reader.Close()
 		switch {
-		case text == "" && (r.status != 125 || r.stdout != ""):
-			t.Errorf("exit status %d, standard output %q, want 125 and none", r.status, r.stdout)
+		case text == "" && (r.Status != 125 || r.Stdout != ""):
+			t.Errorf("exit status %d, standard output %q, want 125 and none", r.Status, r.Stdout)
 		case text == "":
-			contains(t, r.stderr, "wait for the outer process: EOF")
-		case r.stdout != "the command ran\n":
-			t.Errorf("the control: %q, %q", r.stdout, r.stderr)
+			steptest.Contains(t, r.Stderr, "wait for the outer process: EOF")
+		case r.Stdout != "the command ran\n":
+			t.Errorf("the control: %q, %q", r.Stdout, r.Stderr)
 		}
 	}
 }
@@ -325,10 +357,83 @@ func TestTakenIDs(t *testing.T) {
 		cmd := self("test:taken", c.path, c.line)
 		cmd.Env = append(os.Environ(), "PATH="+ldap+":"+os.Getenv("PATH"))
 		cmd.SysProcAttr.Unshareflags = unix.CLONE_NEWNS
-		if got := strings.Join(strings.Fields(expect(t, cmd)), " "); got != "0 "+c.ids {
+		if got := strings.Join(strings.Fields(steptest.Output(t, cmd)), " "); got != "0 "+c.ids {
 			t.Errorf("%s: root's container has %q, want %q", name, got, "0 "+c.ids)
 		}
 	}
+}
+
+// What every step promises as a command.
+
+func TestExitStatus(t *testing.T)              { steptest.ExitStatus(t) }
+func TestHelp(t *testing.T)                    { steptest.Help(t) }
+func TestStandardStreams(t *testing.T)         { steptest.StandardStreams(t) }
+func TestFullDisk(t *testing.T)                { steptest.FullDisk(t) }
+func TestFiftyAtOnce(t *testing.T)             { steptest.FiftyAtOnce(t) }
+func TestOtherNames(t *testing.T)              { steptest.OtherNames(t) }
+func TestNameIsNoProof(t *testing.T)           { steptest.NameIsNoProof(t) }
+func TestUserNamespacesForbidden(t *testing.T) { steptest.UserNamespacesForbidden(t) }
+func TestRemedy(t *testing.T)                  { steptest.Remedy(t, inContainer()) }
+func TestNoexec(t *testing.T)                  { steptest.Noexec(t) }
+func TestMountBelowUsr(t *testing.T)           { steptest.MountBelowUsr(t) }
+func TestHidepid(t *testing.T)                 { steptest.Hidepid(t) }
+func TestLessonLeavesNothing(t *testing.T)     { steptest.LessonLeavesNothing(t) }
+func TestKilledLesson(t *testing.T)            { steptest.KilledLesson(t) }
+func TestKilledCommand(t *testing.T)           { steptest.KilledCommand(t) }
+func TestKilledEarly(t *testing.T)             { steptest.KilledEarly(t) }
+
+func TestRefused(t *testing.T) { steptest.Refused(t, "container capset") }
+
+func TestTerminal(t *testing.T)    { steptest.Terminal(t, inside+"# ") }
+func TestStartsShell(t *testing.T) { steptest.StartsShell(t, startsShell) }
+
+func TestSharedTmp(t *testing.T)  { steptest.SharedTmp(t) }
+func TestNamespaces(t *testing.T) { steptest.Namespaces(t) }
+
+func TestMounts(t *testing.T) {
+	steptest.Mounts(t, nil, "/dev/mqueue rw,nosuid,nodev,noexec mqueue ")
+}
+
+func TestModes(t *testing.T) { steptest.Modes(t, nil) }
+
+func TestStreamsByName(t *testing.T)            { steptest.StreamsByName(t) }
+func TestRefusedStreamIsExplained(t *testing.T) { steptest.RefusedStreamIsExplained(t) }
+func TestPipeBothWays(t *testing.T)             { steptest.PipeBothWays(t) }
+func TestPermissionsAddUp(t *testing.T)         { steptest.PermissionsAddUp(t, addPermission) }
+func TestSharedOffset(t *testing.T)             { steptest.SharedOffset(t) }
+func TestRootsRanges(t *testing.T)              { steptest.RootsRanges(t) }
+func TestQuotaOfRoot(t *testing.T)              { steptest.QuotaOfRoot(t) }
+func TestThreadAfterwards(t *testing.T)         { steptest.ThreadAfterwards(t) }
+
+// innerGets is what a process in the role of the inner one gets: nothing, or a pipe with the word
+// to go or another word.
+func innerGets(given string) ([]*os.File, []string, error) {
+	command := []string{"echo", "ran"}
+	if given == "nothing" {
+		return nil, command, nil
+	}
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		return nil, nil, err
+	}
+	word := "!"
+	if given == "wrong" {
+		word = "?"
+	}
+	_, err = writer.WriteString(word)
+	return []*os.File{reader}, command, errors.Join(err, writer.Close())
+}
+
+// ownedStart starts a command as the container is started: in a user namespace, with its IDs.
+func ownedStart(cmd *exec.Cmd) error {
+	later, err := mapIDs(cmd.SysProcAttr)
+	if err != nil {
+		return err
+	}
+	if err := startOwned(cmd); err != nil {
+		return err
+	}
+	return later(cmd.Process.Pid)
 }
 
 // init adds what these tests run in the program's place.
@@ -350,30 +455,6 @@ func init() {
 		}
 		return host([]string{"cat", "/proc/self/uid_map", "/proc/self/gid_map"})
 	}
-	noProof = map[string]string{
-		"outside": "not as PID 1 of a container",
-		"nothing": "descriptor 3 isn't the pipe from the outer process",
-		"wrong":   `it says "?"`,
-		"right":   "it is also that of the process which has started me",
-		"unseen":  "/proc/0/ns/mnt", // its parent, in a /proc that doesn't show that
-	}
-	experiments["test:role"] = func(args []string) error {
-		reader, writer, err := os.Pipe()
-		if err != nil {
-			return err
-		}
-		files := []*os.File{reader}
-		if args[0] == "nothing" {
-			files = nil
-		}
-		name, command := role(inside), []string{"echo", "ran"}
-		if args[0] == "unseen" {
-			name, command = step, append([]string{"test:first", name}, command...)
-		}
-		word := map[string]string{"right": "!", "unseen": "!", "wrong": "?"}[args[0]]
-		_, err = writer.WriteString(word)
-		return errors.Join(err, writer.Close(), asFirst(files, name, command...))
-	}
 	// test:write-usr needs no command for it: some shells' test(1) takes uid 0 for almighty.
 	experiments["test:write-usr"] = func(args []string) error {
 		if len(args) > 0 {
@@ -393,14 +474,14 @@ func init() {
 		return nil
 	}
 	experiments["test:helpers"] = func(args []string) error {
-		err := giveIDs(args[0], args[1])
+		err := steptest.GiveIDs(args[0], args[1])
 		if args[2] == "no new" {
 			err = errors.Join(err, unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		}
 		if err != nil {
 			return err
 		}
-		cmd := program(user{"user", ordinary}, "sh", "-c", `cd /proc/self
+		cmd := steptest.Ordinary.Program("sh", "-c", `cd /proc/self
 			cat uid_map gid_map setgroups; echo "groups $(id -G)"; grep CapInh status
 			touch /tmp/file; chown 1000 /tmp/file 2>&-; stat -c 'owner %u' /tmp/file`)
 		cmd.SysProcAttr.Credential.Groups = []uint32{4} // which it has to leave
@@ -408,6 +489,3 @@ func init() {
 		return cmd.Run()
 	}
 }
-
-// subuids and subgids give the ordinary user other groups than users, and fewer.
-const subuids, subgids = "12345:200000:65536\n", "12345:300000:49999\n"

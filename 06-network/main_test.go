@@ -27,6 +27,24 @@ import (
 	"jail-to-container/scripts/steptest"
 )
 
+// TestMain lets the test binary double as the step's program.
+func TestMain(m *testing.M) {
+	steptest.Main(m, steptest.Step{
+		Name: step, Inner: role(inside), Main: main, Experiments: experiments,
+		Exec: execCommand, Hint: forbiddenHint, Remedy: remedy, Say: say,
+		Namespaces: []string{"pid", "mnt", "uts", "ipc", "user", "net"},
+		NoProof: map[string]string{
+			"outside": "not as PID 1 of a container",
+			"nothing": "descriptor 3 isn't the pipe from the outer process",
+			"wrong":   "wait for the outer process: EOF",
+			"right":   "it is also that of the process which has started me",
+			"unseen":  "/proc/0/ns/mnt", // its parent, in a /proc that doesn't show that
+		},
+		Role:       innerGets,
+		StartOwned: ownedStart,
+	})
+}
+
 // TestLesson reads the lesson's facts and compares them with each other.
 func TestLesson(t *testing.T) {
 	steptest.Need(t, "nft", "nftables")
@@ -34,8 +52,8 @@ func TestLesson(t *testing.T) {
 	if err := unix.Sysinfo(&machine); err != nil {
 		t.Fatal(err)
 	}
-	asEveryUser(t, func(t *testing.T, u user) {
-		out := expect(t, program(u))
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		out := u.Output(t)
 		one := func(pattern string) []string {
 			t.Helper()
 			found := regexp.MustCompile("(?m)^"+pattern+"$").FindAllStringSubmatch(out, -1)
@@ -44,12 +62,12 @@ func TestLesson(t *testing.T) {
 			}
 			return found[0]
 		}
-		one(fmt.Sprintf(`host       process \d+, uid %d(?:, .*)?`, u.uid))
+		one(fmt.Sprintf(`host       process \d+, uid %d(?:, .*)?`, u.UID))
 		one(`container  links lo \(down\)`)
 		spaces := one(`host       network namespace (\d+)\n` +
 			`container  network namespace (\d+) +held`)
 		if own := namespaceOf("self", "net"); spaces[1] == spaces[2] || spaces[2] == own ||
-			u.uid == 0 && notTheRealHost(nil) == "" && spaces[1] != own {
+			u.UID == 0 && notTheRealHost(nil) == "" && spaces[1] != own {
 			t.Errorf("network namespaces %q; the test's is %s", spaces[1:], own)
 		}
 		// The secret is the same everywhere on the host, and nowhere in the container.
@@ -98,7 +116,20 @@ func TestVerdicts(t *testing.T) {
 	if notTheRealHost(nil) != "" {
 		return // a lesson that another process tells
 	}
-	verdicts(t, 10, 1)
+	steptest.Verdicts(t, asked, 10, 1)
+}
+
+// asked runs the lesson and returns its experiments.
+func asked() (all []steptest.Experiment, err error) {
+	n := &narrator{}
+	err = lesson(n)
+	for _, e := range n.told {
+		all = append(all, steptest.Experiment{
+			What: e.what, Host: e.host, Inside: e.inside, Expect: string(e.expect),
+			Rule: func(host, inside string) string { return string(e.rule(host, inside)) },
+		})
+	}
+	return all, err
 }
 
 // TestOwnNetwork looks from a whole container for what the host has, and for what it has itself.
@@ -114,19 +145,19 @@ func TestOwnNetwork(t *testing.T) {
 	}
 	defer socket.Close()
 	targets := []string{"test:reach", port.Addr().String(), socket.Addr().String()}
-	if out := expect(t, self(targets...)); strings.Count(out, "= ok\n") != 2 {
+	if out := steptest.Output(t, self(targets...)); strings.Count(out, "= ok\n") != 2 {
 		t.Errorf("the control: %q", out)
 	}
-	asEveryUser(t, func(t *testing.T, u user) {
-		out := expect(t, program(u, append([]string{"/proc/self/exe"}, targets...)...))
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		out := u.Output(t, append([]string{"/proc/self/exe"}, targets...)...)
 		if strings.Count(out, "= ECONNREFUSED ") != 2 {
 			t.Errorf("inside: %q", out)
 		}
-		out = expect(t, program(u, "/proc/self/exe", "lesson:links"))
+		out = u.Output(t, "/proc/self/exe", "lesson:links")
 		if out != "links lo (up), eth0 (up)\n" {
 			t.Errorf("links inside: %q", out)
 		}
-		out = expect(t, program(u, "cat", "/etc/resolv.conf"))
+		out = u.Output(t, "cat", "/etc/resolv.conf")
 		if out == "" || strings.Contains(out, "127.0.0.") {
 			t.Errorf("/etc/resolv.conf inside: %q", out)
 		}
@@ -137,8 +168,8 @@ func TestOwnNetwork(t *testing.T) {
 // world has to see the host, and without the table of nft nobody.
 func TestWorld(t *testing.T) {
 	steptest.Need(t, "nft", "nftables")
-	asEveryUser(t, func(t *testing.T, u user) {
-		out := expect(t, onPlayedHost(u, "test:world"))
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		out := steptest.Output(t, onPlayedHost(u, "test:world"))
 		want := "the world was called by the host\n" +
 			"a call from the world to the container: deadline\n" +
 			"a call from the world to a neighbour: deadline\n" +
@@ -159,8 +190,8 @@ func TestTwenty(t *testing.T) {
 	if testing.Short() {
 		many = "5"
 	}
-	asEveryUser(t, func(t *testing.T, u user) {
-		out := expect(t, onPlayedHost(u, "test:twenty", many))
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		out := steptest.Output(t, onPlayedHost(u, "test:twenty", many))
 		want := many + " callers, " + many + " addresses, " + many + " words\n" +
 			"links, tables and forwarding are as before\n" +
 			many + " killed\n" +
@@ -174,9 +205,9 @@ func TestTwenty(t *testing.T) {
 // TestNoNetworkOfItsOwn plugs in a process that has no network namespace of its own. Nothing may be
 // set up then: it would be on the host, for good.
 func TestNoNetworkOfItsOwn(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
-		r := finish(t, onPlayedHost(u, "test:no-network"))
-		if r.status != 125 || !strings.HasSuffix(r.stderr, " has no network of its own\n") {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		r := steptest.Run(t, onPlayedHost(u, "test:no-network"))
+		if r.Status != 125 || !strings.HasSuffix(r.Stderr, " has no network of its own\n") {
 			t.Errorf("%+v", r)
 		}
 	})
@@ -185,8 +216,8 @@ func TestNoNetworkOfItsOwn(t *testing.T) {
 // TestNameTaken plugs a container in where somebody else is about to take the same addresses: the
 // link is there by its name, and nothing else yet.
 func TestNameTaken(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
-		if out := expect(t, onPlayedHost(u, "test:taken")); out != "the next one\n" {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		if out := steptest.Output(t, onPlayedHost(u, "test:taken")); out != "the next one\n" {
 			t.Errorf("with the first choice taken: %q", out)
 		}
 	})
@@ -195,8 +226,8 @@ func TestNameTaken(t *testing.T) {
 // TestOwnMAC looks whether the host's end of the cable has the address that it was given: one that
 // the kernel has taken at random is another one as soon as systemd-udevd sees it.
 func TestOwnMAC(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
-		if out := expect(t, onPlayedHost(u, "test:mac")); out != "as given\n" {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		if out := steptest.Output(t, onPlayedHost(u, "test:mac")); out != "as given\n" {
 			t.Errorf("the MAC address of the host's end: %s", out)
 		}
 	})
@@ -206,35 +237,37 @@ func TestOwnMAC(t *testing.T) {
 // step says so, whether what it advises helps, and whether the lesson goes on without that host.
 func TestForwardingDropped(t *testing.T) {
 	steptest.Need(t, "nft", "nftables")
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		chain, body := "ip filter FORWARD", "type filter hook forward priority 0; policy drop;"
-		if u.uid != 0 {
+		if u.UID != 0 {
 			chain, body = "inet fw forward", "type filter hook forward priority 10; counter reject;"
 		}
-		r := finish(t, onPlayedHost(u, "test:dropping", chain, body))
-		if want := "none\nthe host\n"; r.status != 0 || r.stdout != want {
-			t.Errorf("exit status %d, standard output %q, want %q", r.status, r.stdout, want)
+		r := steptest.Run(t, onPlayedHost(u, "test:dropping", chain, body))
+		if want := "none\nthe host\n"; r.Status != 0 || r.Stdout != want {
+			t.Errorf("exit status %d, standard output %q, want %q", r.Status, r.Stdout, want)
 		}
 		told := "the host drops what it forwards (chain " + chain + ")"
-		if strings.Count(r.stderr, told) != 1 {
-			t.Errorf("not once %q in:\n%s", told, r.stderr)
+		if strings.Count(r.Stderr, told) != 1 {
+			t.Errorf("not once %q in:\n%s", told, r.Stderr)
 		}
-		if u.uid != 0 {
+		if u.UID != 0 {
 			return // only root can run the lesson on a host that isn't played
 		}
-		out := expect(t, onPlayedHost(u, "test:lesson", chain, body))
-		contains(t, strings.ReplaceAll(out, "\nhost         ", " "), // a long line's second half
+		out := steptest.Output(t, onPlayedHost(u, "test:lesson", chain, body))
+		out = strings.ReplaceAll(out, "\nhost         ", " ") // a long line's second half
+		steptest.Contains(t, out,
 			", but chain "+chain+" lets nothing new pass: a namespace plays the host\n",
 			"\nthe world is called by  10.")
 	})
 	if _, err := exec.LookPath("iptables-legacy"); err != nil || os.Getuid() != 0 {
 		return // what is there has been tried
 	}
-	r := finish(t, onPlayedHost(user{"root", 0}, "test:dropping", "legacy"))
-	contains(t, r.stderr, "the host drops what it forwards (chain iptables-legacy FORWARD)")
-	if want := "none\nthe host\n"; r.status != 0 || r.stdout != want {
+	r := steptest.Run(t, onPlayedHost(steptest.Root, "test:dropping", "legacy"))
+	steptest.Contains(t, r.Stderr,
+		"the host drops what it forwards (chain iptables-legacy FORWARD)")
+	if want := "none\nthe host\n"; r.Status != 0 || r.Stdout != want {
 		t.Errorf("exit status %d, standard output %q, want %q; standard error:\n%s",
-			r.status, r.stdout, want, r.stderr)
+			r.Status, r.Stdout, want, r.Stderr)
 	}
 }
 
@@ -242,8 +275,8 @@ func TestForwardingDropped(t *testing.T) {
 // Docker does: then that has to stay when the container goes.
 func TestForwardingTakenOver(t *testing.T) {
 	steptest.Need(t, "nft", "nftables")
-	asEveryUser(t, func(t *testing.T, u user) {
-		out := expect(t, onPlayedHost(u, "test:takeover"))
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		out := steptest.Output(t, onPlayedHost(u, "test:takeover"))
 		if out != "afterwards, forwarding is false\nafterwards, forwarding is true\n" {
 			t.Errorf("got %q", out)
 		}
@@ -253,8 +286,8 @@ func TestForwardingTakenOver(t *testing.T) {
 // TestLastOne ends two containers, one after the other: the host stops forwarding with the last.
 func TestLastOne(t *testing.T) {
 	steptest.Need(t, "nft", "nftables")
-	asEveryUser(t, func(t *testing.T, u user) {
-		out := expect(t, onPlayedHost(u, "test:last"))
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		out := steptest.Output(t, onPlayedHost(u, "test:last"))
 		if out != "afterwards, forwarding is true\nafterwards, forwarding is false\n" {
 			t.Errorf("got %q", out)
 		}
@@ -263,8 +296,9 @@ func TestLastOne(t *testing.T) {
 
 // TestLock has two containers change the host's tables at the same time: one must wait.
 func TestLock(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
-		if out := expect(t, onPlayedHost(u, "test:lock")); out != "the other waits\nno more\n" {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		out := steptest.Output(t, onPlayedHost(u, "test:lock"))
+		if out != "the other waits\nno more\n" {
 			t.Errorf("got %q", out)
 		}
 	})
@@ -277,8 +311,8 @@ func TestNoRouter(t *testing.T) {
 		steptest.Skip(t,
 			"there is no IPv6 in this kernel (%v): boot it without ipv6.disable=1", err)
 	}
-	asEveryUser(t, func(t *testing.T, u user) {
-		out := expect(t, onPlayedHost(u, "test:gullible"))
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		out := steptest.Output(t, onPlayedHost(u, "test:gullible"))
 		if want := "without IPv6, the host believes it: false\nwith it: true\n"; out != want {
 			t.Errorf("got:\n%swant:\n%s", out, want)
 		}
@@ -290,8 +324,8 @@ func TestNoRouter(t *testing.T) {
 // own address come from the host in any case.
 func TestForgedSender(t *testing.T) {
 	steptest.Need(t, "nft", "nftables")
-	asEveryUser(t, func(t *testing.T, u user) {
-		out := expect(t, onPlayedHost(u, "test:forged"))
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		out := steptest.Output(t, onPlayedHost(u, "test:forged"))
 		want := "the world hears: the host\nwithout the rule: " + forged.String() + " the host\n"
 		if out != want {
 			t.Errorf("got:\n%swant:\n%s", out, want)
@@ -308,7 +342,7 @@ func TestManyIDs(t *testing.T) {
 	}
 	cmd := self("test:ids")
 	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNS
-	out := strings.Join(strings.Fields(expect(t, cmd)), " ")
+	out := strings.Join(strings.Fields(steptest.Output(t, cmd)), " ")
 	if want := "0 0 1 1 1 65536 0 0 1 1 1 49999 allow"; out != want {
 		t.Errorf("maps of users and groups, and setgroups: %q, want %q", out, want)
 	}
@@ -323,25 +357,26 @@ func TestPasta(t *testing.T) {
 	if os.Getuid() != 0 {
 		steptest.Skip(t, "only root can play a host with a world for another user; run it as root")
 	}
-	w := newWatch(t)
-	cmd := onPlayedHost(user{"root", 0}, "test:pasta")
+	w := steptest.NewWatch(t)
+	cmd := onPlayedHost(steptest.Root, "test:pasta")
 	cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWNS
-	cmd.Env = w.env()
+	cmd.Env = w.Env()
 	want := "offline: \"ran\\n\"\n" +
 		"with pasta: the world was called by the host; 127.0.0.1 can be reached: false\n" +
 		"without: the world was called by nobody\n"
-	if out := expect(t, cmd); out != want {
+	if out := steptest.Output(t, cmd); out != want {
 		t.Errorf("got:\n%swant:\n%s", out, want)
 	}
-	w.nothingLeft(t)
+	w.NothingLeft(t)
 }
 
 // TestWithoutNft has the container talk to the host where there is no nft.
 func TestWithoutNft(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
-		cmd := program(u, "/bin/sh", "-c", "PATH=/usr/bin:/bin cat /etc/resolv.conf")
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		cmd := u.Program("/bin/sh", "-c", "PATH=/usr/bin:/bin cat /etc/resolv.conf")
 		cmd.Env = append(os.Environ(), "PATH=/nowhere")
-		if out := expect(t, cmd); !strings.HasPrefix(out, "# there is no nft command on the host") {
+		out := steptest.Output(t, cmd)
+		if !strings.HasPrefix(out, "# there is no nft command on the host") {
 			t.Errorf("/etc/resolv.conf inside: %q", out)
 		}
 	})
@@ -366,15 +401,15 @@ func TestNothingBeforeTheHost(t *testing.T) {
 		attr.Cloneflags = namespaces
 		attr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
 		attr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
-		r := finish(t, inner)
+		r := steptest.Run(t, inner)
 		reader.Close()
 		switch {
-		case text != "\x00" && (r.status != 125 || r.stdout != ""):
-			t.Errorf("exit status %d, standard output %q, want 125 and none", r.status, r.stdout)
+		case text != "\x00" && (r.Status != 125 || r.Stdout != ""):
+			t.Errorf("exit status %d, standard output %q, want 125 and none", r.Status, r.Stdout)
 		case text != "\x00":
-			contains(t, r.stderr, "wait for the outer process: EOF")
-		case r.stdout != "the command ran\n":
-			t.Errorf("the control: %q, %q", r.stdout, r.stderr)
+			steptest.Contains(t, r.Stderr, "wait for the outer process: EOF")
+		case r.Stdout != "the command ran\n":
+			t.Errorf("the control: %q, %q", r.Stdout, r.Stderr)
 		}
 	}
 }
@@ -424,10 +459,10 @@ func TestReachable(t *testing.T) {
 
 // onPlayedHost prepares an experiment that has a network namespace of its own, and so may play the
 // host: with root's real privileges, or those of a user namespace.
-func onPlayedHost(u user, args ...string) *exec.Cmd {
-	cmd := program(u, args...)
+func onPlayedHost(u steptest.User, args ...string) *exec.Cmd {
+	cmd := u.Program(args...)
 	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNET
-	if u.uid != 0 {
+	if u.UID != 0 {
 		cmd.Args = append([]string{step, "test:as-user"}, args...)
 		cmd.SysProcAttr.Cloneflags = 0
 	}
@@ -445,32 +480,83 @@ func setUpLoopback() error {
 	return errors.Join(n.setUp("lo"), forward("all", false), forward("default", false))
 }
 
+// What every step promises as a command.
+
+func TestExitStatus(t *testing.T)              { steptest.ExitStatus(t) }
+func TestHelp(t *testing.T)                    { steptest.Help(t) }
+func TestStandardStreams(t *testing.T)         { steptest.StandardStreams(t) }
+func TestFullDisk(t *testing.T)                { steptest.FullDisk(t) }
+func TestFiftyAtOnce(t *testing.T)             { steptest.FiftyAtOnce(t) }
+func TestOtherNames(t *testing.T)              { steptest.OtherNames(t) }
+func TestNameIsNoProof(t *testing.T)           { steptest.NameIsNoProof(t) }
+func TestUserNamespacesForbidden(t *testing.T) { steptest.UserNamespacesForbidden(t) }
+func TestRemedy(t *testing.T)                  { steptest.Remedy(t, inContainer()) }
+func TestNoexec(t *testing.T)                  { steptest.Noexec(t) }
+func TestMountBelowUsr(t *testing.T)           { steptest.MountBelowUsr(t) }
+func TestHidepid(t *testing.T)                 { steptest.Hidepid(t) }
+func TestLessonLeavesNothing(t *testing.T)     { steptest.LessonLeavesNothing(t) }
+func TestKilledLesson(t *testing.T)            { steptest.KilledLesson(t) }
+func TestKilledCommand(t *testing.T)           { steptest.KilledCommand(t) }
+func TestKilledEarly(t *testing.T)             { steptest.KilledEarly(t) }
+
+func TestRefused(t *testing.T) { steptest.Refused(t, " setns") }
+
+func TestTerminal(t *testing.T)    { steptest.Terminal(t, inside+"# ") }
+func TestStartsShell(t *testing.T) { steptest.StartsShell(t, startsShell) }
+
+func TestSharedTmp(t *testing.T)  { steptest.SharedTmp(t) }
+func TestNamespaces(t *testing.T) { steptest.Namespaces(t) }
+
+func TestMounts(t *testing.T) {
+	steptest.Mounts(t, nil, "/dev/mqueue rw,nosuid,nodev,noexec mqueue ")
+}
+
+func TestModes(t *testing.T) {
+	steptest.Modes(t, map[string]string{"/etc/resolv.conf": "-rw-r--r-- 0:0"})
+}
+
+func TestStreamsByName(t *testing.T)            { steptest.StreamsByName(t) }
+func TestRefusedStreamIsExplained(t *testing.T) { steptest.RefusedStreamIsExplained(t) }
+func TestPipeBothWays(t *testing.T)             { steptest.PipeBothWays(t) }
+func TestPermissionsAddUp(t *testing.T)         { steptest.PermissionsAddUp(t, addPermission) }
+func TestSharedOffset(t *testing.T)             { steptest.SharedOffset(t) }
+func TestRootsRanges(t *testing.T)              { steptest.RootsRanges(t) }
+func TestQuotaOfRoot(t *testing.T)              { steptest.QuotaOfRoot(t) }
+func TestThreadAfterwards(t *testing.T)         { steptest.ThreadAfterwards(t) }
+
+// innerGets is what a process in the role of the inner one gets: nothing, or a pipe with the word
+// to go or another word.
+func innerGets(given string) ([]*os.File, []string, error) {
+	command := []string{"echo", "ran"}
+	if given == "nothing" {
+		return nil, command, nil
+	}
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		return nil, nil, err
+	}
+	word := "\x00"
+	if given == "wrong" {
+		word = "?"
+	}
+	_, err = writer.WriteString(word)
+	return []*os.File{reader}, command, errors.Join(err, writer.Close())
+}
+
+// ownedStart starts a command as the container is started: in a user namespace, with its IDs.
+func ownedStart(cmd *exec.Cmd) error {
+	later, err := mapIDs(cmd.SysProcAttr)
+	if err != nil {
+		return err
+	}
+	if err := startOwned(cmd); err != nil {
+		return err
+	}
+	return later(cmd.Process.Pid)
+}
+
 // init adds what these tests run in the program's place.
 func init() {
-	noProof = map[string]string{
-		"outside": "not as PID 1 of a container",
-		"nothing": "descriptor 3 isn't the pipe from the outer process",
-		"wrong":   "wait for the outer process: EOF",
-		"right":   "it is also that of the process which has started me",
-		"unseen":  "/proc/0/ns/mnt", // its parent, in a /proc that doesn't show that
-	}
-	experiments["test:role"] = func(args []string) error {
-		reader, writer, err := os.Pipe()
-		if err != nil {
-			return err
-		}
-		files := []*os.File{reader}
-		if args[0] == "nothing" {
-			files = nil
-		}
-		name, command := role(inside), []string{"echo", "ran"}
-		if args[0] == "unseen" {
-			name, command = step, append([]string{"test:first", name}, command...)
-		}
-		word := map[string]string{"right": "\x00", "unseen": "\x00", "wrong": "?"}[args[0]]
-		_, err = writer.WriteString(word)
-		return errors.Join(err, writer.Close(), asFirst(files, name, command...))
-	}
 	// test:no-network plugs itself in, as if it were a container.
 	experiments["test:no-network"] = func([]string) error {
 		_, err := plugIn(os.Getpid(), nil)
@@ -689,7 +775,7 @@ func init() {
 			return err
 		}
 		// Where the host has no way to the world, nobody waits for one, or is told.
-		said, err := program(user{"user", ordinary}, "echo", "ran").CombinedOutput()
+		said, err := steptest.Ordinary.Program("echo", "ran").CombinedOutput()
 		if err != nil {
 			return err
 		}
@@ -707,7 +793,7 @@ func init() {
 		_, port, _ := net.SplitHostPort(here.Addr().String())
 		gateway := net.JoinHostPort(c.container.Addr().String(), port)
 		inner := func(path, address string) *exec.Cmd {
-			cmd := program(user{"user", ordinary}, "/proc/self/exe", "test:reach", address)
+			cmd := steptest.Ordinary.Program("/proc/self/exe", "test:reach", address)
 			if address == "" {
 				cmd.Args = cmd.Args[:len(cmd.Args)-1]
 			}
@@ -732,7 +818,7 @@ func init() {
 		}
 		fmt.Printf("without: the world was called by %s\n", caller)
 		// And one that is killed: what it leaves, the test looks for.
-		killed, _, err := start(program(user{"user", ordinary}, "sh", "-c", "echo on; sleep 600"))
+		killed, _, err := start(steptest.Ordinary.Program("sh", "-c", "echo on; sleep 600"))
 		if err != nil {
 			return err
 		}
@@ -740,10 +826,10 @@ func init() {
 		return killed.cmd.Process.Kill()
 	}
 	experiments["test:ids"] = func([]string) error {
-		if err := giveIDs(subuids, subgids); err != nil {
+		if err := steptest.GiveIDs(steptest.SubUIDs, steptest.SubGIDs); err != nil {
 			return err
 		}
-		cmd := program(user{"user", ordinary}, "sh", "-c",
+		cmd := steptest.Ordinary.Program("sh", "-c",
 			"cd /proc/self; cat uid_map gid_map setgroups")
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 		return cmd.Run()
@@ -1386,6 +1472,3 @@ func (n *netlink) deleteDefaultRoute() error {
 	_, err := n.request("ip route del default", unix.RTM_DELROUTE, 0, routeHeader(0))
 	return err
 }
-
-// subuids and subgids give the ordinary user other groups than users, and fewer.
-const subuids, subgids = "12345:200000:65536\n", "12345:300000:49999\n"

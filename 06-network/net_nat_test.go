@@ -26,15 +26,15 @@ import (
 // knows how to answer: so whatever gets out is seen. The control is a link that forwards.
 func TestNoWay(t *testing.T) {
 	steptest.Need(t, "nft", "nftables")
-	asEveryUser(t, func(t *testing.T, u user) {
-		r := finish(t, onPlayedHost(u, "test:closed"))
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		r := steptest.Run(t, onPlayedHost(u, "test:closed"))
 		want := "without a route: forwards false; # there is no way to the world: " +
 			"this host has no default route for IPv4 (ip -4 route)\n" +
 			"without nft: none\nwith an nft that fails: none\nthe control: the container\n"
-		if r.status != 0 || r.stdout != want {
-			t.Errorf("exit status %d:\n%swant:\n%s%s", r.status, r.stdout, want, r.stderr)
+		if r.Status != 0 || r.Stdout != want {
+			t.Errorf("exit status %d:\n%swant:\n%s%s", r.Status, r.Stdout, want, r.Stderr)
 		}
-		contains(t, r.stderr, "there is no way to the world: nft,")
+		steptest.Contains(t, r.Stderr, "there is no way to the world: nft,")
 	})
 }
 
@@ -50,17 +50,17 @@ func TestNoWayIsSaid(t *testing.T) {
 	if err := errors.Join(os.Chmod(dir, 0o755), os.Symlink(nft, dir+"/nft")); err != nil {
 		t.Fatal(err)
 	}
-	asEveryUser(t, func(t *testing.T, u user) {
-		cmd := program(u, "/bin/true")
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		cmd := u.Program("/bin/true")
 		cmd.Env = append(os.Environ(), "PATH="+dir)
 		want := step + ": there is no way to the world: an ordinary user needs pasta(1) for that " +
 			"(it comes in the package passt)\r\n"
-		if u.uid == 0 {
+		if u.UID == 0 {
 			cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNET
 			want = step + ": there is no way to the world: " +
 				"this host has no default route for IPv4 (ip -4 route)\r\n"
 		}
-		if screen, status := converse(t, cmd, nil); status != 0 || screen != want {
+		if screen, status := steptest.Converse(t, cmd, nil); status != 0 || screen != want {
 			t.Errorf("exit status %d, on the screen %q, want %q", status, screen, want)
 		}
 	})
@@ -71,11 +71,11 @@ func TestNoWayIsSaid(t *testing.T) {
 // itself may. The control is the same without the rule.
 func TestNobodyConnects(t *testing.T) {
 	steptest.Need(t, "nft", "nftables")
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		want := "the LAN: deadline; untracked: deadline; a container: deadline; the host: word\n" +
 			"without the rule:\n" +
 			"the LAN: word; untracked: connected; a container: word; the host: word\n"
-		if out := expect(t, onPlayedHost(u, "test:lan")); out != want {
+		if out := steptest.Output(t, onPlayedHost(u, "test:lan")); out != want {
 			t.Errorf("got:\n%swant:\n%s", out, want)
 		}
 	})
@@ -85,9 +85,9 @@ func TestNobodyConnects(t *testing.T) {
 // such packets in, as Kubernetes sets it. The control is the same without the rule.
 func TestHostsLoopback(t *testing.T) {
 	steptest.Need(t, "nft", "nftables")
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		want := "the host hears: nothing\nwithout the rule: a packet\n"
-		if out := expect(t, onPlayedHost(u, "test:loopback")); out != want {
+		if out := steptest.Output(t, onPlayedHost(u, "test:loopback")); out != want {
 			t.Errorf("got:\n%swant:\n%s", out, want)
 		}
 	})
@@ -96,7 +96,7 @@ func TestHostsLoopback(t *testing.T) {
 // TestNotPluggedIn starts containers where a step on the way to the cable fails: each setting of
 // the link that can't be made, and no free addresses. The command must not run then.
 func TestNotPluggedIn(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		for what, told := range map[string]string{
 			"ipv4/conf": "/forwarding: read-only file system\n",
 			"ipv6/conf": "/disable_ipv6: read-only file system\n",
@@ -109,15 +109,15 @@ func TestNotPluggedIn(t *testing.T) {
 			}
 			cmd := onPlayedHost(u, "test:unplugged", what)
 			cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWNS
-			if u.uid != 0 {
+			if u.UID != 0 {
 				cmd.SysProcAttr.Cloneflags = 0 // test:unplugged makes one, as root of its own
 			}
-			r := finish(t, cmd)
-			if r.status != 125 || r.stdout != "" || !strings.HasSuffix(r.stderr, told) {
+			r := steptest.Run(t, cmd)
+			if r.Status != 125 || r.Stdout != "" || !strings.HasSuffix(r.Stderr, told) {
 				t.Errorf("%s: %+v, want 125, no output, and %q", what, r, told)
 			}
 		}
-		if out := expect(t, onPlayedHost(u, "test:unplugged", "")); out != "ran\n" {
+		if out := steptest.Output(t, onPlayedHost(u, "test:unplugged", "")); out != "ran\n" {
 			t.Errorf("the control: %q", out)
 		}
 	})
@@ -133,7 +133,7 @@ func TestLargeSet(t *testing.T) {
 	if os.Getuid() != 0 {
 		steptest.Skip(t, "only root can send the kernel so long a message; run it as root")
 	}
-	if out := expect(t, onPlayedHost(user{"root", 0}, "test:set")); out != "faster\n" {
+	if out := steptest.Output(t, onPlayedHost(steptest.Root, "test:set")); out != "faster\n" {
 		t.Error(out)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+	"jail-to-container/scripts/steptest"
 )
 
 // init adds something to undo that leaves a trace.
@@ -113,12 +114,12 @@ func TestKeeper(t *testing.T) {
 // TestCleanUpFails cleans up in vain, after commands that went well, and not. It is said once, and
 // doesn't hide a status of the command's.
 func TestCleanUpFails(t *testing.T) {
-	for command, want := range map[string]result{
-		"true":          {stderr: step + ": it stays\n", status: 125},
-		"exit 7":        {stderr: step + ": clean up: it stays\n", status: 7},
-		"kill -KILL $$": {stderr: step + ": clean up: it stays\n", status: 137},
+	for command, want := range map[string]steptest.Result{
+		"true":          {Stderr: step + ": it stays\n", Status: 125},
+		"exit 7":        {Stderr: step + ": clean up: it stays\n", Status: 7},
+		"kill -KILL $$": {Stderr: step + ": clean up: it stays\n", Status: 137},
 	} {
-		got := finish(t, program(user{uid: os.Getuid()}, "test:untidy", command))
+		got := steptest.Caller().Run(t, "test:untidy", command)
 		if got != want {
 			t.Errorf("%s: %+v, want %+v", command, got, want)
 		}

@@ -9,9 +9,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,10 +24,33 @@ import (
 	"jail-to-container/scripts/steptest"
 )
 
+// TestMain lets the test binary double as the step's program.
+func TestMain(m *testing.M) {
+	steptest.Main(m, steptest.Step{
+		Name: step, Inner: role(inside), Main: main, Experiments: experiments,
+		Exec: execCommand, Hint: forbiddenHint, Remedy: remedy, Say: say,
+		Namespaces: []string{"pid", "mnt", "uts", "ipc", "user", "net", "cgroup"},
+		NoProof: map[string]string{
+			"outside": "not as PID 1 of a container",
+			"nothing": "descriptor 3 isn't the pipe from the outer process",
+			"wrong":   "wait for the outer process: EOF",
+			"right":   "it is also that of the process which has started me",
+			"unseen":  "/proc/0/ns/mnt", // its parent, in a /proc that doesn't show that
+		},
+		Role:       innerGets,
+		StartOwned: ownedStart,
+		Cgroups: &steptest.Cgroups{
+			Place: placeCgroup, Make: makeCgroup, Remove: unmakeCgroup, Aside: aside,
+			Try:  func() error { return inCgroup(func(cgroup) error { return nil }) },
+			Hint: delegation,
+		},
+	})
+}
+
 // TestLesson reads the lesson's facts and compares them with each other.
 func TestLesson(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
-		out := expect(t, program(u))
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		out := u.Output(t)
 		one := func(pattern string) []string {
 			t.Helper()
 			found := regexp.MustCompile("(?m)^"+pattern+"$").FindAllStringSubmatch(out, -1)
@@ -42,7 +67,7 @@ func TestLesson(t *testing.T) {
 			}
 			return n
 		}
-		one(fmt.Sprintf(`host       process \d+, uid %d(?:, .*)?`, u.uid))
+		one(fmt.Sprintf(`host       process \d+, uid %d(?:, .*)?`, u.UID))
 		one(`host       memory\.(?:max|limit_in_bytes): 67108864`)
 		one(`host       pids\.max: 50`)
 		one(`64 MiB    touch 32 MiB   done    done +oom_kill 0(?:, peak \d+ MiB)?`)
@@ -100,36 +125,49 @@ func TestVerdicts(t *testing.T) {
 	if _, err := unix.KeyctlGetKeyringID(unix.KEY_SPEC_SESSION_KEYRING, false); err != nil {
 		leaks-- // a kernel without keys
 	}
-	verdicts(t, 6, leaks)
+	steptest.Verdicts(t, asked, 6, leaks)
+}
+
+// asked runs the lesson and returns its experiments.
+func asked() (all []steptest.Experiment, err error) {
+	n := &narrator{}
+	err = lesson(n)
+	for _, e := range n.told {
+		all = append(all, steptest.Experiment{
+			What: e.what, Host: e.host, Inside: e.inside, Expect: string(e.expect),
+			Rule: func(host, inside string) string { return string(e.rule(host, inside)) },
+		})
+	}
+	return all, err
 }
 
 // TestMemory touches half of the limit, and four times as much, which the host allows.
 func TestMemory(t *testing.T) {
 	half, four := strconv.Itoa(memoryLimit/2), strconv.Itoa(4*memoryLimit)
-	if out := expect(t, self("lesson:touch", four)); out != "done\n" {
+	if out := steptest.Output(t, self("lesson:touch", four)); out != "done\n" {
 		t.Errorf("the control: %q", out)
 	}
-	asEveryUser(t, func(t *testing.T, u user) {
-		out := expect(t, program(u, "/proc/self/exe", "lesson:touch", half))
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		out := u.Output(t, "/proc/self/exe", "lesson:touch", half)
 		if out != "done\n" {
 			t.Errorf("half of the limit: %q", out)
 		}
-		r := finish(t, program(u, "/proc/self/exe", "lesson:touch", four))
-		if r.status != 137 || r.stdout != "" {
-			t.Errorf("four times the limit: exit status %d, output %q", r.status, r.stdout)
+		r := u.Run(t, "/proc/self/exe", "lesson:touch", four)
+		if r.Status != 137 || r.Stdout != "" {
+			t.Errorf("four times the limit: exit status %d, output %q", r.Status, r.Stdout)
 		}
-		contains(t, r.stderr, "killed by the kernel, for more than 64 MiB of memory")
+		steptest.Contains(t, r.Stderr, "killed by the kernel, for more than 64 MiB of memory")
 	})
 }
 
 // TestProcesses starts twice as many processes as there may be, which the host allows.
 func TestProcesses(t *testing.T) {
 	many := strconv.Itoa(2 * pidsLimit)
-	if out := expect(t, self("lesson:fork", many)); out != "done\n" {
+	if out := steptest.Output(t, self("lesson:fork", many)); out != "done\n" {
 		t.Errorf("the control: %q", out)
 	}
-	asEveryUser(t, func(t *testing.T, u user) {
-		out := expect(t, program(u, "/proc/self/exe", "lesson:fork", many))
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		out := u.Output(t, "/proc/self/exe", "lesson:fork", many)
 		var there int
 		_, err := fmt.Sscanf(out, "EAGAIN after %d\n", &there)
 		if err != nil || there >= pidsLimit {
@@ -141,21 +179,21 @@ func TestProcesses(t *testing.T) {
 // TestTree looks for cgroups above its own, and for a way to lift a limit.
 func TestTree(t *testing.T) {
 	const want = "\n/proc/self/cgroup: /\ncgroups in the hierarchy: 1\n"
-	if control := expect(t, self("lesson:find", "none")); strings.Contains(control, want) {
+	if control := steptest.Output(t, self("lesson:find", "none")); strings.Contains(control, want) {
 		t.Errorf("the control:\n%s", control)
 	}
 	four := strconv.Itoa(4 * memoryLimit)
-	asEveryUser(t, func(t *testing.T, u user) {
-		out := expect(t, program(u, "/proc/self/exe", "lesson:find", "none", "mount"))
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		out := u.Output(t, "/proc/self/exe", "lesson:find", "none", "mount")
 		if !strings.Contains(out, want) {
 			t.Errorf("inside:\n%s", out)
 		}
 		// It touches too much memory, after it has tried to lift the limit.
-		r := finish(t, program(u, "/proc/self/exe", "lesson:lift", four))
-		if r.status != 137 || !strings.HasPrefix(r.stdout, `write("/tmp/memory.`) {
-			t.Errorf("exit status %d:\n%s%s", r.status, r.stdout, r.stderr)
+		r := u.Run(t, "/proc/self/exe", "lesson:lift", four)
+		if r.Status != 137 || !strings.HasPrefix(r.Stdout, `write("/tmp/memory.`) {
+			t.Errorf("exit status %d:\n%s%s", r.Status, r.Stdout, r.Stderr)
 		}
-		if out := expect(t, program(u, "cut", "-d:", "-f3", "/proc/self/cgroup")); strings.Trim(
+		if out := u.Output(t, "cut", "-d:", "-f3", "/proc/self/cgroup"); strings.Trim(
 			out, "/\n") != "" {
 			t.Errorf("/proc/self/cgroup inside: %q", out)
 		}
@@ -165,35 +203,37 @@ func TestTree(t *testing.T) {
 // TestUmask starts under the strictest umask. The container's root still reads its own limits.
 func TestUmask(t *testing.T) {
 	defer unix.Umask(unix.Umask(0o077))
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		script := "umask; ls -l /etc/resolv.conf | cut -c1-10; mount -t cgroup2 none /root && " +
 			"cat /root/pids.max || { mount -t cgroup -o pids none /root && cat /root/pids.max; }"
-		r := finish(t, program(u, "sh", "-c", script))
-		if r.status != 0 || r.stdout != "0077\n-rw-r--r--\n50\n" {
-			t.Errorf("exit status %d, umask, modes, limit: %q %q", r.status, r.stdout, r.stderr)
+		r := u.Run(t, "sh", "-c", script)
+		if r.Status != 0 || r.Stdout != "0077\n-rw-r--r--\n50\n" {
+			t.Errorf("exit status %d, umask, modes, limit: %q %q", r.Status, r.Stdout, r.Stderr)
 		}
 	})
 }
 
 // TestUnlimitedIsRefused asks for a command where no cgroup can be made: nothing may run.
 func TestUnlimitedIsRefused(t *testing.T) {
-	cmd := program(user{uid: os.Getuid()}, "echo", "the command ran")
+	cmd := steptest.Caller().Program("echo", "the command ran")
 	if os.Getuid() == 0 {
 		// Somebody who has been lent nothing.
-		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: ordinary, Gid: ordinaryGroup}
-	} else if finish(t, program(user{uid: os.Getuid()}, "test:cgroup")).status == 0 {
+		cmd.SysProcAttr.Credential = &syscall.Credential{
+			Uid: uint32(steptest.Ordinary.UID), Gid: uint32(steptest.Ordinary.GID()),
+		}
+	} else if steptest.Caller().Run(t, "test:cgroup").Status == 0 {
 		steptest.Skip(t,
 			"a part of the tree of cgroups is yours; run this outside of it, or as root")
 	}
-	r := finish(t, cmd)
-	if r.status != 125 || r.stdout != "" || strings.Count(r.stderr, "\n") != 1 {
+	r := steptest.Run(t, cmd)
+	if r.Status != 125 || r.Stdout != "" || strings.Count(r.Stderr, "\n") != 1 {
 		t.Errorf("exit status %d, standard output %q, standard error %q",
-			r.status, r.stdout, r.stderr)
+			r.Status, r.Stdout, r.Stderr)
 	}
-	asked := strings.Contains(r.stderr, "systemd-run --user --scope -p Delegate=yes")
+	asked := strings.Contains(r.Stderr, "systemd-run --user --scope -p Delegate=yes")
 	if asked && !exists("/run/systemd/system") ||
-		!asked && !strings.Contains(r.stderr, "go run -exec sudo ./07-cgroups, or ") {
-		t.Errorf("no word of what helps: %q", r.stderr)
+		!asked && !strings.Contains(r.Stderr, "go run -exec sudo ./07-cgroups, or ") {
+		t.Errorf("no word of what helps: %q", r.Stderr)
 	}
 }
 
@@ -212,15 +252,13 @@ func TestHandedOnForATime(t *testing.T) {
 	if !two || os.Getuid() != 0 {
 		return // version 1 hands nothing on, and an ordinary user's cgroup is the user's
 	}
-	top, parent := place.limits, filepath.Dir(place.limits)
-	if err := errors.Join(divided(parent, func() error { return os.Mkdir(top, 0o755) }),
-		os.Mkdir(top+"/leaf", 0o755)); err != nil {
+	top := place.limits
+	if err := errors.Join(makeCgroup(top), os.Mkdir(top+"/leaf", 0o755)); err != nil {
 		t.Fatal(err)
 	}
 	defer func() {
 		none := func() error { return nil }
-		if err := errors.Join(removeCgroup(top+"/leaf", none), removeCgroup(top, none),
-			exclusively(parent, func() error { return stepBack(parent) })); err != nil {
+		if err := errors.Join(removeCgroup(top+"/leaf", none), unmakeCgroup(top)); err != nil {
 			t.Error(err)
 		}
 	}()
@@ -231,7 +269,7 @@ func TestHandedOnForATime(t *testing.T) {
 		}
 		return strings.TrimSpace(string(text))
 	}
-	cmd := program(user{"root", 0}, "test:top", top, "sh", "-c", "echo ready; read end; true")
+	cmd := steptest.Root.Program("test:top", top, "sh", "-c", "echo ready; read end; true")
 	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNS
 	cmd.Stderr = os.Stderr
 	p, _, err := start(cmd)
@@ -258,25 +296,25 @@ func TestThirty(t *testing.T) {
 	if testing.Short() {
 		many = 10
 	}
-	asEveryUser(t, func(t *testing.T, u user) {
-		w := newWatch(t)
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		w := steptest.NewWatch(t)
 		var all sync.WaitGroup
 		for i := range many {
 			all.Go(func() {
-				cmd := program(u, "sh", "-c", fmt.Sprintf("exit %d", i))
-				cmd.Env = w.env()
-				if r := finish(t, cmd); r.status != i || r.stderr != "" {
+				cmd := u.Program("sh", "-c", fmt.Sprintf("exit %d", i))
+				cmd.Env = w.Env()
+				if r := steptest.Run(t, cmd); r.Status != i || r.Stderr != "" {
 					t.Errorf("number %d: %+v", i, r)
 				}
 			})
 		}
 		all.Wait()
-		w.nothingLeft(t)
+		w.NothingLeft(t)
 
 		var running []*helper
 		for range many {
-			cmd := program(u, "sh", "-c", "echo on; cat")
-			cmd.Env = w.env()
+			cmd := u.Program("sh", "-c", "echo on; cat")
+			cmd.Env = w.Env()
 			p, line, err := start(cmd)
 			if err != nil || line != "on" {
 				t.Fatalf("%q, %v", line, err)
@@ -294,7 +332,7 @@ func TestThirty(t *testing.T) {
 		for _, p := range running {
 			p.end() // how it ended is not the question
 		}
-		w.nothingLeft(t)
+		w.NothingLeft(t)
 	})
 }
 
@@ -317,15 +355,15 @@ func TestNothingBeforeTheHost(t *testing.T) {
 		attr.Cloneflags = namespaces
 		attr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
 		attr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
-		r := finish(t, inner)
+		r := steptest.Run(t, inner)
 		reader.Close()
 		switch {
-		case text != "\x00" && (r.status != 125 || r.stdout != ""):
-			t.Errorf("exit status %d, standard output %q, want 125 and none", r.status, r.stdout)
+		case text != "\x00" && (r.Status != 125 || r.Stdout != ""):
+			t.Errorf("exit status %d, standard output %q, want 125 and none", r.Status, r.Stdout)
 		case text != "\x00":
-			contains(t, r.stderr, "wait for the outer process: EOF")
-		case r.stdout != "the command ran\n":
-			t.Errorf("the control: %q, %q", r.stdout, r.stderr)
+			steptest.Contains(t, r.Stderr, "wait for the outer process: EOF")
+		case r.Stdout != "the command ran\n":
+			t.Errorf("the control: %q, %q", r.Stdout, r.Stderr)
 		}
 	}
 }
@@ -347,16 +385,16 @@ func ourCgroups(t *testing.T) (dirs []string) {
 // TestKeeperKilled ends the keeper while a command runs. The outer half, which lives, doesn't need
 // it.
 func TestKeeperKilled(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
-		w := newWatch(t)
-		cmd := program(u, "sh", "-c", "echo on; cat")
-		cmd.Env = w.env()
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		w := steptest.NewWatch(t)
+		cmd := u.Program("sh", "-c", "echo on; cat")
+		cmd.Env = w.Env()
 		p, _, err := start(cmd)
 		if err != nil {
 			t.Fatal(err)
 		}
 		killed := 0
-		for _, process := range w.processes() {
+		for _, process := range w.Processes() {
 			var pid int
 			if !strings.HasSuffix(process, `\x00keeper\x00"`) {
 				continue
@@ -375,7 +413,7 @@ func TestKeeperKilled(t *testing.T) {
 		if err := p.end(); err != nil {
 			t.Errorf("a step that has lost its keeper ends with %v", err)
 		}
-		w.nothingLeft(t)
+		w.NothingLeft(t)
 	})
 }
 
@@ -481,7 +519,7 @@ func TestNotWritten(t *testing.T) {
 	if err == nil {
 		t.Fatal("a limit in a file that isn't there")
 	}
-	contains(t, err.Error()+whyRefused(err, cgroup1{}),
+	steptest.Contains(t, err.Error()+whyRefused(err, cgroup1{}),
 		"set a limit of 1: open "+file, "no such file", "cgroup.subtree_control")
 	if _, err := os.Stat(file); err == nil {
 		t.Error("the file has been made")
@@ -518,6 +556,144 @@ func TestCounter(t *testing.T) {
 	}
 }
 
+// What every step promises as a command.
+
+func TestExitStatus(t *testing.T)              { steptest.ExitStatus(t) }
+func TestHelp(t *testing.T)                    { steptest.Help(t) }
+func TestStandardStreams(t *testing.T)         { steptest.StandardStreams(t) }
+func TestFullDisk(t *testing.T)                { steptest.FullDisk(t) }
+func TestFiftyAtOnce(t *testing.T)             { steptest.FiftyAtOnce(t) }
+func TestOtherNames(t *testing.T)              { steptest.OtherNames(t) }
+func TestNameIsNoProof(t *testing.T)           { steptest.NameIsNoProof(t) }
+func TestUserNamespacesForbidden(t *testing.T) { steptest.UserNamespacesForbidden(t) }
+func TestRemedy(t *testing.T)                  { steptest.Remedy(t, inContainer()) }
+func TestNoexec(t *testing.T)                  { steptest.Noexec(t) }
+func TestMountBelowUsr(t *testing.T)           { steptest.MountBelowUsr(t) }
+func TestHidepid(t *testing.T)                 { steptest.Hidepid(t) }
+func TestLessonLeavesNothing(t *testing.T)     { steptest.LessonLeavesNothing(t) }
+func TestKilledLesson(t *testing.T)            { steptest.KilledLesson(t) }
+func TestKilledCommand(t *testing.T)           { steptest.KilledCommand(t) }
+func TestKilledEarly(t *testing.T)             { steptest.KilledEarly(t) }
+
+func TestRefused(t *testing.T) { steptest.Refused(t, "container unshare 0x2000000") }
+
+func TestTerminal(t *testing.T)    { steptest.Terminal(t, inside+"# ") }
+func TestStartsShell(t *testing.T) { steptest.StartsShell(t, startsShell) }
+
+func TestSharedTmp(t *testing.T)  { steptest.SharedTmp(t) }
+func TestNamespaces(t *testing.T) { steptest.Namespaces(t) }
+
+func TestMounts(t *testing.T) {
+	steptest.Mounts(t, nil, "/dev/mqueue rw,nosuid,nodev,noexec mqueue ")
+}
+
+func TestModes(t *testing.T) {
+	steptest.Modes(t, map[string]string{"/etc/resolv.conf": "-rw-r--r-- 0:0"})
+}
+
+func TestStreamsByName(t *testing.T)            { steptest.StreamsByName(t) }
+func TestRefusedStreamIsExplained(t *testing.T) { steptest.RefusedStreamIsExplained(t) }
+func TestPipeBothWays(t *testing.T)             { steptest.PipeBothWays(t) }
+func TestPermissionsAddUp(t *testing.T)         { steptest.PermissionsAddUp(t, addPermission) }
+func TestSharedOffset(t *testing.T)             { steptest.SharedOffset(t) }
+func TestRootsRanges(t *testing.T)              { steptest.RootsRanges(t) }
+func TestQuotaOfRoot(t *testing.T)              { steptest.QuotaOfRoot(t) }
+func TestThreadAfterwards(t *testing.T)         { steptest.ThreadAfterwards(t) }
+
+// limits are the container's, written down a second time.
+var limits = map[string]steptest.Limits{"": {Memory: 67108864, PIDs: 50, CPU: 20000}}
+
+func TestSocketBuffers(t *testing.T) { steptest.SocketBuffers(t) }
+
+func TestKernelsLimits(t *testing.T) { steptest.KernelsLimits(t, limits) }
+
+// TestSettings compares what the step would write, with both versions of cgroups, with the limits.
+func TestSettings(t *testing.T) {
+	one, two := cgroup1{"/c", "/c", "/c"}, cgroup2{"/c"}
+	for version, settings := range map[string][]setting{
+		"v1": slices.Concat(one.settings(), one.shown("/c/inner", "/c/inner")),
+		"v2": slices.Concat(two.settings(), two.shown("/c/inner")),
+	} {
+		got := map[string]string{}
+		for _, s := range settings {
+			name := strings.TrimPrefix(s.file, "/c/")
+			if s.swap || s.optional {
+				name += "?"
+			}
+			got[name] = s.value
+		}
+		want := limits[""].Files()[version]
+		if fmt.Sprint(got) != fmt.Sprint(want) { // maps are printed in order
+			t.Errorf("%s:\n%v\nwant:\n%v", version, got, want)
+		}
+	}
+}
+
+// innerGets is what a process in the role of the inner one gets: nothing, or a pipe with the word
+// to go or another word.
+func innerGets(given string) ([]*os.File, []string, error) {
+	command := []string{"echo", "ran"}
+	if given == "nothing" {
+		return nil, command, nil
+	}
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		return nil, nil, err
+	}
+	word := "\x00"
+	if given == "wrong" {
+		word = "?"
+	}
+	_, err = writer.WriteString(word)
+	return []*os.File{reader}, command, errors.Join(err, writer.Close())
+}
+
+// ownedStart starts a command as the container is started: in a user namespace, with its IDs.
+func ownedStart(cmd *exec.Cmd) error {
+	later, err := mapIDs(cmd.SysProcAttr)
+	if err != nil {
+		return err
+	}
+	if err := startOwned(cmd); err != nil {
+		return err
+	}
+	return later(cmd.Process.Pid)
+}
+
+// placeCgroup returns the directories of the cgroup that the step would make under this name.
+func placeCgroup(name string) ([]string, error) {
+	trees, err := cgroupTrees()
+	if err != nil {
+		return nil, err
+	}
+	group, err := choosePlace(trees, name)
+	if err != nil {
+		return nil, err
+	}
+	return strings.Split(group.String(), "\t"), nil
+}
+
+// makeCgroup makes a cgroup in one that hands the controllers on, as each does in version 1.
+func makeCgroup(dir string) error {
+	parent := filepath.Dir(dir)
+	if !exists(parent + "/cgroup.controllers") {
+		return os.Mkdir(dir, 0o755)
+	}
+	return exclusively(parent, func() error {
+		if err := divide(parent); err != nil {
+			return err
+		}
+		return os.Mkdir(dir, 0o755)
+	})
+}
+
+// unmakeCgroup removes a cgroup, and undoes that the one above it hands the controllers on.
+func unmakeCgroup(dir string) error {
+	parent, none := filepath.Dir(dir), func() error { return nil }
+	return errors.Join(removeCgroup(filepath.Join(dir, aside), none), removeCgroup(dir, none),
+		exclusively(parent, func() error { return stepBack(parent) }))
+}
+
 // init adds what these tests run in the program's place.
 func init() {
 	// test:top makes a cgroup the top of the tree, and becomes the program in the leaf below.
@@ -535,29 +711,5 @@ func init() {
 			return err
 		}
 		return unix.Exec("/proc/self/exe", append([]string{step}, args[1:]...), os.Environ())
-	}
-	noProof = map[string]string{
-		"outside": "not as PID 1 of a container",
-		"nothing": "descriptor 3 isn't the pipe from the outer process",
-		"wrong":   "wait for the outer process: EOF",
-		"right":   "it is also that of the process which has started me",
-		"unseen":  "/proc/0/ns/mnt", // its parent, in a /proc that doesn't show that
-	}
-	experiments["test:role"] = func(args []string) error {
-		reader, writer, err := os.Pipe()
-		if err != nil {
-			return err
-		}
-		files := []*os.File{reader}
-		if args[0] == "nothing" {
-			files = nil
-		}
-		name, command := role(inside), []string{"echo", "ran"}
-		if args[0] == "unseen" {
-			name, command = step, append([]string{"test:first", name}, command...)
-		}
-		word := map[string]string{"right": "\x00", "unseen": "\x00", "wrong": "?"}[args[0]]
-		_, err = writer.WriteString(word)
-		return errors.Join(err, writer.Close(), asFirst(files, name, command...))
 	}
 }

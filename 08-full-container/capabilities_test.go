@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+	"jail-to-container/scripts/steptest"
 )
 
 // TestCapabilities reads what the kernel says of a command, of PID 1, and of each of its threads.
@@ -21,17 +22,18 @@ func TestCapabilities(t *testing.T) {
 	if len(kept) != 14 {
 		t.Errorf("%d capabilities are kept", len(kept))
 	}
-	asEveryUser(t, func(t *testing.T, u user) {
-		out := expect(t, program(u, "/proc/self/exe", "test:status"))
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		out := u.Output(t, "/proc/self/exe", "test:status")
 		views := 0
 		for view := range strings.Lines(out) {
 			who, fields, _ := strings.Cut(strings.TrimSpace(view), ": ")
 			views++
-			contains(t, fields, "NoNewPrivs 1", "Seccomp 2") // every thread
+			steptest.Contains(t, fields, "NoNewPrivs 1", "Seccomp 2") // every thread
 			if strings.HasPrefix(who, "/proc/1/task/") && who != "/proc/1/task/1/status" {
 				continue // its other threads keep theirs; TestInitIsClosed is about that
 			}
-			contains(t, fields, "CapInh 0000000000000000", "CapPrm "+fourteen, "CapEff "+fourteen,
+			steptest.Contains(t, fields,
+				"CapInh 0000000000000000", "CapPrm "+fourteen, "CapEff "+fourteen,
 				"CapBnd "+fourteen, "CapAmb 0000000000000000")
 		}
 		if views < 4 {
@@ -43,8 +45,8 @@ func TestCapabilities(t *testing.T) {
 // TestInitIsClosed tries to read and write what belongs to PID 1, whose other threads can do more
 // than the command. The control is a process of the command's own.
 func TestInitIsClosed(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
-		out := expect(t, program(u, "/proc/self/exe", "test:reach-init"))
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		out := u.Output(t, "/proc/self/exe", "test:reach-init")
 		want := "PID 1: mem EACCES, environ EACCES, fd/0 EACCES, ptrace EPERM\n" +
 			"its child: mem ok, environ ok, fd/0 ok, ptrace ok\n"
 		if out != want {

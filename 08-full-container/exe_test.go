@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+	"jail-to-container/scripts/steptest"
 )
 
 // TestProgramOutlivesItsContainer is CVE-2019-5736 with patience. A process inside takes hold of
@@ -22,14 +23,14 @@ import (
 // Nobody can write to a program that is running (ETXTBSY); so who got it waits until all are gone.
 // The control does the same without a container.
 func TestProgramOutlivesItsContainer(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
-		inner := program(u, "/proc/self/exe", "test:give-away")
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		inner := u.Program("/proc/self/exe", "test:give-away")
 		inner.Path = plainCopy(t, u)
 		got := overwrite(t, inner)
 		if got != "EROFS" && got != "EPERM" { // the mount, or the copy
 			t.Errorf("writing to the container's program: %s", got)
 		}
-		outer := program(u, "test:give-away")
+		outer := u.Program("test:give-away")
 		outer.Path = inner.Path
 		if got := overwrite(t, outer); got != "ok" {
 			t.Errorf("the control: %s", got)
@@ -39,7 +40,7 @@ func TestProgramOutlivesItsContainer(t *testing.T) {
 
 // plainCopy returns the path of a copy of this program that belongs to the user, and that nothing
 // runs from.
-func plainCopy(t *testing.T, u user) string {
+func plainCopy(t *testing.T, u steptest.User) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "plain-") // t.TempDir's parent isn't open to other users
 	if err != nil {
@@ -53,7 +54,7 @@ func plainCopy(t *testing.T, u user) string {
 	})
 	own, err := os.ReadFile("/proc/self/exe")
 	if err := errors.Join(err, os.Chmod(dir, 0o755), os.WriteFile(path, own, 0o755),
-		os.Chown(path, u.uid, -1)); err != nil {
+		os.Chown(path, u.UID, -1)); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -69,7 +70,7 @@ func overwrite(t *testing.T, cmd *exec.Cmd) string {
 	ours, theirs := os.NewFile(uintptr(ends[0]), "ours"), os.NewFile(uintptr(ends[1]), "theirs")
 	defer ours.Close()
 	cmd.Stdin = theirs
-	out := expect(t, cmd)
+	out := steptest.Output(t, cmd)
 	theirs.Close()
 	connection, err := net.FileConn(ours)
 	if err != nil {
@@ -101,8 +102,8 @@ func overwrite(t *testing.T, cmd *exec.Cmd) string {
 // TestReadOnlyProgram tries each way to change the program by its mount, or to get from there to
 // another.
 func TestReadOnlyProgram(t *testing.T) {
-	us := user{"user", os.Getuid()}
-	outer := program(us, "test:read-only")
+	us := steptest.Caller()
+	outer := us.Program("test:read-only")
 	outer.Path = plainCopy(t, us)
 	mayNot := error(unix.EINVAL)
 	if !holds(unix.CAP_SYS_ADMIN) {
@@ -131,7 +132,7 @@ func TestReadOnlyProgram(t *testing.T) {
 	}{
 		{"shorten", unix.Truncate(exe, 0), unix.EROFS},
 		{"change its mode", unix.Chmod(exe, 0o777), unix.EROFS},
-		{"give it away", unix.Chown(exe, ordinary, -1), unix.EROFS},
+		{"give it away", unix.Chown(exe, steptest.Ordinary.UID, -1), unix.EROFS},
 		{"link it", unix.Linkat(unix.AT_FDCWD, exe, unix.AT_FDCWD, t.TempDir()+"/x",
 			unix.AT_SYMLINK_FOLLOW), unix.EXDEV},
 		{"set the mount writable", unix.MountSetattr(unix.AT_FDCWD, exe, 0, writable), mayNot},
@@ -186,7 +187,7 @@ func TestSeals(t *testing.T) {
 		if size() != before {
 			t.Errorf("the size was %d and is %d", before, size())
 		}
-		if out := expect(t, runFrom(program, "test:copy")); out != "runs\n" {
+		if out := steptest.Output(t, runFrom(program, "test:copy")); out != "runs\n" {
 			t.Errorf("the copy says %q", out)
 		}
 	}

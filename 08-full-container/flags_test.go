@@ -59,18 +59,18 @@ func TestBadFlags(t *testing.T) {
 		{"-net=perhaps", "parse error"},
 	} {
 		args := append(strings.Fields(c.flags), "echo", "the command ran")
-		r := finish(t, program(user{"me", os.Getuid()}, args...))
-		if r.status != 125 || r.stdout != "" || strings.Count(r.stderr, "\n") != 1 {
+		r := steptest.Caller().Run(t, args...)
+		if r.Status != 125 || r.Stdout != "" || strings.Count(r.Stderr, "\n") != 1 {
 			t.Errorf("%s: exit status %d, standard output %q, standard error %q",
-				c.flags, r.status, r.stdout, r.stderr)
+				c.flags, r.Status, r.Stdout, r.Stderr)
 		}
-		contains(t, r.stderr, c.says)
+		steptest.Contains(t, r.Stderr, c.says)
 	}
-	r := finish(t, program(user{"me", os.Getuid()}, "-read-only"))
-	if r.status != 125 {
+	r := steptest.Caller().Run(t, "-read-only")
+	if r.Status != 125 {
 		t.Errorf("flags without a command: %+v", r)
 	}
-	contains(t, r.stderr, "no COMMAND")
+	steptest.Contains(t, r.Stderr, "no COMMAND")
 }
 
 // TestParseSize reads sizes.
@@ -87,26 +87,26 @@ func TestParseSize(t *testing.T) {
 
 // TestLimits sets each limit, and looks whether it holds, with the same command below it.
 func TestLimits(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		hog := func(size string) []string {
 			script := "head -c 40000000 /dev/zero | tail | wc -c"
 			return []string{"-memory", size, "sh", "-c", script}
 		}
-		if out := expect(t, program(u, hog("256M")...)); out != "40000000\n" {
+		if out := u.Output(t, hog("256M")...); out != "40000000\n" {
 			t.Errorf("within the limit: %q", out)
 		}
-		r := finish(t, program(u, hog("24M")...))
-		if r.stdout == "40000000\n" {
+		r := u.Run(t, hog("24M")...)
+		if r.Stdout == "40000000\n" {
 			t.Errorf("beyond the limit: %+v", r)
 		}
-		contains(t, r.stderr, "killed by the kernel, for more than 24 MiB of memory")
+		steptest.Contains(t, r.Stderr, "killed by the kernel, for more than 24 MiB of memory")
 
 		many := "i=0; while [ $i -lt 30 ]; do sleep 5 & i=$((i+1)); done; echo $i"
-		if out := expect(t, program(u, "sh", "-c", many)); out != "30\n" {
+		if out := u.Output(t, "sh", "-c", many); out != "30\n" {
 			t.Errorf("processes within the limit: %q", out)
 		}
-		r = finish(t, program(u, "-pids", "24", "sh", "-c", many))
-		if r.status == 0 || r.stdout != "" {
+		r = u.Run(t, "-pids", "24", "sh", "-c", many)
+		if r.Status == 0 || r.Stdout != "" {
 			t.Errorf("processes beyond the limit: %+v", r)
 		}
 	})
@@ -116,11 +116,11 @@ func TestLimits(t *testing.T) {
 // limits.
 func TestLimitsUnderUmask(t *testing.T) {
 	defer unix.Umask(unix.Umask(0o077))
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		script := "umask; cd /sys/fs/cgroup; cat pids.max || cat pids/pids.max"
-		r := finish(t, program(u, "-pids", "77", "sh", "-c", script))
-		if r.status != 0 || r.stdout != "0022\n77\n" {
-			t.Errorf("exit status %d, umask and limit: %q %q", r.status, r.stdout, r.stderr)
+		r := u.Run(t, "-pids", "77", "sh", "-c", script)
+		if r.Status != 0 || r.Stdout != "0022\n77\n" {
+			t.Errorf("exit status %d, umask and limit: %q %q", r.Status, r.Stdout, r.Stderr)
 		}
 	})
 }
@@ -129,38 +129,38 @@ func TestLimitsUnderUmask(t *testing.T) {
 // there, and can be written unless it is read-only. Where the kernel can't show that file system's
 // ids as others, root's files are nobody's in there, and are for nobody to write.
 func TestVolume(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		b := newBench(t, u)
 		file := b.write(t, "file", []byte("hello\n"))
-		if err := errors.Join(os.Chown(file, u.uid, u.gid()), os.Chmod(b.dir, 0o700)); err != nil {
+		if err := errors.Join(os.Chown(file, u.UID, u.GID()), os.Chmod(b.dir, 0o700)); err != nil {
 			t.Fatal(err)
 		}
-		run := program(u, "-volume", b.dir+":/v", "-volume", file+":/one:ro", "sh", "-c",
+		run := u.Program("-volume", b.dir+":/v", "-volume", file+":/one:ro", "sh", "-c",
 			"cat /v/file /one; stat -c %u /v /one; echo new > /v/new && echo wrote")
-		if u.uid == 0 && !shiftsIDs(t, b.dir) { // a tmpfs before Linux 6.3, all before 5.12
-			r := finish(t, run)
-			if want := "hello\n65534\n65534\n"; r.stdout != want || exists(b.dir+"/new") ||
-				strings.Count(r.stderr, ": Permission denied\n") != 2 {
+		if u.UID == 0 && !shiftsIDs(t, b.dir) { // a tmpfs before Linux 6.3, all before 5.12
+			r := steptest.Run(t, run)
+			if want := "hello\n65534\n65534\n"; r.Stdout != want || exists(b.dir+"/new") ||
+				strings.Count(r.Stderr, ": Permission denied\n") != 2 {
 				t.Errorf("a volume of nobody's: %+v, want %q", r, want)
 			}
 			return
 		}
-		out := expect(t, run)
+		out := steptest.Output(t, run)
 		want := "hello\nhello\n0\n0\nwrote\n"
 		if out != want {
 			t.Errorf("a volume:\n%swant:\n%s", out, want)
 		}
 		info, err := os.Stat(filepath.Join(b.dir, "new"))
-		if err != nil || int(info.Sys().(*syscall.Stat_t).Uid) != u.uid {
+		if err != nil || int(info.Sys().(*syscall.Stat_t).Uid) != u.UID {
 			t.Errorf("what was written inside, outside: %v, %v", info, err)
 		}
 		// Devices don't work in it, which the container's own do, nor do set-uid bits.
-		r := finish(t, program(u, "-volume", "/dev/zero:/z", "sh", "-c",
-			"grep ' /z ' /proc/self/mountinfo; head -c 1 /dev/zero | wc -c; head -c 1 /z"))
-		contains(t, r.stdout, "nosuid", "nodev", "\n1\n")
-		contains(t, r.stderr, "Permission denied")
-		r = finish(t, program(u, "-volume", b.dir+":/v:ro", "sh", "-c", "echo x > /v/x"))
-		contains(t, r.stderr, "Read-only file system")
+		r := u.Run(t, "-volume", "/dev/zero:/z", "sh", "-c",
+			"grep ' /z ' /proc/self/mountinfo; head -c 1 /dev/zero | wc -c; head -c 1 /z")
+		steptest.Contains(t, r.Stdout, "nosuid", "nodev", "\n1\n")
+		steptest.Contains(t, r.Stderr, "Permission denied")
+		r = u.Run(t, "-volume", b.dir+":/v:ro", "sh", "-c", "echo x > /v/x")
+		steptest.Contains(t, r.Stderr, "Read-only file system")
 		if exists(filepath.Join(b.dir, "x")) {
 			t.Error("a read-only volume was written to")
 		}
@@ -170,8 +170,8 @@ func TestVolume(t *testing.T) {
 // TestVolumeBelowVolume has a file system mounted in a volume, and one whose ids can't be shifted.
 // The volume's own are, nevertheless, and read-only holds for both.
 func TestVolumeBelowVolume(t *testing.T) {
-	u := user{"root", os.Getuid()}
-	if u.uid != 0 {
+	u := steptest.Caller()
+	if u.UID != 0 {
 		steptest.Skip(t, "only root can mount something in a volume: go test -exec sudo")
 	}
 	b := newBench(t, u)
@@ -182,12 +182,12 @@ func TestVolumeBelowVolume(t *testing.T) {
 	if err := os.Mkdir(b.dir+"/below", 0o755); err != nil {
 		t.Fatal(err)
 	}
-	cmd := program(u, "test:below", b.dir+"/below", "-volume", b.dir+":/v:ro", "sh", "-c",
+	cmd := u.Program("test:below", b.dir+"/below", "-volume", b.dir+":/v:ro", "sh", "-c",
 		"stat -c %u /v; cat /v/below/file; touch /v/x; touch /v/below/x")
 	cmd.SysProcAttr.Unshareflags = unix.CLONE_NEWNS
-	r := finish(t, cmd)
-	if want := owner + "\nbelow\n"; r.stdout != want ||
-		strings.Count(r.stderr, "Read-only file system\n") != 2 {
+	r := steptest.Run(t, cmd)
+	if want := owner + "\nbelow\n"; r.Stdout != want ||
+		strings.Count(r.Stderr, "Read-only file system\n") != 2 {
 		t.Errorf("%+v, want %q", r, want)
 	}
 }
@@ -214,7 +214,7 @@ func TestSharedMounts(t *testing.T) {
 	if os.Getuid() != 0 {
 		steptest.Skip(t, "only root can make the host's mounts shared: go test -exec sudo")
 	}
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		b := newBench(t, u)
 		root := b.busyboxRoot(t)
 		var err error
@@ -230,7 +230,7 @@ func TestSharedMounts(t *testing.T) {
 			"root/late": {"-root", root,
 				"busybox", "sh", "-c", "echo ready; read go; echo /late/*"},
 		} {
-			cmd := program(u, args...)
+			cmd := u.Program(args...)
 			// Before it becomes the user, if it does.
 			cmd.Args = append([]string{step, "test:shared", filepath.Join(b.dir, late)},
 				cmd.Args[1:]...)
@@ -238,7 +238,7 @@ func TestSharedMounts(t *testing.T) {
 			want := "/" + strings.TrimPrefix(late, "root/") + "/*\n" +
 				"the host's mounts are as before\n"
 			// Where there is no overlayfs for it, standard error says that the root is read-only.
-			if r := finish(t, cmd); r.status != 0 || r.stdout != want {
+			if r := steptest.Run(t, cmd); r.Status != 0 || r.Stdout != want {
 				t.Errorf("%q: %+v, want %q", args, r, want)
 			}
 		}
@@ -292,10 +292,10 @@ func TestDirectoryAsStream(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer directory.Close()
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		for fd := range 3 {
 			var stdout, stderr strings.Builder
-			cmd := program(u, "ls", fmt.Sprintf("/proc/self/fd/%d/", fd))
+			cmd := u.Program("ls", fmt.Sprintf("/proc/self/fd/%d/", fd))
 			cmd.Stdout, cmd.Stderr = &stdout, &stderr
 			want := fmt.Sprintf("standard stream %d is a directory", fd)
 			switch fd {
@@ -311,7 +311,7 @@ func TestDirectoryAsStream(t *testing.T) {
 				t.Errorf("stream %d: exit status %d, %q, want that it is refused",
 					fd, status, &stdout)
 			}
-			contains(t, stderr.String(), want)
+			steptest.Contains(t, stderr.String(), want)
 		}
 	})
 }
@@ -319,7 +319,7 @@ func TestDirectoryAsStream(t *testing.T) {
 // TestVolumeTarget mounts volumes where the image has symbolic links. They lead nowhere but into
 // the image, and not to what the container itself trusts.
 func TestVolumeTarget(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		b := newBench(t, u)
 		root := b.busyboxRoot(t)
 		err := errors.Join(os.Mkdir(b.dir+"/v", 0o755), os.Mkdir(root+"/there", 0o755))
@@ -337,18 +337,18 @@ func TestVolumeTarget(t *testing.T) {
 			"/dev1": "/dev", "/dev1/pts": "/dev/pts", "/dev1/null": "/dev/null",
 			"/proc1": "/proc", "/proc1/1": "/proc/1", "/proc1/self": "/proc/1",
 		} {
-			r := finish(t, program(u, "-root", root, "-volume", b.dir+"/v:"+target,
-				"/bin/busybox", "cat", "/there/file"))
+			r := u.Run(t, "-root", root, "-volume", b.dir+"/v:"+target,
+				"/bin/busybox", "cat", "/there/file")
 			if leads == "/there" {
-				if r.status != 0 || r.stdout != "hello\n" {
+				if r.Status != 0 || r.Stdout != "hello\n" {
 					t.Errorf("%s: %+v", target, r)
 				}
 				continue
 			}
-			if r.status != 125 || r.stdout != "" {
+			if r.Status != 125 || r.Stdout != "" {
 				t.Errorf("%s: %+v, want that it is refused", target, r)
 			}
-			contains(t, r.stderr, "it leads to "+leads+", which isn't for volumes")
+			steptest.Contains(t, r.Stderr, "it leads to "+leads+", which isn't for volumes")
 		}
 	})
 }
@@ -403,36 +403,37 @@ func (b *bench) busyboxRoot(t *testing.T) string {
 // TestRootDirectory runs in a directory. Nothing that is written inside gets there. Where there is
 // no overlayfs for it, nothing can be written.
 func TestRootDirectory(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		root := newBench(t, u).busyboxRoot(t)
 		err := errors.Join(os.WriteFile(root+"/mark", []byte("here\n"), 0o644),
-			os.Chown(root+"/mark", u.uid, u.gid()))
+			os.Chown(root+"/mark", u.UID, u.GID()))
 		if err != nil {
 			t.Fatal(err)
 		}
 		// A name that is there, and one that isn't.
 		script := "busybox cat /mark; echo inside >/mark; busybox cat /mark; " +
 			"busybox mkdir /new && echo made"
-		r := finish(t, program(u, "-root", root, "/bin/busybox", "sh", "-c", script))
+		r := u.Run(t, "-root", root, "/bin/busybox", "sh", "-c", script)
 		want := "here\ninside\nmade\n"
 		switch {
 		case !overlays(t):
 			want = "here\nhere\n"
-			contains(t, r.stderr, ": the root is read-only\n", "/mark: Read-only file system\n")
-		case u.uid == 0 && !shiftsIDs(t, root):
+			steptest.Contains(t, r.Stderr,
+				": the root is read-only\n", "/mark: Read-only file system\n")
+		case u.UID == 0 && !shiftsIDs(t, root):
 			want = "here\nhere\nmade\n" // in there, what is root's belongs to nobody
-			contains(t, r.stderr, "/mark: Permission denied\n")
-		case r.stderr != "":
-			t.Errorf("standard error: %q", r.stderr)
+			steptest.Contains(t, r.Stderr, "/mark: Permission denied\n")
+		case r.Stderr != "":
+			t.Errorf("standard error: %q", r.Stderr)
 		}
-		if r.stdout != want {
+		if r.Stdout != want {
 			t.Errorf("in the directory: %+v, want %q", r, want)
 		}
 		text, err := os.ReadFile(root + "/mark")
 		if err != nil || string(text) != "here\n" || exists(root+"/new") {
 			t.Errorf("the host's directory has changed: %q, %v", text, err)
 		}
-		if r := finish(t, program(u, "-root", root, "/no/such")); r.status != 127 {
+		if r := u.Run(t, "-root", root, "/no/such"); r.Status != 127 {
 			t.Errorf("no such program in it: %+v", r)
 		}
 		// A link leads the container's /proc nowhere: it is covered by a directory, or refused.
@@ -440,13 +441,13 @@ func TestRootDirectory(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r = finish(t, program(u, "-root", root, "/bin/busybox", "readlink", "/proc"))
+		r = u.Run(t, "-root", root, "/bin/busybox", "readlink", "/proc")
 		status := 1 // it is no link
 		if !overlays(t) {
 			status = 125
-			contains(t, r.stderr, "a read-only root must have a directory /proc itself: ")
+			steptest.Contains(t, r.Stderr, "a read-only root must have a directory /proc itself: ")
 		}
-		if r.status != status || r.stdout != "" {
+		if r.Status != status || r.Stdout != "" {
 			t.Errorf("with a link at /proc: %+v, want exit status %d", r, status)
 		}
 	})
@@ -458,42 +459,42 @@ func TestRootWithMountBelow(t *testing.T) {
 	if os.Getuid() != 0 {
 		steptest.Skip(t, "only root can mount something on the host: go test -exec sudo")
 	}
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		b := newBench(t, u)
 		root := b.busyboxRoot(t)
 		if err := os.Mkdir(root+"/data", 0o755); err != nil {
 			t.Fatal(err)
 		}
-		run := func(below string) result {
-			cmd := program(u, "-net=false", "-root", root, "/bin/busybox", "sh", "-c",
+		run := func(below string) steptest.Result {
+			cmd := u.Program("-net=false", "-root", root, "/bin/busybox", "sh", "-c",
 				"busybox cat /data/file; busybox touch /x /data/x")
 			// Before it becomes the user, if it does.
 			cmd.Args = append([]string{step, "test:below", root + below}, cmd.Args[1:]...)
 			cmd.SysProcAttr.Unshareflags = unix.CLONE_NEWNS
-			return finish(t, cmd)
+			return steptest.Run(t, cmd)
 		}
 		r := run("/data")
-		if r.stdout != "below\n" || strings.Count(r.stderr, ": Read-only file system\n") != 2 {
+		if r.Stdout != "below\n" || strings.Count(r.Stderr, ": Read-only file system\n") != 2 {
 			t.Errorf("a mount at /data: %+v", r)
 		}
-		line, _, _ := strings.Cut(r.stderr, "\n")
+		line, _, _ := strings.Cut(r.Stderr, "\n")
 		want := step + ": /data is a mount of its own: overlayfs can't be used here: " +
 			"the root is read-only"
 		if line != want {
 			t.Errorf("it says %q, want %q", line, want)
 		}
 		r = run("/dev")
-		if u.uid == 0 && overlays(t) && strings.Contains(r.stderr, "Read-only") {
+		if u.UID == 0 && overlays(t) && strings.Contains(r.Stderr, "Read-only") {
 			t.Errorf("a mount at /dev: %+v", r)
 		}
-		contains(t, r.stderr, "'/data/file': No such file or directory\n") // the control
+		steptest.Contains(t, r.Stderr, "'/data/file': No such file or directory\n") // the control
 	})
 }
 
 // TestRootsFlags compares how the root is mounted: no set-user-ID program and no device in it
 // works, whatever it is made of, and whether it can be written to or not.
 func TestRootsFlags(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		root := "-root=" + newBench(t, u).busyboxRoot(t)
 		for want, flags := range map[string][]string{
 			"/ rw,nosuid,nodev tmpfs":   {},
@@ -505,10 +506,10 @@ func TestRootsFlags(t *testing.T) {
 				continue // see TestRootDirectory
 			}
 			command := append(flags, "busybox", "cat", "/proc/self/mountinfo")
-			out := expect(t, program(u, command...))
+			out := u.Output(t, command...)
 			row := "none"
 			for line := range strings.Lines(out) {
-				if place, r := mountRow(line); place == "/" {
+				if place, r := steptest.MountRow(line); place == "/" {
 					row = r
 				}
 			}
@@ -521,15 +522,15 @@ func TestRootsFlags(t *testing.T) {
 
 // TestReadOnlyRoot writes to a root that can't be written to, and to one that can.
 func TestReadOnlyRoot(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		script := "touch /x && echo wrote; touch /usr/x; touch /dev/shm/x && echo there"
-		r := finish(t, program(u, "sh", "-c", script))
-		contains(t, r.stderr, "Read-only file system\n")
-		if r.stdout != "wrote\nthere\n" || strings.Count(r.stderr, "\n") != 1 {
+		r := u.Run(t, "sh", "-c", script)
+		steptest.Contains(t, r.Stderr, "Read-only file system\n")
+		if r.Stdout != "wrote\nthere\n" || strings.Count(r.Stderr, "\n") != 1 {
 			t.Errorf("without the flag: %+v", r)
 		}
-		r = finish(t, program(u, "-read-only", "sh", "-c", script))
-		if r.stdout != "there\n" {
+		r = u.Run(t, "-read-only", "sh", "-c", script)
+		if r.Stdout != "there\n" {
 			t.Errorf("with the flag: %+v", r)
 		}
 		if exists("/usr/x") {
@@ -547,10 +548,10 @@ func TestReadOnlyRoot(t *testing.T) {
 			if run[0] == "-root" && !overlays(t) {
 				continue // nothing can be made in it: see TestRootDirectory
 			}
-			r := finish(t, program(u, append([]string{"-read-only", "-volume", volume,
-				"-workdir", "/made/here"}, run...)...))
-			if r.stdout != "/made/here\nhello\n" ||
-				strings.Count(r.stderr, "Read-only file system\n") != 2 {
+			r := u.Run(t, append([]string{"-read-only", "-volume", volume,
+				"-workdir", "/made/here"}, run...)...)
+			if r.Stdout != "/made/here\nhello\n" ||
+				strings.Count(r.Stderr, "Read-only file system\n") != 2 {
 				t.Errorf("%q: %+v", run, r)
 			}
 		}
@@ -559,10 +560,10 @@ func TestReadOnlyRoot(t *testing.T) {
 
 // TestNames sets what can be set by a word each.
 func TestNames(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		script := "hostname; pwd; echo $X; ls /sys/class/net; grep box /etc/hosts; umask"
-		out := expect(t, program(u, "-hostname", "box", "-workdir", "/a/b", "-env", "X=y z",
-			"-net=false", "sh", "-c", script))
+		out := u.Output(t, "-hostname", "box", "-workdir", "/a/b", "-env", "X=y z",
+			"-net=false", "sh", "-c", script)
 		want := "box\n/a/b\ny z\nlo\n127.0.1.1\tbox\n0022\n"
 		if out != want {
 			t.Errorf("got:\n%swant:\n%s", out, want)
@@ -573,8 +574,8 @@ func TestNames(t *testing.T) {
 // TestWithoutNet has a program talk to itself without a cable. Then it starts a container with one
 // and a container without where a VPN has taken all addresses.
 func TestWithoutNet(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
-		out := expect(t, program(u, "-net=false", "/proc/self/exe", "test:call-itself"))
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		out := u.Output(t, "-net=false", "/proc/self/exe", "test:call-itself")
 		if out != "lo: 0x9, and a call: ok\n" { // 0x8 would be down (linux/if.h)
 			t.Error(out)
 		}
@@ -582,16 +583,16 @@ func TestWithoutNet(t *testing.T) {
 	if os.Getuid() != 0 {
 		return // only root can run it on a host that isn't played
 	}
-	for flag, want := range map[string]result{
-		"-net=false": {stdout: "ran\n"},
-		"-net": {status: 125, stderr: step + ": run a container: no four addresses are free: " +
+	for flag, want := range map[string]steptest.Result{
+		"-net=false": {Stdout: "ran\n"},
+		"-net": {Status: 125, Stderr: step + ": run a container: no four addresses are free: " +
 			"this host has routes to all of [10.0.0.0/8 172.16.0.0/12 192.168.0.0/16] " +
 			"(ip -4 route lists them; a VPN may have added them); " +
 			"-net=false does without a cable\n"},
 	} {
-		cmd := program(user{"root", 0}, "test:no-addresses", flag, "echo", "ran")
+		cmd := steptest.Root.Program("test:no-addresses", flag, "echo", "ran")
 		cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNET
-		if r := finish(t, cmd); r != want {
+		if r := steptest.Run(t, cmd); r != want {
 			t.Errorf("%s: %+v, want %+v", flag, r, want)
 		}
 	}
@@ -633,7 +634,7 @@ func init() {
 
 // TestLookUp finds users by what people write.
 func TestLookUp(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		wanted := map[string]string{
 			"": "0 0 /root []", "root": "0 0 /root []", "0:0": "0 0 /root []",
 			"nobody": "65534 65534 / []", "7": "7 0 / []", "7:8": "7 8 / []",
@@ -642,13 +643,13 @@ func TestLookUp(t *testing.T) {
 			"7:nogroups": "/etc/group has no nogroups",
 		}
 		args := slices.Collect(maps.Keys(wanted))
-		out := expect(t, program(u, append([]string{"/proc/self/exe", "test:look-up"}, args...)...))
+		out := u.Output(t, append([]string{"/proc/self/exe", "test:look-up"}, args...)...)
 		if lines := strings.Count(out, "\n"); lines != len(wanted) {
 			t.Errorf("%d answers to %d questions", lines, len(wanted))
 		}
 		for text, want := range wanted {
 			answer := regexp.MustCompile(fmt.Sprintf("(?m)^%q: .*", text)).FindString(out)
-			contains(t, answer, want)
+			steptest.Contains(t, answer, want)
 		}
 	})
 }
@@ -671,7 +672,7 @@ func init() {
 // TestHelpHasAllFlags: the text is written by hand, so each flag must be found in it, and each line
 // must fit into a terminal.
 func TestHelpHasAllFlags(t *testing.T) {
-	out := expect(t, program(user{uid: os.Getuid()}, "-h"))
+	out := steptest.Caller().Output(t, "-h")
 	for _, flag := range []string{
 		"image FILE", "root DIR", "user UID", "workdir DIR", "env K=V", "hostname NAME", "tty ",
 		"volume SRC:DST", "net ", "read-only ", "memory SIZE", "pids N", "cpus N", "pause ",

@@ -12,6 +12,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"jail-to-container/scripts/steptest"
 )
 
 // The annotations that name an image in an index.
@@ -282,7 +284,7 @@ func TestChoiceByFlag(t *testing.T) {
 			t.Errorf("of %q: %q and %q, want %q", text, file, name, want)
 		}
 	}
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		b, m, other := newBench(t, u), small(), small()
 		other.architecture = "riscv64"
 		two := m.oci()
@@ -293,15 +295,15 @@ func TestChoiceByFlag(t *testing.T) {
 			"1": `it is for "linux/riscv64"`,
 			"3": `no image in it is named "3", but these are: "1", "2"`,
 		} {
-			cmd := program(u, "-net=false", "-image", archive+":"+name, "true")
+			cmd := u.Program("-net=false", "-image", archive+":"+name, "true")
 			cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+b.cache)
-			if r := finish(t, cmd); r.status != 125 || !strings.Contains(r.stderr, why) {
+			if r := steptest.Run(t, cmd); r.Status != 125 || !strings.Contains(r.Stderr, why) {
 				t.Errorf("%s: %+v, want %s", name, r, why)
 			}
 		}
-		cmd := program(u, "-net=false", "-image", archive+":2", "-user", "0", "/nothing")
+		cmd := u.Program("-net=false", "-image", archive+":2", "-user", "0", "/nothing")
 		cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+b.cache)
-		if r := finish(t, cmd); r.status != 127 {
+		if r := steptest.Run(t, cmd); r.Status != 127 {
 			t.Errorf("the control: %+v", r)
 		}
 	})

@@ -44,7 +44,7 @@ func TestRealImages(t *testing.T) {
 	for _, tool := range []string{"dockerd", "docker", "umoci", "skopeo", "mmdebstrap", "busybox"} {
 		steptest.Need(t, tool, "docker.io umoci skopeo mmdebstrap busybox-static")
 	}
-	root := user{"root", 0}
+	root := steptest.Root
 	b := newBench(t, root)
 	docker := startDocker(t, b.dir)
 	busybox, err := os.ReadFile(steptest.Need(t, "busybox", "busybox-static"))
@@ -129,7 +129,7 @@ func realImage(
 		if err != nil {
 			t.Fatal(err)
 		}
-		asEveryUser(t, func(t *testing.T, u user) {
+		steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 			b := newBench(t, u)
 			i := b.image(t, archive)
 			if c := i.Config; !slices.Contains(c.Env, "WORD=a b") || c.WorkingDir != "/srv" ||
@@ -140,7 +140,7 @@ func realImage(
 			runReal(t, b, archive, commands)
 			for command, want := range commands {
 				out := b.look(t, i.Layers, "overlay", "test:chroot", "/bin/sh", "-c", command)
-				contains(t, strings.Join(out, "\n")+"\n", want)
+				steptest.Contains(t, strings.Join(out, "\n")+"\n", want)
 			}
 			out := b.look(t, i.Layers, "overlay", "test:chroot", "/bin/sh", "-c",
 				"set -- /etc/gone /opt/*; ls -d /etc/gone 2>&1 || :; ls /opt")
@@ -148,7 +148,7 @@ func realImage(
 			if filepath.Base(base) == "busybox.tar" && marked != (name == "umoci.tar.gz") {
 				t.Errorf("%s: what a whiteout and an opaque directory leave: %q", name, out)
 			}
-			if u.uid == 0 {
+			if u.UID == 0 {
 				sameTree(t, base, i.Layers[0])
 			}
 		})
@@ -162,12 +162,12 @@ func runReal(t *testing.T, b *bench, archive []byte, commands map[string]string)
 	path := b.write(t, "real", archive)
 	run := func(args ...string) string {
 		t.Helper()
-		cmd := program(b.user, append([]string{"-image", path}, args...)...)
+		cmd := b.Program(append([]string{"-image", path}, args...)...)
 		cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+b.cache)
-		return expect(t, cmd)
+		return steptest.Output(t, cmd)
 	}
 	who := []string{"-user", "0"}
-	if b.uid == 0 {
+	if b.UID == 0 {
 		who = nil
 		out := run("--", "grep -E '^[UG]id' /proc/self/status | cut -f2; pwd")
 		if out != "1000\n100\n/srv\n" {
@@ -178,7 +178,7 @@ func runReal(t *testing.T, b *bench, archive []byte, commands map[string]string)
 		t.Errorf("what the image runs by itself prints %q", out)
 	}
 	for command, want := range commands {
-		contains(t, run(append(slices.Clone(who), "--", command)...), want)
+		steptest.Contains(t, run(append(slices.Clone(who), "--", command)...), want)
 	}
 }
 

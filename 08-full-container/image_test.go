@@ -30,6 +30,7 @@ import (
 	"unicode"
 
 	"golang.org/x/sys/unix"
+	"jail-to-container/scripts/steptest"
 )
 
 // item is one entry of a tar that is being made.
@@ -276,13 +277,13 @@ var smallTree = []string{
 
 // bench is where a test unpacks: a directory of the user's, and a cache in it.
 type bench struct {
-	user
+	steptest.User
 	dir, cache string
 }
 
 // newBench makes one. All that isn't below dir is somebody else's. Where the container's ids are
 // others, they must get there on foot, so t.TempDir won't do.
-func newBench(t *testing.T, u user) *bench {
+func newBench(t *testing.T, u steptest.User) *bench {
 	dir, err := os.MkdirTemp("", "image-")
 	if err != nil {
 		t.Fatal(err)
@@ -290,14 +291,14 @@ func newBench(t *testing.T, u user) *bench {
 	t.Cleanup(func() { // nothing is ever mounted there but in mount namespaces that are gone
 		err := os.RemoveAll(dir)
 		if errors.Is(err, fs.ErrPermission) { // some belongs to ids that this user was only lent
-			expect(t, program(u, "test:remove", dir))
+			u.Output(t, "test:remove", dir)
 			err = os.RemoveAll(dir)
 		}
 		if err != nil {
 			t.Error(err)
 		}
 	})
-	if err := errors.Join(os.Chmod(dir, 0o755), os.Chown(dir, u.uid, u.gid())); err != nil {
+	if err := errors.Join(os.Chmod(dir, 0o755), os.Chown(dir, u.UID, u.GID())); err != nil {
 		t.Fatal(err)
 	}
 	return &bench{u, dir, filepath.Join(dir, "cache")}
@@ -307,8 +308,8 @@ func newBench(t *testing.T, u user) *bench {
 // cgroup for an unpacker.
 func ownBench(t *testing.T) *bench {
 	t.Helper()
-	u := user{"me", os.Getuid()}
-	ready(t, u)
+	u := steptest.Caller()
+	steptest.Ready(t, u)
 	return newBench(t, u)
 }
 
@@ -324,7 +325,7 @@ func (b *bench) write(t *testing.T, name string, content []byte) string {
 
 // unpack prepares to unpack an archive as the bench's user.
 func (b *bench) unpack(archive string) *exec.Cmd {
-	return program(b.user, "test:unpack", archive, b.cache)
+	return b.Program("test:unpack", archive, b.cache)
 }
 
 // unpackedTo is an image as test:unpack prints it: its layers are paths on the host.
@@ -336,7 +337,7 @@ type unpackedTo struct {
 // image unpacks an archive, which must go well.
 func (b *bench) image(t *testing.T, archive []byte) unpackedTo {
 	t.Helper()
-	out := expect(t, b.unpack(b.write(t, "archive", archive)))
+	out := steptest.Output(t, b.unpack(b.write(t, "archive", archive)))
 	var i unpackedTo
 	if err := json.Unmarshal([]byte(out), &i); err != nil {
 		t.Fatalf("%v in %q", err, out)
@@ -351,7 +352,7 @@ func (b *bench) look(t *testing.T, layers []string, args ...string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := expect(t, program(b.user, append([]string{"test:enter", string(text)}, args...)...))
+	out := b.Output(t, append([]string{"test:enter", string(text)}, args...)...)
 	return strings.Split(strings.TrimSpace(out), "\n")
 }
 
@@ -379,11 +380,11 @@ func (b *bench) showsSmall(t *testing.T, layers []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := finish(t, program(b.user, "test:enter", string(text)))
-	if r.status != 125 || r.stdout != "" {
+	r := b.Run(t, "test:enter", string(text))
+	if r.Status != 125 || r.Stdout != "" {
 		t.Errorf("several layers without overlayfs: %+v", r)
 	}
-	contains(t, r.stderr, errNoOverlay.Error(), "nothing is mounted on /tmp")
+	steptest.Contains(t, r.Stderr, errNoOverlay.Error(), "nothing is mounted on /tmp")
 	for _, want := range [][]string{
 		{"/etc drwxr-xr-x", "/etc/name -rw-r--r-- upper", "/new -rw-r--r-- upper"},
 		{"/etc drwxr-xr-x", "/etc/name -rw-r--r-- base", "/etc/other -rw-r--r-- base"},
@@ -402,14 +403,14 @@ func (b *bench) showsSmall(t *testing.T, layers []string) {
 func (b *bench) refuses(t *testing.T, archive []byte, why string) {
 	t.Helper()
 	before := b.inCache(t)
-	r := finish(t, b.unpack(b.write(t, "archive", archive)))
-	if r.status != 125 || r.stdout != "" || strings.Count(r.stderr, "\n") != 1 {
+	r := steptest.Run(t, b.unpack(b.write(t, "archive", archive)))
+	if r.Status != 125 || r.Stdout != "" || strings.Count(r.Stderr, "\n") != 1 {
 		t.Errorf("exit status %d, standard output %q, standard error %q, want 125, none, a line",
-			r.status, r.stdout, r.stderr)
+			r.Status, r.Stdout, r.Stderr)
 	}
-	contains(t, r.stderr, step+": the image: ", why)
-	if strings.ContainsFunc(strings.TrimSuffix(r.stderr, "\n"), unicode.IsControl) {
-		t.Errorf("control characters in %q", r.stderr)
+	steptest.Contains(t, r.Stderr, step+": the image: ", why)
+	if strings.ContainsFunc(strings.TrimSuffix(r.Stderr, "\n"), unicode.IsControl) {
+		t.Errorf("control characters in %q", r.Stderr)
 	}
 	if after := b.inCache(t); !slices.Equal(after, before) {
 		t.Errorf("in the cache: %v, before %v", after, before)
@@ -433,7 +434,9 @@ func TestLayouts(t *testing.T) {
 						if whole {
 							archive = zip(archive)
 						}
-						asEveryUser(t, func(t *testing.T, u user) { unpacksSmall(t, u, archive) })
+						steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+							unpacksSmall(t, u, archive)
+						})
 					})
 			}
 		}
@@ -441,7 +444,7 @@ func TestLayouts(t *testing.T) {
 }
 
 // unpacksSmall looks for the whole of the small image, from a file and from a pipe.
-func unpacksSmall(t *testing.T, u user, archive []byte) {
+func unpacksSmall(t *testing.T, u steptest.User, archive []byte) {
 	b := newBench(t, u)
 	got := b.image(t, archive)
 	if !reflect.DeepEqual(got.Config, wanted) {
@@ -454,7 +457,7 @@ func unpacksSmall(t *testing.T, u user, archive []byte) {
 	piped := newBench(t, u)
 	cmd := piped.unpack("-")
 	cmd.Stdin = io.MultiReader(bytes.NewReader(archive)) // no file: os/exec makes a pipe
-	expect(t, cmd)
+	steptest.Output(t, cmd)
 	if len(piped.inCache(t)) != 2 {
 		t.Errorf("from a pipe: %v", piped.inCache(t))
 	}
@@ -640,12 +643,14 @@ func TestBroken(t *testing.T) {
 		"text":    {[]byte(strings.Repeat("no tar at all\n", 100)), "read it as a tar"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			asEveryUser(t, func(t *testing.T, u user) {
+			steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 				newBench(t, u).refuses(t, c.archive, c.why)
 			})
 		})
 	}
-	asEveryUser(t, func(t *testing.T, u user) { unpacksSmall(t, u, zipped.both().pack()) })
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		unpacksSmall(t, u, zipped.both().pack())
+	})
 }
 
 // TestCutShort cuts archives at every 64 KiB, and once just before their end.
@@ -656,7 +661,7 @@ func TestCutShort(t *testing.T) {
 	m := small()
 	m.layers = append(m.layers, pack(file("big", string(random[:300_000]))),
 		pack(file("big", string(random[300_000:]))))
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		for name, archive := range map[string][]byte{
 			"docker": m.docker().pack(), "oci": m.oci().pack(), "zipped": zip(m.both().pack()),
 		} {
@@ -795,11 +800,11 @@ func TestManyImages(t *testing.T) {
 		}
 		bench := ownBench(t)
 		archive := bench.write(t, "archive", pack(file("manifest.json", string(text))))
-		r := finish(t, bench.unpack(archive))
-		if r.status != 125 || len(r.stderr) > 4200 || len(images) > 2 &&
-			strings.Count(r.stderr, `"v0.`) != 10 {
-			t.Errorf("%d images: exit status %d, %d bytes: %.2000s", len(images), r.status,
-				len(r.stderr), r.stderr)
+		r := steptest.Run(t, bench.unpack(archive))
+		if r.Status != 125 || len(r.Stderr) > 4200 || len(images) > 2 &&
+			strings.Count(r.Stderr, `"v0.`) != 10 {
+			t.Errorf("%d images: exit status %d, %d bytes: %.2000s", len(images), r.Status,
+				len(r.Stderr), r.Stderr)
 		}
 	}
 }

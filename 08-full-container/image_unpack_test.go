@@ -71,7 +71,7 @@ func TestMetadata(t *testing.T) {
 		file("noted", "").noted("user.word", "mine"),
 		dir("hidden").noted(opaqueXattr, "y"), file("implied/by/name", ""),
 	})
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		b := newBench(t, u)
 		i := b.image(t, m.docker().pack())
 		got := b.look(t, i.Layers)
@@ -85,9 +85,9 @@ func TestMetadata(t *testing.T) {
 			"/srv/mine -rw-r----- 1000:100 word", "/srv/same -rw-r----- 1000:100 word",
 			"/su urwxr-xr-x ", "/tmp dtrwxrwxrwx", "/up Lrwxrwxrwx ../../../etc",
 		}
-		first := u.uid
+		first := u.UID
 		_, err := fmt.Sscanf(filepath.Base(filepath.Dir(i.Layers[0])), "shifted-%d", &first)
-		if u.uid == 0 && (shiftsIDs(t, b.dir) && overlaysIdmapped()) == (err == nil) {
+		if u.UID == 0 && (shiftsIDs(t, b.dir) && overlaysIdmapped()) == (err == nil) {
 			t.Errorf("the layers are in %s", i.Layers[0])
 		}
 		if !hasManyIDs(t, u) {
@@ -102,7 +102,7 @@ func TestMetadata(t *testing.T) {
 		at := func(name string) string { return filepath.Join(i.Layers[0], name) }
 		for _, name := range []string{"tmp", "srv", "srv/mine", "up", "fifo", "late", "ping"} {
 			info, err := os.Lstat(at(name))
-			if errors.Is(err, fs.ErrPermission) && u.uid != 0 {
+			if errors.Is(err, fs.ErrPermission) && u.UID != 0 {
 				return // it belongs to an id that this user was lent, and not to this user
 			}
 			if err != nil || !info.ModTime().Equal(then) {
@@ -142,15 +142,15 @@ func TestMetadata(t *testing.T) {
 
 // hasManyIDs reports whether a user's container has more than one id: root's does, and that of a
 // user for whom the system has set some aside (subuid(5)).
-func hasManyIDs(t *testing.T, u user) bool {
+func hasManyIDs(t *testing.T, u steptest.User) bool {
 	t.Helper()
 	// Of each line, the last number is how many.
-	ids := strings.Fields(expect(t, program(u, "cat", "/proc/self/uid_map")))
+	ids := strings.Fields(u.Output(t, "cat", "/proc/self/uid_map"))
 	if len(ids) == 0 || len(ids)%3 != 0 {
 		t.Fatalf("the container's ids: %q", ids)
 	}
 	many := len(ids) > 3 || ids[2] != "1"
-	if u.uid == 0 && !many {
+	if u.UID == 0 && !many {
 		t.Errorf("root's container has one id: %q", ids)
 	}
 	return many
@@ -175,7 +175,7 @@ func TestWhiteouts(t *testing.T) {
 		// Where all is hidden, a mark would be one too many, and be seen.
 		file("b/.wh.x", ""), file("d/.wh.x", ""),
 	}
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		b := newBench(t, u)
 		if !keepsMarks(t, b.dir) {
 			b.refuses(t, layered(lower, marks).oci().pack(), "since Linux 6.6")
@@ -213,7 +213,7 @@ func TestWhiteoutOnOverlay(t *testing.T) {
 	if os.Getuid() != 0 {
 		steptest.Skip(t, "only root can mount something on the host: go test -exec sudo")
 	}
-	b := newBench(t, user{"root", 0})
+	b := newBench(t, steptest.Root)
 	for _, c := range []struct {
 		item   item
 		status int
@@ -230,11 +230,11 @@ func TestWhiteoutOnOverlay(t *testing.T) {
 			"test:unpack", archive, filepath.Join(b.dir, "on/cache"))
 		cmd.Dir = b.dir
 		cmd.SysProcAttr.Unshareflags = unix.CLONE_NEWNS
-		r := finish(t, cmd)
-		if r.status != c.status {
-			t.Errorf("%s: exit status %d, want %d", c.item.Name, r.status, c.status)
+		r := steptest.Run(t, cmd)
+		if r.Status != c.status {
+			t.Errorf("%s: exit status %d, want %d", c.item.Name, r.Status, c.status)
 		}
-		contains(t, r.stderr, c.why)
+		steptest.Contains(t, r.Stderr, c.why)
 	}
 }
 
@@ -303,7 +303,7 @@ func TestHostile(t *testing.T) {
 		}, "that is no directory in this layer"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			asEveryUser(t, func(t *testing.T, u user) {
+			steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 				b := newBench(t, u)
 				changed := func(outside string) bool {
 					text, err := os.ReadFile(outside + "/canary")
@@ -400,7 +400,7 @@ func TestNamesOfTools(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			needsOverlay(t)
-			asEveryUser(t, func(t *testing.T, u user) {
+			steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 				b := newBench(t, u)
 				if strings.Contains(name, "by way of") && !keepsMarks(t, b.dir) {
 					steptest.Skip(t,
@@ -468,10 +468,10 @@ func naive(layer []byte, root string) {
 
 // TestOwners has files of owners that aren't there.
 func TestOwners(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		many := hasManyIDs(t, u)
 		first := int64(65536)
-		if u.uid != 0 {
+		if u.UID != 0 {
 			first++ // of the IDs inside, one is the user's own
 		}
 		for _, uid := range []int64{first, 1 << 21, -1, math.MaxUint32, 1 << 32} {
@@ -688,7 +688,7 @@ func TestGiant(t *testing.T) {
 	if err != nil || len(hole) > 1<<20 {
 		steptest.Skip(t, "tar -S isn't GNU's here (%v); it comes in the package tar", err)
 	}
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		for _, layer := range [][]byte{claimed.Bytes(), hole} {
 			m := made{layers: [][]byte{layer}}
 			newBench(t, u).refuses(t, m.oci().pack(), "too many bytes in files for one image")
@@ -698,7 +698,7 @@ func TestGiant(t *testing.T) {
 
 // TestSecondStart damages the layers of an archive that is in the cache already.
 func TestSecondStart(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		b, m := newBench(t, u), small()
 		b.image(t, m.docker().pack())
 		damaged := m.docker()
@@ -730,7 +730,7 @@ func TestFirstStartsAtOnce(t *testing.T) {
 		count = 1_000
 	}
 	archive := large(count)
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		b := newBench(t, u)
 		name := b.write(t, "archive", archive)
 		var group sync.WaitGroup
@@ -761,7 +761,7 @@ func TestFirstStartsAtOnce(t *testing.T) {
 func TestKilled(t *testing.T) {
 	archive := large(20_000)
 	zipped := zip(archive)
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		for name, kill := range map[string]func(outer, inner int) error{
 			"outer half": func(outer, inner int) error { return unix.Kill(outer, unix.SIGKILL) },
 			"Ctrl-C":     func(outer, inner int) error { return unix.Kill(-outer, unix.SIGINT) },
@@ -770,12 +770,12 @@ func TestKilled(t *testing.T) {
 			"SIGQUIT":    func(outer, inner int) error { return unix.Kill(outer, unix.SIGQUIT) },
 			"unpacker":   func(outer, inner int) error { return unix.Kill(inner, unix.SIGKILL) },
 		} {
-			w, b := newWatch(t), newBench(t, u)
+			w, b := steptest.NewWatch(t), newBench(t, u)
 			cmd := b.unpack(b.write(t, "archive", archive))
 			if name == "zipped" {
 				cmd = b.unpack(b.write(t, "zipped", zipped))
 			}
-			cmd.Env = w.env()
+			cmd.Env = w.Env()
 			var stderr strings.Builder
 			cmd.Stderr = &stderr
 			if err := cmd.Start(); err != nil {
@@ -786,11 +786,11 @@ func TestKilled(t *testing.T) {
 				t.Fatal(err)
 			}
 			_ = cmd.Wait() // how it ended is told below
-			w.nothingLeft(t)
+			w.NothingLeft(t)
 			left := b.inCache(t)
 			switch {
 			case name == "unpacker":
-				contains(t, stderr.String(), "unpack the image: signal: killed")
+				steptest.Contains(t, stderr.String(), "unpack the image: signal: killed")
 				if cmd.ProcessState.ExitCode() != 125 || len(left) != 1 {
 					t.Errorf("%s: %v, left %v", name, cmd.ProcessState, left)
 				}
@@ -809,12 +809,12 @@ func TestKilled(t *testing.T) {
 // the flags set for the container. Then it kills the outer process.
 func TestUnpackersCgroup(t *testing.T) {
 	archive := large(20_000)
-	asEveryUser(t, func(t *testing.T, u user) {
-		w, b := newWatch(t), newBench(t, u)
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		w, b := steptest.NewWatch(t), newBench(t, u)
 		b.cache = filepath.Join(b.dir, "jail-to-container")
-		cmd := program(u, "-memory", "16M", "-pids", "30", "-cpus", "0.5", "-net=false",
+		cmd := u.Program("-memory", "16M", "-pids", "30", "-cpus", "0.5", "-net=false",
 			"-image", b.write(t, "archive", archive), "true")
-		cmd.Env = append(w.env(), "XDG_CACHE_HOME="+b.dir)
+		cmd.Env = append(w.Env(), "XDG_CACHE_HOME="+b.dir)
 		now, failed := readNumber("/proc/self/oom_score_adj")
 		resets := failed == nil && now <= 0 && lowersOOMScore(u) && setOOMScore(t, "500")
 		if err := cmd.Start(); err != nil {
@@ -822,7 +822,7 @@ func TestUnpackersCgroup(t *testing.T) {
 		}
 		inner := b.halfway(t, w)
 		err := unix.Kill(inner, unix.SIGSTOP)
-		limits{268435456, 64, 100000}.areIn(t, w.cgroups(t))
+		steptest.Limits{Memory: 268435456, PIDs: 64, CPU: 100000}.Check(t, w)
 		score, failed := readNumber(fmt.Sprintf("/proc/%d/oom_score_adj", inner))
 		if failed != nil || resets && score != 0 {
 			t.Errorf("oom_score_adj is %d: %v", score, failed)
@@ -833,7 +833,7 @@ func TestUnpackersCgroup(t *testing.T) {
 			t.Error(err)
 		}
 		_ = cmd.Wait() // "signal: killed"
-		w.nothingLeft(t)
+		w.NothingLeft(t)
 		if left := b.inCache(t); len(left) != 0 {
 			t.Errorf("left in the cache: %v", left)
 		}
@@ -854,16 +854,17 @@ func TestUnpackerOutOfMemory(t *testing.T) {
 	archive := layered([]item{file("large", strings.Repeat("word", size/4))})
 	archive.zipped = true
 	packed := archive.docker().pack()
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		b := newBench(t, u)
 		b.cache = filepath.Join("/dev/shm", filepath.Base(b.dir))
 		defer os.RemoveAll(b.cache) // what root's unpacker left in it is root's
-		r := finish(t, b.unpack(b.write(t, "archive", packed)))
-		if r.status != 125 || strings.Count(r.stderr, "\n") != 1 {
+		r := steptest.Run(t, b.unpack(b.write(t, "archive", packed)))
+		if r.Status != 125 || strings.Count(r.Stderr, "\n") != 1 {
 			t.Errorf("%+v", r)
 		}
-		contains(t, r.stderr, "unpack the image: signal: killed, by the kernel: it needed more "+
-			"than 256 MiB of memory")
+		steptest.Contains(t, r.Stderr,
+			"unpack the image: signal: killed, by the kernel: it needed more "+
+				"than 256 MiB of memory")
 	})
 }
 
@@ -903,14 +904,14 @@ func TestUnpackersWord(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer dir.Close()
-	cmd := program(user{uid: os.Getuid()}, "")
+	cmd := steptest.Caller().Program("")
 	cmd.Args[0] = role(unpacker)
 	cmd.ExtraFiles = []*os.File{dir, word, dir}
-	r := finish(t, cmd)
-	if r.status != 125 || r.stdout != "" {
+	r := steptest.Run(t, cmd)
+	if r.Status != 125 || r.Stdout != "" {
 		t.Errorf("%+v", r)
 	}
-	contains(t, r.stderr, `wait for the outer process: it says "?", not 0`)
+	steptest.Contains(t, r.Stderr, `wait for the outer process: it says "?", not 0`)
 }
 
 // TestCheckCache shows the container caches that belong to others than its root, or are open.
@@ -924,7 +925,7 @@ func TestCheckCache(t *testing.T) {
 		want string
 	}{
 		{0, 0o700, ""},
-		{ordinary, 0o700, "belongs to user 12345 here, with mode 700"},
+		{steptest.Ordinary.UID, 0o700, "belongs to user 12345 here, with mode 700"},
 		{0, 0o750, "belongs to user 0 here, with mode 750"},
 		{0, 0o701, "belongs to user 0 here, with mode 701"},
 	} {
@@ -948,17 +949,17 @@ func TestCheckCache(t *testing.T) {
 // from there.
 func TestUnpackAtATerminal(t *testing.T) {
 	archive := large(20_000)
-	asEveryUser(t, func(t *testing.T, u user) {
-		w, b := newWatch(t), newBench(t, u)
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		w, b := steptest.NewWatch(t), newBench(t, u)
 		cmd := b.unpack(b.write(t, "archive", archive))
-		cmd.Env = append(w.env(), "SECRET=hunter2")
+		cmd.Env = append(w.Env(), "SECRET=hunter2")
 		leaked, err := os.Open(b.dir)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer leaked.Close()
 		cmd.ExtraFiles = slices.Repeat([]*os.File{leaked}, 10) // the unpacker's own replace three
-		if u.uid == 0 {
+		if u.UID == 0 {
 			cmd.SysProcAttr.Credential = &syscall.Credential{Groups: []uint32{4321}}
 			cmd.SysProcAttr.AmbientCaps = []uintptr{unix.CAP_CHOWN} // and so inheritable
 		}
@@ -971,12 +972,12 @@ func TestUnpackAtATerminal(t *testing.T) {
 					t.Errorf("%s: %q; only the outer process may have %s", link, dir, b.dir)
 				}
 			}
-			if got := environment(t, inner); got != ownEnvironment+w.mark+"\n" {
+			if got := environment(t, inner); got != ownEnvironment+w.Mark+"\n" {
 				t.Errorf("the unpacker has the environment:\n%s", got)
 			}
-			contains(t, environment(t, cmd.Process.Pid), "SECRET=hunter2\n") // the control
+			steptest.Contains(t, environment(t, cmd.Process.Pid), "SECRET=hunter2\n") // the control
 		}
-		if u.uid == 0 {
+		if u.UID == 0 {
 			for pid, want := range map[int]string{ // the outer process is the control
 				inner:           "Groups: CapInh:0000000000000000",
 				cmd.Process.Pid: "Groups:4321 CapInh:0000000000000001",
@@ -991,7 +992,7 @@ func TestUnpackAtATerminal(t *testing.T) {
 		}
 		s.dialog("", "\x03") // Ctrl-C
 		s.end(128 + int(unix.SIGINT))
-		w.nothingLeft(t)
+		w.NothingLeft(t)
 		if left := b.inCache(t); len(left) != 0 {
 			t.Errorf("left: %v", left)
 		}
@@ -1016,14 +1017,14 @@ func privileges(t *testing.T, pid int) string {
 }
 
 // halfway waits until an unpacker is in the midst of it, and returns its PID.
-func (b *bench) halfway(t *testing.T, w *watch) int {
+func (b *bench) halfway(t *testing.T, w *steptest.Watch) int {
 	for range 10_000 {
 		found, _ := filepath.Glob(filepath.Join(b.cache, "*", partial+"*", "*", "d3"))
 		if len(found) == 0 {
 			time.Sleep(time.Millisecond)
 			continue
 		}
-		for _, line := range w.processes() {
+		for _, line := range w.Processes() {
 			name, cmdline, _ := strings.Cut(strings.TrimPrefix(line, "/proc/"), " ")
 			if strings.HasPrefix(cmdline, strconv.Quote(unpacker)[:len(unpacker)+1]) {
 				pid, _ := strconv.Atoi(name)
@@ -1037,24 +1038,24 @@ func (b *bench) halfway(t *testing.T, w *watch) int {
 
 // TestPlayedHost unpacks where root is an ordinary user, and the cache is the usual one.
 func TestPlayedHost(t *testing.T) {
-	u := user{"user", os.Getuid()}
-	if u.uid == 0 {
-		u.uid = ordinary
+	u := steptest.Caller()
+	if u.UID == 0 {
+		u.UID = steptest.Ordinary.UID
 	}
-	ready(t, u)
+	steptest.Ready(t, u)
 	b := newBench(t, u)
 	archive := b.write(t, "archive", small().oci().pack())
-	cmd := program(u, "test:unpack-as-root", archive, "")
+	cmd := u.Program("test:unpack-as-root", archive, "")
 	cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+b.dir+"/home")
 	var i unpackedTo
-	if err := json.Unmarshal([]byte(expect(t, cmd)), &i); err != nil {
+	if err := json.Unmarshal([]byte(steptest.Output(t, cmd)), &i); err != nil {
 		t.Fatal(err)
 	}
 	if len(i.Layers) != 2 || !strings.HasPrefix(i.Layers[0], b.dir+"/home/jail-to-container/0/") {
 		t.Errorf("unpacked to %v", i.Layers)
 	}
 	info, err := os.Stat(i.Layers[0])
-	if err != nil || int(info.Sys().(*syscall.Stat_t).Uid) != u.uid {
+	if err != nil || int(info.Sys().(*syscall.Stat_t).Uid) != u.UID {
 		t.Errorf("the layer: %v, %v", info, err)
 	}
 }
@@ -1064,13 +1065,13 @@ func TestUsualCache(t *testing.T) {
 	if os.Getuid() != 0 {
 		steptest.Skip(t, "only root has a cache below /var; run it as root")
 	}
-	b := newBench(t, user{"root", 0})
+	b := newBench(t, steptest.Root)
 	archive := b.write(t, "archive", small().oci().pack())
-	cmd := program(b.user, "test:covered", "/var/cache", archive)
+	cmd := b.Program("test:covered", "/var/cache", archive)
 	cmd.Env = append(os.Environ(), "XDG_CACHE_HOME=")
 	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNS
 	var i unpackedTo
-	if err := json.Unmarshal([]byte(expect(t, cmd)), &i); err != nil {
+	if err := json.Unmarshal([]byte(steptest.Output(t, cmd)), &i); err != nil {
 		t.Fatal(err)
 	}
 	if len(i.Layers) != 2 || !strings.HasPrefix(i.Layers[0], "/var/cache/jail-to-container/") ||
@@ -1087,7 +1088,7 @@ func TestRootsCache(t *testing.T) {
 		steptest.Skip(t,
 			"only root has this cache, and the image here has its programs from a merged /usr")
 	}
-	b := newBench(t, user{"root", 0})
+	b := newBench(t, steptest.Root)
 	if !shiftsIDs(t, b.dir) || !overlaysIdmapped() {
 		steptest.Skip(t,
 			"no idmapped layers here: that takes Linux 5.19 and a file system like ext4")
@@ -1123,7 +1124,7 @@ func TestRootsCache(t *testing.T) {
 			"-volume", "/usr:/usr:ro", "sh", "-c", script+"; true")
 		cmd.Dir, cmd.Env = b.dir, append(os.Environ(), "XDG_CACHE_HOME="+b.dir)
 		cmd.SysProcAttr.Unshareflags = unix.CLONE_NEWNS
-		got := strings.Join(strings.Fields(expect(t, cmd)), " ")
+		got := strings.Join(strings.Fields(steptest.Output(t, cmd)), " ")
 		if want := c.owner + ":640 0:0:600 " + c.ids; got != want {
 			t.Errorf("%s: owners, map, mounts of the cache: %q, want %q", c.name, got, want)
 		}
@@ -1147,19 +1148,19 @@ func TestRootsCache(t *testing.T) {
 		cmd := exec.Command("ls", b.dir, layers[0])
 		cmd.SysProcAttr = &syscall.SysProcAttr{
 			Credential: &syscall.Credential{Uid: 2_100_000_000, Gid: 2_100_000_000}}
-		if r := finish(t, cmd); !strings.Contains(r.stdout, "archive") || // the control
-			!strings.Contains(r.stderr, "Permission denied") || strings.Contains(r.stdout, "usr") {
-			t.Errorf("%s: the user with the first ID sees %q, %q", path, r.stdout, r.stderr)
+		if r := steptest.Run(t, cmd); !strings.Contains(r.Stdout, "archive") || // the control
+			!strings.Contains(r.Stderr, "Permission denied") || strings.Contains(r.Stdout, "usr") {
+			t.Errorf("%s: the user with the first ID sees %q, %q", path, r.Stdout, r.Stderr)
 		}
 	}
 }
 
 // TestCacheOfOthers finds a cache where it unpacks that others can write to, or could.
 func TestCacheOfOthers(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		b := newBench(t, u)
 		archive := b.write(t, "archive", small().oci().pack())
-		expect(t, b.unpack(archive))
+		steptest.Output(t, b.unpack(archive))
 		inner := filepath.Dir(b.inCache(t)[0])
 		other := b.dir + "/other"
 		for name, c := range map[string]struct {
@@ -1180,10 +1181,10 @@ func TestCacheOfOthers(t *testing.T) {
 			}, func() error {
 				return errors.Join(os.Remove(inner), os.Rename(other, inner))
 			}, inner},
-			"somebody's": {func() error { return os.Chown(b.cache, 1234, u.gid()) },
-				func() error { return os.Chown(b.cache, u.uid, u.gid()) }, "user 1234"},
-			"somebody's layers": {func() error { return os.Chown(inner, 1234, u.gid()) },
-				func() error { return os.Chown(inner, u.uid, u.gid()) }, "user 1234"},
+			"somebody's": {func() error { return os.Chown(b.cache, 1234, u.GID()) },
+				func() error { return os.Chown(b.cache, u.UID, u.GID()) }, "user 1234"},
+			"somebody's layers": {func() error { return os.Chown(inner, 1234, u.GID()) },
+				func() error { return os.Chown(inner, u.UID, u.GID()) }, "user 1234"},
 		} {
 			if os.Getuid() != 0 && strings.HasPrefix(name, "somebody's") {
 				continue // only root can give a directory away
@@ -1191,19 +1192,19 @@ func TestCacheOfOthers(t *testing.T) {
 			if err := c.do(); err != nil {
 				t.Fatal(err)
 			}
-			r := finish(t, b.unpack(archive))
+			r := steptest.Run(t, b.unpack(archive))
 			if err := c.undo(); err != nil {
 				t.Fatal(err)
 			}
-			if r.status != 125 || r.stdout != "" || !strings.Contains(r.stderr, c.why) &&
-				!strings.Contains(r.stderr, "permission denied") { // before a user gets so far
-				t.Errorf("%s: exit status %d, %q, %q", name, r.status, r.stdout, r.stderr)
+			if r.Status != 125 || r.Stdout != "" || !strings.Contains(r.Stderr, c.why) &&
+				!strings.Contains(r.Stderr, "permission denied") { // before a user gets so far
+				t.Errorf("%s: exit status %d, %q, %q", name, r.Status, r.Stdout, r.Stderr)
 			}
 		}
 		if err := os.Chmod(b.cache, 0o711); err != nil { // as it was in earlier versions
 			t.Fatal(err)
 		}
-		expect(t, b.unpack(archive))
+		steptest.Output(t, b.unpack(archive))
 		if info, err := os.Stat(b.cache); err != nil || info.Mode().Perm() != 0o700 {
 			t.Errorf("the cache: %v, %v", err, info)
 		}
@@ -1216,13 +1217,13 @@ func TestHelpersUnpack(t *testing.T) {
 	if os.Getuid() != 0 {
 		steptest.Skip(t, "only root can set ids aside for somebody; run it as root")
 	}
-	b := newBench(t, user{"user", ordinary})
+	b := newBench(t, steptest.Ordinary)
 	m := layered([]item{file("f", "").owned(1000, 100, 0o4755)})
 	archive := b.write(t, "archive", m.oci().pack())
-	cmd := program(user{"root", 0}, "test:subids", archive, b.cache)
+	cmd := steptest.Root.Program("test:subids", archive, b.cache)
 	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNS
 	var i unpackedTo
-	if err := json.Unmarshal([]byte(expect(t, cmd)), &i); err != nil {
+	if err := json.Unmarshal([]byte(steptest.Output(t, cmd)), &i); err != nil {
 		t.Fatal(err)
 	}
 	info, err := os.Stat(i.Layers[0] + "/f")
@@ -1235,7 +1236,8 @@ func TestHelpersUnpack(t *testing.T) {
 			stat.Uid, stat.Gid, info.Mode())
 	}
 	info, err = os.Stat(filepath.Dir(i.Layers[0]))
-	if err != nil || info.Sys().(*syscall.Stat_t).Uid != ordinary || info.Mode().Perm() != 0o700 {
+	if err != nil || info.Sys().(*syscall.Stat_t).Uid != uint32(steptest.Ordinary.UID) ||
+		info.Mode().Perm() != 0o700 {
 		t.Errorf("the cache: %v, %v", err, info)
 	}
 }
@@ -1268,10 +1270,10 @@ func init() {
 		return experiments["test:unpack"]([]string{args[1], ""})
 	}
 	experiments["test:subids"] = func(args []string) error {
-		if err := giveIDs(subuids, subgids); err != nil {
+		if err := steptest.GiveIDs(steptest.SubUIDs, steptest.SubGIDs); err != nil {
 			return err
 		}
-		cmd := program(user{"user", ordinary}, append([]string{"test:unpack"}, args...)...)
+		cmd := steptest.Ordinary.Program(append([]string{"test:unpack"}, args...)...)
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 		return cmd.Run()
 	}

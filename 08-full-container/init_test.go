@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"jail-to-container/scripts/steptest"
 )
 
 // waiting is a command that waits for signals, in such a way that a shell's trap runs at once.
@@ -76,7 +77,7 @@ func TestSignalsReachTheCommand(t *testing.T) {
 		unix.SIGPIPE, unix.SIGCHLD, unix.SIGSTOP, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU,
 		unix.SIGURG, unix.SIGPROF, unix.SIGSYS, 32, 33, 34,
 	}
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		script := "for s in %s; do trap \"echo $s\" $s; done; " + waiting
 		var signals []unix.Signal
 		var numbers []string
@@ -86,7 +87,7 @@ func TestSignalsReachTheCommand(t *testing.T) {
 				numbers = append(numbers, fmt.Sprint(int(s)))
 			}
 		}
-		s := begin(t, program(u, "sh", "-c", fmt.Sprintf(script, strings.Join(numbers, " "))))
+		s := begin(t, u.Program("sh", "-c", fmt.Sprintf(script, strings.Join(numbers, " "))))
 		for i, signal := range signals {
 			if err := s.Process.Signal(signal); err != nil {
 				t.Fatal(err)
@@ -101,7 +102,7 @@ func TestSignalsReachTheCommand(t *testing.T) {
 // TestEnds has the command end by itself, by signals of its own, and by signals to the outer
 // process. In the steps before, where it was PID 1, it couldn't even have killed itself.
 func TestEnds(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		for _, c := range []struct {
 			name, script string
 			signal       syscall.Signal
@@ -122,9 +123,9 @@ func TestEnds(t *testing.T) {
 				"setsid sleep 100 & setsid sleep 100 & echo ready; exit 9", 0, 9},
 		} {
 			t.Run(c.name, func(t *testing.T) {
-				w := newWatch(t)
-				cmd := program(u, "sh", "-c", c.script)
-				cmd.Env = w.env()
+				w := steptest.NewWatch(t)
+				cmd := u.Program("sh", "-c", c.script)
+				cmd.Env = w.Env()
 				s := begin(t, cmd)
 				if c.signal != 0 {
 					if err := s.Process.Signal(c.signal); err != nil {
@@ -134,7 +135,7 @@ func TestEnds(t *testing.T) {
 				if status := s.status(); status != c.status {
 					t.Errorf("exit status %d, want %d", status, c.status)
 				}
-				w.nothingLeft(t)
+				w.NothingLeft(t)
 			})
 		}
 	})
@@ -143,11 +144,11 @@ func TestEnds(t *testing.T) {
 // TestSignalAtAnyTime ends the outer process by SIGTERM at ever other moments of the start. Whether
 // the signal comes before the command or after, it is what ends it, and nothing is left.
 func TestSignalAtAnyTime(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
-		w := newWatch(t)
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		w := steptest.NewWatch(t)
 		for i := range 30 {
-			cmd := program(u, "sleep", "100")
-			cmd.Env = w.env()
+			cmd := u.Program("sleep", "100")
+			cmd.Env = w.Env()
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
@@ -160,14 +161,14 @@ func TestSignalAtAnyTime(t *testing.T) {
 				t.Errorf("after %d ms: exit status %d, want 143", i, status)
 			}
 		}
-		w.nothingLeft(t)
+		w.NothingLeft(t)
 	})
 }
 
 // TestIgnoredSignal starts the program as nohup(1) does.
 func TestIgnoredSignal(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
-		cmd := program(u, "test:nohup", "sh", "-c", "kill -HUP $$; echo ready; kill -TERM $$")
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		cmd := u.Program("test:nohup", "sh", "-c", "kill -HUP $$; echo ready; kill -TERM $$")
 		if status := begin(t, cmd).status(); status != 143 {
 			t.Errorf("exit status %d, want 143: SIGHUP was to be ignored", status)
 		}
@@ -185,8 +186,8 @@ func init() {
 // TestOrphansReaped makes hundreds of orphans, which all end, and looks for zombies. The control is
 // what one of them says of its parent.
 func TestOrphansReaped(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
-		out := expect(t, program(u, "sh", "-c", `
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		out := u.Output(t, "sh", "-c", `
 			(sh -c 'while ! grep -q "^PPid:.1$" /proc/$$/status; do :; done; echo orphaned' &)
 			i=0
 			while [ $i -lt 300 ]; do (: & ); i=$((i + 1)); done
@@ -195,7 +196,7 @@ func TestOrphansReaped(t *testing.T) {
 				sleep 0.05; i=$((i + 1))
 			done
 			cat /proc/[0-9]*/status 2>&- | grep -c "^State:.Z"
-			:`))
+			:`)
 		lines := strings.Fields(out)
 		slices.Sort(lines)
 		if !slices.Equal(lines, []string{"0", "orphaned"}) {
@@ -207,17 +208,17 @@ func TestOrphansReaped(t *testing.T) {
 // TestStopAndContinue is Ctrl-Z and fg, where the command has no terminal of its own: the outer
 // process stops, for the caller's shell to see, and the command as well.
 func TestStopAndContinue(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
-		w := newWatch(t)
-		cmd := program(u, "sh", "-c", "echo ready; cat; :")
-		cmd.Env = w.env()
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		w := steptest.NewWatch(t)
+		cmd := u.Program("sh", "-c", "echo ready; cat; :")
+		cmd.Env = w.Env()
 		stdin, err := cmd.StdinPipe()
 		if err != nil {
 			t.Fatal(err)
 		}
 		s := begin(t, cmd)
 		fmt.Fprintln(stdin, "it runs")
-		line, state := s.line(), w.states("cat")
+		line, state := s.line(), states(w, "cat")
 		if line != "it runs" || len(state) != 1 || state == "T" {
 			t.Fatalf("cat said %q and has state %q", line, state)
 		}
@@ -231,7 +232,7 @@ func TestStopAndContinue(t *testing.T) {
 		}
 		for i := 0; i < 200 && state != "T"; i++ {
 			time.Sleep(50 * time.Millisecond)
-			state = w.states("cat")
+			state = states(w, "cat")
 		}
 		if state != "T" {
 			t.Errorf("cat has state %q, want T", state)
@@ -245,14 +246,14 @@ func TestStopAndContinue(t *testing.T) {
 		if status := s.status(); status != 0 {
 			t.Errorf("exit status %d", status)
 		}
-		w.nothingLeft(t)
+		w.NothingLeft(t)
 	})
 }
 
 // states returns the states (proc_pid_stat(5)) of the watched processes of a name.
-func (w *watch) states(name string) string {
+func states(w *steptest.Watch, name string) string {
 	states := ""
-	for _, found := range w.processes() {
+	for _, found := range w.Processes() {
 		stat, err := os.ReadFile(filepath.Join(strings.Fields(found)[0], "stat"))
 		if _, rest, is := strings.Cut(string(stat), "("+name+") "); err == nil && is {
 			states += rest[:1]
@@ -275,8 +276,8 @@ func TestPID1IsHidden(t *testing.T) {
 		}
 		want += fmt.Sprintf("%d self\n", n)
 	}
-	asEveryUser(t, func(t *testing.T, u user) {
-		out := expect(t, program(u, "sh", "-c", script+"true"))
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		out := u.Output(t, "sh", "-c", script+"true")
 		if out != want {
 			t.Errorf("what can be looked into:\n%swant:\n%s", out, want)
 		}
@@ -286,18 +287,18 @@ func TestPID1IsHidden(t *testing.T) {
 // TestPID1Stays has root inside send PID 1 the signals of faults, and SIGKILL. It lives on, as the
 // command, which has no handlers, does not.
 func TestPID1Stays(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		script := ""
 		for _, s := range append(slices.Clone(faults), unix.SIGKILL) {
 			script += fmt.Sprintf("kill -%d 1; ", s)
 		}
-		r := finish(t, program(u, "sh", "-c", script+"sleep 1; echo alive"))
-		if r.status != 0 || r.stdout != "alive\n" || r.stderr != "" {
+		r := u.Run(t, "sh", "-c", script+"sleep 1; echo alive")
+		if r.Status != 0 || r.Stdout != "alive\n" || r.Stderr != "" {
 			t.Errorf("%+v", r)
 		}
 		for _, s := range faults {
-			r := finish(t, program(u, "sh", "-c", fmt.Sprintf("kill -%d $$", s)))
-			if r.status != 128+int(s.(unix.Signal)) {
+			r := u.Run(t, "sh", "-c", fmt.Sprintf("kill -%d $$", s))
+			if r.Status != 128+int(s.(unix.Signal)) {
 				t.Errorf("signal %d for the command: %+v", s, r)
 			}
 		}
@@ -306,14 +307,14 @@ func TestPID1Stays(t *testing.T) {
 
 // TestUser runs the command as another user, where there is one inside.
 func TestUser(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
-		r := finish(t, program(u, "-user=1000", "id", "-u"))
-		if u.uid == 0 && (r.stdout != "1000\n" || r.status != 0) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		r := u.Run(t, "-user=1000", "id", "-u")
+		if u.UID == 0 && (r.Stdout != "1000\n" || r.Status != 0) {
 			t.Errorf("root's container: %+v", r)
 		}
 		// An ordinary user may have more ids, where the system has set some aside.
-		if u.uid != 0 && r.status != 0 {
-			contains(t, r.stderr, "uid 1000 isn't one of the container's")
+		if u.UID != 0 && r.Status != 0 {
+			steptest.Contains(t, r.Stderr, "uid 1000 isn't one of the container's")
 		}
 	})
 }
@@ -321,7 +322,7 @@ func TestUser(t *testing.T) {
 // TestEndWhileStarting starts a container on a root whose user table never ends. A signal that asks
 // it to end must do so at once, and other signals must not end it.
 func TestEndWhileStarting(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		b := newBench(t, u)
 		for _, dir := range []string{"etc", "proc", "sys", "dev"} {
 			if err := os.Mkdir(b.dir+"/"+dir, 0o755); err != nil {
@@ -334,9 +335,9 @@ func TestEndWhileStarting(t *testing.T) {
 		for _, signal := range []unix.Signal{
 			unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT,
 		} {
-			w := newWatch(t)
-			cmd := program(u, "-net=false", "-root", b.dir, "/bin/true")
-			cmd.Env = w.env()
+			w := steptest.NewWatch(t)
+			cmd := u.Program("-net=false", "-root", b.dir, "/bin/true")
+			cmd.Env = w.Env()
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
@@ -361,7 +362,7 @@ func TestEndWhileStarting(t *testing.T) {
 			if status := cmd.ProcessState.Sys().(syscall.WaitStatus); status.Signal() != signal {
 				t.Errorf("asked to end with %v: %v", signal, cmd.ProcessState)
 			}
-			w.nothingLeft(t)
+			w.NothingLeft(t)
 		}
 	})
 }

@@ -27,9 +27,9 @@ func needsKeys(t *testing.T) {
 // that session. One has called newKeyring.
 func TestNewKeyring(t *testing.T) {
 	needsKeys(t)
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		word := rand.Text()
-		out := expect(t, program(u, "test:session", word))
+		out := u.Output(t, "test:session", word)
 		if want := "the same session: " + word + "\nanother one: ENOKEY\n"; out != want {
 			t.Errorf("got:\n%swant:\n%s", out, want)
 		}
@@ -48,8 +48,8 @@ func TestContainersKeyring(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nobodyElse := user{"user", 1<<30 + int(random.Int64())}
-	out := expect(t, program(nobodyElse, "cat", "/proc/key-users"))
+	nobodyElse := steptest.User{Name: "user", UID: 1<<30 + int(random.Int64())}
+	out := nobodyElse.Output(t, "cat", "/proc/key-users")
 	if !regexp.MustCompile(`(?m)^ *0: +\d+ 1/1 `).MatchString(out) {
 		t.Errorf("the container's user doesn't own one key: %q", out)
 	}

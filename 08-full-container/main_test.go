@@ -10,7 +10,9 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -22,6 +24,30 @@ import (
 	"jail-to-container/scripts/steptest"
 )
 
+// TestMain lets the test binary double as the step's program.
+func TestMain(m *testing.M) {
+	steptest.Main(m, steptest.Step{
+		Name: step, Inner: role(inside), Main: main, Experiments: experiments,
+		Exec: execCommand, Hint: forbiddenHint, Remedy: remedy, Say: say,
+		Namespaces: []string{"pid", "mnt", "uts", "ipc", "user", "net", "cgroup", "time"},
+		NoProof: map[string]string{
+			"outside": "not as PID 1 of a container",
+			"nothing": "wait for the outer process: ",
+			"pipe":    "wait for the outer process: socket operation on non-socket",
+			"wrong":   "read what the host's half says",
+			"right":   "it is also that of the process which has started me",
+			"unseen":  "/proc/0/ns/mnt", // its parent, in a /proc that doesn't show that
+		},
+		Role:       innerGets,
+		StartOwned: ownedStart,
+		Cgroups: &steptest.Cgroups{
+			Place: placeCgroup, Make: makeCgroup, Remove: unmakeCgroup, Aside: aside,
+			Try:  func() error { return inCgroup(func(cgroup) error { return nil }) },
+			Hint: delegation,
+		},
+	})
+}
+
 // init lets the mark by which a test finds its processes into the containers as well: nothing else
 // of the caller's environment is.
 func init() {
@@ -32,8 +58,8 @@ func init() {
 
 // TestLesson reads the lesson's facts, and compares them with what the test reads itself.
 func TestLesson(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
-		out := expect(t, program(u))
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		out := u.Output(t)
 		hostname, err := os.Hostname()
 		if err != nil {
 			t.Fatal(err)
@@ -76,36 +102,49 @@ func TestLesson(t *testing.T) {
 // TestVerdicts judges the lesson's answers again.
 func TestVerdicts(t *testing.T) {
 	if notRoot() == "" { // else it is another process that runs the lesson
-		verdicts(t, 12, 1)
+		steptest.Verdicts(t, asked, 12, 1)
 	}
+}
+
+// asked runs the lesson and returns its experiments.
+func asked() (all []steptest.Experiment, err error) {
+	n := &narrator{}
+	err = lesson(n)
+	for _, e := range n.told {
+		all = append(all, steptest.Experiment{
+			What: e.what, Host: e.host, Inside: e.inside, Expect: string(e.expect),
+			Rule: func(host, inside string) string { return string(e.rule(host, inside)) },
+		})
+	}
+	return all, err
 }
 
 // TestWithout takes one wall away at a time, and reads in /proc what is missing. The other walls
 // stand, which makes each the control of the others.
 func TestWithout(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		script := `sed -n 's/^\(CapBnd\|NoNewPrivs\|Seccomp\):[[:space:]]*//p' /proc/self/status;
 			wc -c </proc/keys; grep -c ' /proc/sys ' /proc/self/mounts;
 			ls /sys | wc -l`
 		look := func(flags ...string) []string {
-			return strings.Fields(expect(t, program(u, append(flags, "sh", "-c", script)...)))
+			return strings.Fields(u.Output(t, append(flags, "sh", "-c", script)...))
 		}
 		all := look()
 		names := []string{"capabilities", "no-new-privs", "seccomp", "masks", "read-only", "net"}
 		for i, name := range names {
-			cmd := program(u, "-without", name, "sh", "-c", script)
-			r := finish(t, cmd)
-			if want := "this container is without " + name; !strings.Contains(r.stderr, want) {
-				t.Errorf("-without %s says %q", name, r.stderr)
+			cmd := u.Program("-without", name, "sh", "-c", script)
+			r := steptest.Run(t, cmd)
+			if want := "this container is without " + name; !strings.Contains(r.Stderr, want) {
+				t.Errorf("-without %s says %q", name, r.Stderr)
 			}
-			for j, word := range strings.Fields(r.stdout) {
+			for j, word := range strings.Fields(r.Stdout) {
 				if (word != all[j]) != (i == j) {
 					t.Errorf("-without %s: %s is %s, with it %s", name, names[j], word, all[j])
 				}
 			}
 		}
-		if r := finish(t, program(u, "-without", "mount", "true")); r.status != 125 ||
-			!strings.Contains(r.stderr, `no wall "mount"`) {
+		if r := u.Run(t, "-without", "mount", "true"); r.Status != 125 ||
+			!strings.Contains(r.Stderr, `no wall "mount"`) {
 			t.Errorf("-without mount: %+v", r)
 		}
 	})
@@ -125,8 +164,8 @@ func TestNoCoreDump(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Setrlimit(unix.RLIMIT_CORE, &limit)
-	asEveryUser(t, func(t *testing.T, u user) {
-		if out := expect(t, program(u, "/proc/self/exe", "test:crash")); out != "no core\n" {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		if out := u.Output(t, "/proc/self/exe", "test:crash"); out != "no core\n" {
 			t.Errorf("inside: %q", out)
 		}
 	})
@@ -140,7 +179,7 @@ func TestNoCoreDump(t *testing.T) {
 	}
 	control := self("test:crash")
 	control.Dir = t.TempDir()
-	if out := expect(t, control); out != "a core\n" {
+	if out := steptest.Output(t, control); out != "a core\n" {
 		t.Errorf("outside: %q", out)
 	}
 }
@@ -148,16 +187,16 @@ func TestNoCoreDump(t *testing.T) {
 // TestCoreLimit starts with a limit of 0, as sudo(8) sets it for what it starts. Only the host's
 // root may raise that; the container runs in any case.
 func TestCoreLimit(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		want := "0 0\n"
-		if u.uid == 0 && holds(unix.CAP_SYS_RESOURCE) {
+		if u.UID == 0 && holds(unix.CAP_SYS_RESOURCE) {
 			want = "1 1\n"
 		}
 		limits := []string{"sh", "-c", "sed -n 's/Max core file size *//p' /proc/self/limits | " +
 			"cut -d b -f 1 | xargs echo"}
-		cmd := program(u, limits...)
+		cmd := u.Program(limits...)
 		cmd.Args = append([]string{step, "test:no-cores"}, cmd.Args[1:]...)
-		if out := expect(t, cmd); out != want {
+		if out := steptest.Output(t, cmd); out != want {
 			t.Errorf("with a limit of 0: %q, want %q", out, want)
 		}
 		var ours unix.Rlimit
@@ -167,7 +206,7 @@ func TestCoreLimit(t *testing.T) {
 		if ours.Max > 0 {
 			want = "1 1\n"
 		}
-		if out := expect(t, program(u, limits...)); out != want {
+		if out := u.Output(t, limits...); out != want {
 			t.Errorf("with one of %d: %q, want %q", ours.Max, out, want)
 		}
 	})
@@ -176,27 +215,181 @@ func TestCoreLimit(t *testing.T) {
 // TestCoreLimitStays lowers it inside, by each call that there is for it. The control does the same
 // outside, where it is lowered.
 func TestCoreLimitStays(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		var ours unix.Rlimit
 		if err := unix.Getrlimit(unix.RLIMIT_CORE, &ours); err != nil {
 			t.Fatal(err)
 		}
-		if ours.Max == 0 && !(u.uid == 0 && holds(unix.CAP_SYS_RESOURCE)) {
+		if ours.Max == 0 && !(u.UID == 0 && holds(unix.CAP_SYS_RESOURCE)) {
 			steptest.Skip(t,
 				"the limit is 0 already, and can't be raised to 1; raise it: ulimit -Hc 1")
 		}
 		for call, want := range map[string]string{
 			"setrlimit": "ok, 1 1\n", "prlimit64": "ok, 1 1\n", "prlimit64-old": "EPERM, 1 1\n",
 		} {
-			inside := program(u, "/proc/self/exe", "test:lower-cores", call)
-			if out := expect(t, inside); out != want {
+			inside := u.Program("/proc/self/exe", "test:lower-cores", call)
+			if out := steptest.Output(t, inside); out != want {
 				t.Errorf("%s inside: %q, want %q", call, out, want)
 			}
-			if out := expect(t, program(u, "test:lower-cores", call)); out != "ok, 0 0\n" {
+			if out := u.Output(t, "test:lower-cores", call); out != "ok, 0 0\n" {
 				t.Errorf("%s outside: %q", call, out)
 			}
 		}
 	})
+}
+
+// What every step promises as a command.
+
+func TestExitStatus(t *testing.T)              { steptest.ExitStatus(t) }
+func TestHelp(t *testing.T)                    { steptest.Help(t) }
+func TestStandardStreams(t *testing.T)         { steptest.StandardStreams(t) }
+func TestFullDisk(t *testing.T)                { steptest.FullDisk(t) }
+func TestFiftyAtOnce(t *testing.T)             { steptest.FiftyAtOnce(t) }
+func TestOtherNames(t *testing.T)              { steptest.OtherNames(t) }
+func TestNameIsNoProof(t *testing.T)           { steptest.NameIsNoProof(t) }
+func TestUserNamespacesForbidden(t *testing.T) { steptest.UserNamespacesForbidden(t) }
+func TestRemedy(t *testing.T)                  { steptest.Remedy(t, inContainer()) }
+func TestNoexec(t *testing.T)                  { steptest.Noexec(t) }
+func TestMountBelowUsr(t *testing.T)           { steptest.MountBelowUsr(t) }
+func TestHidepid(t *testing.T)                 { steptest.Hidepid(t) }
+func TestLessonLeavesNothing(t *testing.T)     { steptest.LessonLeavesNothing(t) }
+func TestKilledLesson(t *testing.T)            { steptest.KilledLesson(t) }
+func TestKilledCommand(t *testing.T)           { steptest.KilledCommand(t) }
+func TestKilledEarly(t *testing.T)             { steptest.KilledEarly(t) }
+
+func TestRefused(t *testing.T) {
+	steptest.Refused(t, "container seccomp", "-read-only", "-volume", "/etc:/v:ro")
+}
+
+func TestSharedTmp(t *testing.T)  { steptest.SharedTmp(t) }
+func TestNamespaces(t *testing.T) { steptest.Namespaces(t) }
+
+// TestMounts leaves the cgroup file systems to TestOwnSys, and what masks paths to TestMasks.
+func TestMounts(t *testing.T) {
+	elsewhere := func(line string) bool {
+		fields := strings.Fields(line)
+		return fields[3] == "/null" || strings.HasPrefix(fields[4], "/sys/fs/cgroup") ||
+			strings.Contains(line, " ro,nosuid,nodev,noexec") &&
+				strings.Contains(line, " - tmpfs ") && strings.Contains(line, "mode=555")
+	}
+	steptest.Mounts(t, elsewhere, "/dev/mqueue rw,nosuid,nodev,noexec mqueue ",
+		"/dev rw,nosuid,noexec tmpfs size=64k,mode=755", "/sys ro,nosuid,nodev,noexec sysfs ",
+		"/proc/bus ro,nosuid,nodev,noexec proc ", "/proc/fs ro,nosuid,nodev,noexec proc ",
+		"/proc/irq ro,nosuid,nodev,noexec proc ", "/proc/sys ro,nosuid,nodev,noexec proc ",
+		"/proc/sysrq-trigger ro,nosuid,nodev,noexec proc ")
+}
+
+func TestModes(t *testing.T) {
+	steptest.Modes(t, map[string]string{"/etc/resolv.conf": "-rw-r--r-- 0:0",
+		"/etc/hostname": "-rw-r--r-- 0:0", "/sys": "dr-xr-xr-x host"})
+}
+
+func TestStreamsByName(t *testing.T)            { steptest.StreamsByName(t) }
+func TestRefusedStreamIsExplained(t *testing.T) { steptest.RefusedStreamIsExplained(t) }
+func TestPipeBothWays(t *testing.T)             { steptest.PipeBothWays(t) }
+func TestPermissionsAddUp(t *testing.T)         { steptest.PermissionsAddUp(t, addPermission) }
+func TestSharedOffset(t *testing.T)             { steptest.SharedOffset(t) }
+func TestRootsRanges(t *testing.T)              { steptest.RootsRanges(t) }
+func TestQuotaOfRoot(t *testing.T)              { steptest.QuotaOfRoot(t) }
+func TestThreadAfterwards(t *testing.T)         { steptest.ThreadAfterwards(t) }
+
+// limits are the container's by its flags, written down a second time.
+var limits = map[string]steptest.Limits{
+	"":                                {Memory: 268435456, PIDs: 128, CPU: 100000},
+	"-memory 48M -pids 40 -cpus 0.25": {Memory: 50331648, PIDs: 40, CPU: 25000},
+}
+
+func TestSocketBuffers(t *testing.T) { steptest.SocketBuffers(t, "-memory", "64M") }
+
+func TestKernelsLimits(t *testing.T) { steptest.KernelsLimits(t, limits) }
+
+// TestSettings compares what the step would write, with both versions of cgroups, with the limits.
+func TestSettings(t *testing.T) {
+	one, two := cgroup1{"/c", "/c", "/c"}, cgroup2{"/c"}
+	for version, settings := range map[string][]setting{
+		"v1": slices.Concat(one.settings(), one.shown("/c/inner", "/c/inner")),
+		"v2": slices.Concat(two.settings(), two.shown("/c/inner")),
+	} {
+		got := map[string]string{}
+		for _, s := range settings {
+			name := strings.TrimPrefix(s.file, "/c/")
+			if s.swap || s.optional {
+				name += "?"
+			}
+			got[name] = s.value
+		}
+		want := limits[""].Files()[version]
+		if fmt.Sprint(got) != fmt.Sprint(want) { // maps are printed in order
+			t.Errorf("%s:\n%v\nwant:\n%v", version, got, want)
+		}
+	}
+}
+
+// innerGets is what a process in the role of the inner one gets: no line, another file in its
+// place, a wrong text on it, or all that the outer process gives it.
+func innerGets(given string) ([]*os.File, []string, error) {
+	line, theirs, err := newLine()
+	if err != nil {
+		return nil, nil, err
+	}
+	files := []*os.File{theirs}
+	text := (&spec{Args: []string{"echo", "ran"}}).encode()
+	switch given {
+	case "nothing":
+		files = nil
+	case "wrong":
+		text = []byte("?")
+	case "pipe":
+		files[0], _, err = os.Pipe()
+	}
+	_, err2 := line.Write(append(text, 0))
+	return files, []string{"echo", "ran"}, errors.Join(err, err2)
+}
+
+// ownedStart starts a command as the container is started: in a user namespace, with its IDs.
+func ownedStart(cmd *exec.Cmd) error {
+	later, err := mapIDs(cmd.SysProcAttr)
+	if err != nil {
+		return err
+	}
+	if err := startOwned(cmd); err != nil {
+		return err
+	}
+	return later(cmd.Process.Pid)
+}
+
+// placeCgroup returns the directories of the cgroup that the step would make under this name.
+func placeCgroup(name string) ([]string, error) {
+	trees, err := cgroupTrees()
+	if err != nil {
+		return nil, err
+	}
+	group, err := choosePlace(trees, name)
+	if err != nil {
+		return nil, err
+	}
+	return strings.Split(group.String(), "\t"), nil
+}
+
+// makeCgroup makes a cgroup in one that hands the controllers on, as each does in version 1.
+func makeCgroup(dir string) error {
+	parent := filepath.Dir(dir)
+	if !exists(parent + "/cgroup.controllers") {
+		return os.Mkdir(dir, 0o755)
+	}
+	return exclusively(parent, func() error {
+		if err := divide(parent); err != nil {
+			return err
+		}
+		return os.Mkdir(dir, 0o755)
+	})
+}
+
+// unmakeCgroup removes a cgroup, and undoes that the one above it hands the controllers on.
+func unmakeCgroup(dir string) error {
+	parent, none := filepath.Dir(dir), func() error { return nil }
+	return errors.Join(removeCgroup(filepath.Join(dir, aside), none), removeCgroup(dir, none),
+		exclusively(parent, func() error { return stepBack(parent) }))
 }
 
 // init adds a limit, a crash, and what the kernel says of it (wait(2), WCOREDUMP).
@@ -222,38 +415,6 @@ func init() {
 		err := unix.Getrlimit(unix.RLIMIT_CORE, &limit)
 		fmt.Printf("%s, %d %d\n", answer, limit.Cur, limit.Max)
 		return err
-	}
-	// In the role of the container, with no line, with another file in its place, or with all that
-	// the outer process gives it.
-	noProof = map[string]string{
-		"outside": "not as PID 1 of a container",
-		"nothing": "wait for the outer process: ",
-		"pipe":    "wait for the outer process: socket operation on non-socket",
-		"wrong":   "read what the host's half says",
-		"right":   "it is also that of the process which has started me",
-		"unseen":  "/proc/0/ns/mnt", // its parent, in a /proc that doesn't show that
-	}
-	experiments["test:role"] = func(args []string) error {
-		line, theirs, err := newLine()
-		if err != nil {
-			return err
-		}
-		files := []*os.File{theirs}
-		text := (&spec{Args: []string{"echo", "ran"}}).encode()
-		switch args[0] {
-		case "nothing":
-			files = nil
-		case "wrong":
-			text = []byte("?")
-		case "pipe":
-			files[0], _, err = os.Pipe()
-		}
-		name, command := role(inside), []string{"echo", "ran"}
-		if args[0] == "unseen" {
-			name, command = step, append([]string{"test:first", name}, command...)
-		}
-		_, err2 := line.Write(append(text, 0))
-		return errors.Join(err, err2, asFirst(files, name, command...))
 	}
 	experiments["test:no-cores"] = func(args []string) error {
 		return errors.Join(unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}),
@@ -284,14 +445,14 @@ func init() {
 
 // TestCleanEnvironment looks for what the caller has in its environment.
 func TestCleanEnvironment(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
-		cmd := program(u, "-env", "OURS=1", "-env", "OURS=2", "env")
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		cmd := u.Program("-env", "OURS=1", "-env", "OURS=2", "env")
 		cmd.Env = append(os.Environ(), "SECRET=hunter2")
-		out := expect(t, cmd)
+		out := steptest.Output(t, cmd)
 		if strings.Contains(out, "SECRET") || strings.Contains(out, "OURS=1") {
 			t.Errorf("the environment inside:\n%s", out)
 		}
-		contains(t, out, "OURS=2\n", "HOME=/root\n", "HOSTNAME=container\n",
+		steptest.Contains(t, out, "OURS=2\n", "HOME=/root\n", "HOSTNAME=container\n",
 			"PATH=/usr/local/sbin:")
 	})
 }
@@ -317,13 +478,13 @@ func TestEnvironmentOfPID1(t *testing.T) {
 	if os.Getuid() != 0 {
 		steptest.Skip(t, "PID 1 hides its environment from an ordinary user; run it as root")
 	}
-	asEveryUser(t, func(t *testing.T, u user) {
-		w := newWatch(t)
-		cmd := program(u, "-net=false", "sh", "-c", waiting)
-		cmd.Env = append(w.env(), "SECRET=hunter2")
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		w := steptest.NewWatch(t)
+		cmd := u.Program("-net=false", "sh", "-c", waiting)
+		cmd.Env = append(w.Env(), "SECRET=hunter2")
 		s := begin(t, cmd)
 		var first int
-		for _, process := range w.processes() {
+		for _, process := range w.Processes() {
 			var pid int
 			if _, err := fmt.Sscanf(process, "/proc/%d", &pid); err != nil {
 				t.Fatal(err)
@@ -333,16 +494,16 @@ func TestEnvironmentOfPID1(t *testing.T) {
 				first = pid
 			}
 		}
-		want := ownEnvironment + w.mark + "\nGOMAXPROCS=1\n"
+		want := ownEnvironment + w.Mark + "\nGOMAXPROCS=1\n"
 		if got := environment(t, first); got != want {
 			t.Errorf("PID 1 has the environment:\n%swant:\n%s", got, want)
 		}
-		contains(t, environment(t, s.Process.Pid), "SECRET=hunter2\n") // the control
+		steptest.Contains(t, environment(t, s.Process.Pid), "SECRET=hunter2\n") // the control
 		if err := s.Process.Signal(unix.SIGTERM); err != nil {
 			t.Fatal(err)
 		}
 		s.status()
-		w.nothingLeft(t)
+		w.NothingLeft(t)
 	})
 }
 
@@ -357,17 +518,17 @@ func TestDescriptorsAreClosed(t *testing.T) {
 	script := "for n in 3 4 5 6 7 8 9; do test -e /proc/self/fd/$n && echo $n; done; echo done"
 	control := exec.Command("sh", "-c", script)
 	control.ExtraFiles = []*os.File{file, file, file}
-	if out := expect(t, control); out != "3\n4\n5\ndone\n" {
+	if out := steptest.Output(t, control); out != "3\n4\n5\ndone\n" {
 		t.Errorf("the control: %q", out)
 	}
-	asEveryUser(t, func(t *testing.T, u user) {
-		cmd := program(u, "sh", "-c", script)
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		cmd := u.Program("sh", "-c", script)
 		cmd.ExtraFiles = []*os.File{file, file, file}
-		if out := expect(t, cmd); out != "done\n" {
+		if out := steptest.Output(t, cmd); out != "done\n" {
 			t.Errorf("open inside: %q", out)
 		}
 		// PID 1 has its own, and nothing of a directory of the host's.
-		held := program(u, "-tty=false", "sh", "-c", "echo on; cat")
+		held := u.Program("-tty=false", "sh", "-c", "echo on; cat")
 		p, _, err := start(held)
 		if err != nil {
 			t.Fatal(err)
@@ -375,7 +536,7 @@ func TestDescriptorsAreClosed(t *testing.T) {
 		defer p.end()
 		pid, err := firstProcess(p.cmd.Process.Pid)
 		if err != nil {
-			if u.uid == 0 { // an ordinary user's is one further down
+			if u.UID == 0 { // an ordinary user's is one further down
 				t.Error(err)
 			}
 			return
@@ -397,11 +558,11 @@ func TestDescriptorsAreClosed(t *testing.T) {
 // getent.
 func TestLocalhost(t *testing.T) {
 	script := "cat /etc/hosts; type getent > /dev/null || exit 0; getent ahostsv4 localhost"
-	asEveryUser(t, func(t *testing.T, u user) {
-		out := expect(t, program(u, "sh", "-c", script))
-		contains(t, out, "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n")
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		out := u.Output(t, "sh", "-c", script)
+		steptest.Contains(t, out, "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n")
 		if _, err := exec.LookPath("getent"); err == nil {
-			contains(t, out, "127.0.0.1       STREAM localhost\n")
+			steptest.Contains(t, out, "127.0.0.1       STREAM localhost\n")
 		}
 	})
 }
@@ -409,14 +570,14 @@ func TestLocalhost(t *testing.T) {
 // TestManyKilled starts ten containers, each with a link, a table and cgroups on the host, and
 // kills them all from outside. Nothing of them may be left.
 func TestManyKilled(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
-		w := newWatch(t)
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		w := steptest.NewWatch(t)
 		var running []*helper
 		var links []string
 		for range 10 {
-			cmd := program(u, "-tty=false", "sh", "-c",
+			cmd := u.Program("-tty=false", "sh", "-c",
 				"sed -n '/host LOCAL/{x; s/.*-- //; /^127/!{p; q;}}; h' /proc/net/fib_trie; cat")
-			cmd.Env = w.env()
+			cmd.Env = w.Env()
 			p, address, err := start(cmd)
 			if err != nil {
 				t.Fatal(err)
@@ -437,7 +598,7 @@ func TestManyKilled(t *testing.T) {
 			}
 			return found
 		}
-		if found := here(); u.uid == 0 && len(found) != 10 { // the control
+		if found := here(); u.UID == 0 && len(found) != 10 { // the control
 			t.Errorf("links and tables while ten run: %q", found)
 		}
 		for _, p := range running {
@@ -448,7 +609,7 @@ func TestManyKilled(t *testing.T) {
 		for _, p := range running {
 			p.end() // how it ended is not the question
 		}
-		w.nothingLeft(t)
+		w.NothingLeft(t)
 		for range 200 {
 			if len(here()) == 0 {
 				return

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"jail-to-container/scripts/steptest"
 )
 
 // terminalPair makes a pseudo-terminal (pty(7)) and returns both its ends.
@@ -146,10 +147,10 @@ const prompt = inside + "# "
 // TestShellAtATerminal is a sitting with a shell: whose terminal it is, keys for the jobs in it,
 // and a window that changes its size.
 func TestShellAtATerminal(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
-		w := newWatch(t)
-		cmd := program(u, "sh")
-		cmd.Env = w.env()
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		w := steptest.NewWatch(t)
+		cmd := u.Program("sh")
+		cmd.Env = w.Env()
 		s := sit(t, cmd)
 		before := s.settings()
 		s.look().dialog(
@@ -184,13 +185,13 @@ func TestShellAtATerminal(t *testing.T) {
 		if after := s.settings(); !reflect.DeepEqual(before, after) {
 			t.Errorf("the terminal's settings were %+v before, and are %+v", before, after)
 		}
-		w.nothingLeft(t)
+		w.NothingLeft(t)
 	})
 }
 
 // TestTerminalRestored ends a command at a terminal in several ways, and compares the settings.
 func TestTerminalRestored(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		for _, c := range []struct {
 			name    string
 			command []string
@@ -207,9 +208,9 @@ func TestTerminalRestored(t *testing.T) {
 				unix.SIGTERM, 42, ""},
 		} {
 			t.Run(c.name, func(t *testing.T) {
-				w := newWatch(t)
-				cmd := program(u, c.command...)
-				cmd.Env = w.env()
+				w := steptest.NewWatch(t)
+				cmd := u.Program(c.command...)
+				cmd.Env = w.Env()
 				s := sit(t, cmd)
 				before := s.settings()
 				s.look()
@@ -223,11 +224,11 @@ func TestTerminalRestored(t *testing.T) {
 					}
 					s.Process.Signal(c.signal)
 				}
-				contains(t, s.end(c.status), c.says)
+				steptest.Contains(t, s.end(c.status), c.says)
 				if after := s.settings(); after != before {
 					t.Errorf("the settings were %+v before, and are %+v", before, after)
 				}
-				w.nothingLeft(t)
+				w.NothingLeft(t)
 			})
 		}
 	})
@@ -236,23 +237,23 @@ func TestTerminalRestored(t *testing.T) {
 // TestKilledAtATerminal kills the outer process, which can't restore anything then; but nothing
 // else is left.
 func TestKilledAtATerminal(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
-		w := newWatch(t)
-		cmd := program(u, "sh", "-c", "trap '' HUP; "+waiting)
-		cmd.Env = w.env()
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		w := steptest.NewWatch(t)
+		cmd := u.Program("sh", "-c", "trap '' HUP; "+waiting)
+		cmd.Env = w.Env()
 		s := sit(t, cmd).look()
 		s.dialog("ready")
 		s.Process.Kill()
 		s.end(137)
-		w.nothingLeft(t)
+		w.NothingLeft(t)
 	})
 }
 
 // TestPausedAtATerminal stops the outer process, which must give the shell that waits for it its
 // terminal in order, and take it again.
 func TestPausedAtATerminal(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
-		s := sit(t, program(u, "sh", "-c", "echo ready; cat; exit 4"))
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		s := sit(t, u.Program("sh", "-c", "echo ready; cat; exit 4"))
 		before := s.settings()
 		s.look().dialog("ready\r\n", "it runs\n", "it runs\r\nit runs\r\n")
 		s.Process.Signal(unix.SIGTSTP)
@@ -287,8 +288,8 @@ func TestMegabytesOnTheScreen(t *testing.T) {
 	for i := range lines {
 		fmt.Fprintf(&want, "%d\r\n", i+1)
 	}
-	asEveryUser(t, func(t *testing.T, u user) {
-		s := sit(t, program(u, "-net=false", "seq", fmt.Sprint(lines)))
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		s := sit(t, u.Program("-net=false", "seq", fmt.Sprint(lines)))
 		time.Sleep(200 * time.Millisecond) // the command has to wait for us
 		var got bytes.Buffer
 		for s.look(); ; {
@@ -309,8 +310,8 @@ func TestMegabytesOnTheScreen(t *testing.T) {
 // TestMegabytesTyped types as much, while the screen isn't read.
 func TestMegabytesTyped(t *testing.T) {
 	data := bytes.Repeat([]byte("all that is typed, and \x03 and \x04 as well\r\n"), 30_000)
-	asEveryUser(t, func(t *testing.T, u user) {
-		s := sit(t, program(u, "sh", "-c", fmt.Sprintf(
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		s := sit(t, u.Program("sh", "-c", fmt.Sprintf(
 			"stty raw -echo; echo ready; head -c %d | sha256sum", len(data)))).look()
 		s.dialog("ready", string(data), fmt.Sprintf("%x", sha256.Sum256(data)))
 		s.end(0)
@@ -319,13 +320,13 @@ func TestMegabytesTyped(t *testing.T) {
 
 // TestStandardErrorElsewhere starts a command at a terminal, with its errors to a file.
 func TestStandardErrorElsewhere(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		file, err := os.CreateTemp(t.TempDir(), "")
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer file.Close()
-		cmd := program(u, "sh", "-c", "echo output; echo error >&2; tty")
+		cmd := u.Program("sh", "-c", "echo output; echo error >&2; tty")
 		cmd.Stderr = file
 		if screen := sit(t, cmd).look().end(0); screen != "output\r\n/dev/pts/0\r\n" {
 			t.Errorf("on the screen: %q", screen)
@@ -339,18 +340,18 @@ func TestStandardErrorElsewhere(t *testing.T) {
 // TestTerminalOnRequest asks for one where there is none outside. The end of the input arrives, in
 // mid-line too.
 func TestTerminalOnRequest(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		for _, input := range []string{"one\ntwo\n", "one\ntwo"} {
 			// First no echo, which would get between the words of the others.
-			cmd := program(u, "-tty", "sh", "-c", "stty -echo; tty; echo ready; cat; echo; exit 5")
+			cmd := u.Program("-tty", "sh", "-c", "stty -echo; tty; echo ready; cat; echo; exit 5")
 			stdin, err := cmd.StdinPipe()
 			if err != nil {
 				t.Fatal(err)
 			}
 			go func() { stdin.Write([]byte(input)); stdin.Close() }()
-			r := finish(t, cmd)
-			contains(t, r.stdout, "/dev/pts/0\r\n", "ready\r\n", "one\r\ntwo")
-			if r.status != 5 {
+			r := steptest.Run(t, cmd)
+			steptest.Contains(t, r.Stdout, "/dev/pts/0\r\n", "ready\r\n", "one\r\ntwo")
+			if r.Status != 5 {
 				t.Errorf("%q: %+v", input, r)
 			}
 		}
@@ -359,12 +360,12 @@ func TestTerminalOnRequest(t *testing.T) {
 
 // TestPipesStayPipes runs filters: without a terminal the command has our descriptors themselves.
 func TestPipesStayPipes(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
-		if r := finish(t, program(u, "tty")); r.status != 1 || r.stdout != "not a tty\n" {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		if r := u.Run(t, "tty"); r.Status != 1 || r.Stdout != "not a tty\n" {
 			t.Errorf("tty: %+v", r)
 		}
 		// The reader goes away first: the writer must hear of it.
-		cmd := program(u, "sh", "-c", "trap - PIPE; exec yes")
+		cmd := u.Program("sh", "-c", "trap - PIPE; exec yes")
 		stdout, err := cmd.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)
@@ -387,12 +388,12 @@ func TestPipesStayPipes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		list := program(u, "tar", "-t")
+		list := u.Program("tar", "-t")
 		list.Stdin = archive
 		if err := tar.Start(); err != nil {
 			t.Fatal(err)
 		}
-		if out := expect(t, list); out != "name\n" {
+		if out := steptest.Output(t, list); out != "name\n" {
 			t.Errorf("tar -t: %q", out)
 		}
 		if err := tar.Wait(); err != nil {
@@ -404,12 +405,12 @@ func TestPipesStayPipes(t *testing.T) {
 // TestCallersTerminalStaysUsable runs a command that has the caller's terminal, as in a pipeline,
 // and tries to make that useless. Each control does the same without a container.
 func TestCallersTerminalStaysUsable(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		for _, harm := range []string{"TIOCSETD", "TCXONC", "TIOCEXCL"} {
 			try := func(args ...string) (answer string, usable bool) {
 				_, terminal := terminalPair(t)
 				defer terminal.Close()
-				cmd := program(u, args...)
+				cmd := u.Program(args...)
 				cmd.Stdin, cmd.Stderr = strings.NewReader(""), terminal
 				var stdout bytes.Buffer
 				cmd.Stdout = &stdout

@@ -22,7 +22,7 @@ func TestOpenFiles(t *testing.T) {
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &ours); err != nil {
 		t.Fatal(err)
 	}
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		ask := []string{"sh", "-c", "echo $(ulimit -n) $(ulimit -Hn)"}
 		for limits, want := range map[string]string{
 			"3000 4000": "1024 4000\n", "900 900": "900 900\n",
@@ -33,14 +33,14 @@ func TestOpenFiles(t *testing.T) {
 				t.Logf("%s aren't ours to set: %d is the most", limits, ours.Max)
 				continue
 			}
-			cmd := program(u, ask...)
+			cmd := u.Program(ask...)
 			cmd.Args = append([]string{step, "test:files", limits}, cmd.Args[1:]...)
-			if out := expect(t, cmd); out != want {
+			if out := steptest.Output(t, cmd); out != want {
 				t.Errorf("inside, with %s: %q, want %q", limits, out, want)
 			}
-			cmd = program(u, append([]string{"test:become"}, ask...)...)
+			cmd = u.Program(append([]string{"test:become"}, ask...)...)
 			cmd.Args = append([]string{step, "test:files", limits}, cmd.Args[1:]...)
-			if out := expect(t, cmd); out != limits+"\n" {
+			if out := steptest.Output(t, cmd); out != limits+"\n" {
 				t.Errorf("outside: %q", out)
 			}
 		}
@@ -54,7 +54,7 @@ func TestOOMScore(t *testing.T) {
 		steptest.Skip(t, "oom_score_adj is %d here (%v), and only root lowers it: choom -n 0 -p $$",
 			now, err)
 	}
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		for _, score := range []string{"500", "-1000"} {
 			if !setOOMScore(t, score) {
 				continue
@@ -64,11 +64,11 @@ func TestOOMScore(t *testing.T) {
 				want = "500\n500\n"
 			}
 			cat := []string{"cat", "/proc/1/oom_score_adj", "/proc/self/oom_score_adj"}
-			if out := expect(t, program(u, cat...)); out != want {
+			if out := u.Output(t, cat...); out != want {
 				t.Errorf("inside, with %s: %q, want %q", score, out, want)
 			}
 			cat = []string{"test:become", "cat", "/proc/self/oom_score_adj"}
-			if out := expect(t, program(u, cat...)); out != score+"\n" {
+			if out := u.Output(t, cat...); out != score+"\n" {
 				t.Errorf("outside: %q, want %s", out, score)
 			}
 		}
@@ -77,8 +77,8 @@ func TestOOMScore(t *testing.T) {
 
 // lowersOOMScore reports whether a user can lower what this process has set. Set with
 // CAP_SYS_RESOURCE, it takes that to lower it.
-func lowersOOMScore(u user) bool {
-	return u.uid == os.Getuid() || !holds(unix.CAP_SYS_RESOURCE)
+func lowersOOMScore(u steptest.User) bool {
+	return u.UID == os.Getuid() || !holds(unix.CAP_SYS_RESOURCE)
 }
 
 // setOOMScore sets the test's own, for as long as the test takes, and reports whether it could. A

@@ -49,7 +49,7 @@ func TestAllMasks(t *testing.T) {
 	for _, path := range slices.Backward(dockerMasks) {
 		want = path + " is masked\n" + want
 	}
-	if out := expect(t, cmd); out != want {
+	if out := steptest.Output(t, cmd); out != want {
 		t.Errorf("got:\n%swant:\n%s", out, want)
 	}
 }
@@ -57,9 +57,9 @@ func TestAllMasks(t *testing.T) {
 // TestMasks looks at each path from inside, and from outside, where nothing may be masked or else
 // the test shows nothing.
 func TestMasks(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
-		outside := expect(t, program(u, "test:masks"))
-		inner := expect(t, program(u, "/proc/self/exe", "test:masks"))
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		outside := u.Output(t, "test:masks")
+		inner := u.Output(t, "/proc/self/exe", "test:masks")
 		controls := 0
 		for line := range strings.Lines(outside) {
 			path, state, _ := strings.Cut(strings.TrimSpace(line), " ")
@@ -75,7 +75,7 @@ func TestMasks(t *testing.T) {
 			default:
 				t.Logf("no control here: outside, %s %s", path, state)
 			}
-			contains(t, inner, want)
+			steptest.Contains(t, inner, want)
 		}
 		if controls == 0 {
 			steptest.Skip(t, "everything is masked outside too; run it on a host")
@@ -91,9 +91,9 @@ func TestProcSysCannotBeSet(t *testing.T) {
 	control := self("test:set", setting, "8192")
 	control.SysProcAttr.Cloneflags = unix.CLONE_NEWUSER | unix.CLONE_NEWIPC
 	control.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
-	without := expect(t, control)
-	asEveryUser(t, func(t *testing.T, u user) {
-		out := expect(t, program(u, "/proc/self/exe", "test:set", setting, "8192"))
+	without := steptest.Output(t, control)
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		out := u.Output(t, "/proc/self/exe", "test:set", setting, "8192")
 		if out != "EROFS\n" && out != "EACCES\n" { // EACCES: the file is the host's root's
 			t.Errorf("inside: %q", out)
 		}
@@ -104,17 +104,17 @@ func TestProcSysCannotBeSet(t *testing.T) {
 // TestOwnSys compares the links that /sys shows with those that there are, and looks whether any
 // mount in it can be written to.
 func TestOwnSys(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
-		links := expect(t, program(u, "ls", "/sys/class/net"))
-		table := expect(t, program(u, "cat", "/proc/net/dev"))
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		links := u.Output(t, "ls", "/sys/class/net")
+		table := u.Output(t, "cat", "/proc/net/dev")
 		if links == "" || len(strings.Fields(links)) != strings.Count(table, "\n")-2 {
 			t.Errorf("links in /sys: %q; in /proc/net/dev:\n%s", links, table)
 		}
 		for _, link := range strings.Fields(links) {
-			contains(t, table, " "+link+":")
+			steptest.Contains(t, table, " "+link+":")
 		}
 		mounts := 0
-		for line := range strings.Lines(expect(t, program(u, "cat", "/proc/self/mountinfo"))) {
+		for line := range strings.Lines(u.Output(t, "cat", "/proc/self/mountinfo")) {
 			fields := strings.Fields(line)
 			if !strings.HasPrefix(fields[4]+"/", "/sys/") {
 				continue
@@ -127,11 +127,12 @@ func TestOwnSys(t *testing.T) {
 		if mounts < 2 {
 			t.Errorf("%d mounts in /sys", mounts)
 		}
-		out := finish(t, program(u, "sh", "-c", "cat /sys/fs/cgroup/cgroup.procs || "+
-			"cat /sys/fs/cgroup/pids/cgroup.procs"))
-		contains(t, "\n"+out.stdout, "\n1\n") // PID 1 is in the cgroup at the root of the tree
+		out := u.Run(t, "sh", "-c", "cat /sys/fs/cgroup/cgroup.procs || "+
+			"cat /sys/fs/cgroup/pids/cgroup.procs")
+		// PID 1 is in the cgroup at the root of the tree.
+		steptest.Contains(t, "\n"+out.Stdout, "\n1\n")
 		// In a tree of version 1 that has none of its limits it would see others.
-		trees := expect(t, program(u, "ls", "/sys/fs/cgroup"))
+		trees := u.Output(t, "ls", "/sys/fs/cgroup")
 		version1 := !strings.Contains(trees, "cgroup.procs")
 		if version1 && len(strings.Fields(trees)) > len(controllers) {
 			t.Errorf("trees of cgroups inside: %q", strings.Fields(trees))
@@ -148,7 +149,7 @@ func TestSysThroughLink(t *testing.T) {
 	cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
 	cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
 	want := "a directory: ok\na link to one: ENOTDIR (not a directory)\n"
-	if out := expect(t, cmd); out != want {
+	if out := steptest.Output(t, cmd); out != want {
 		t.Errorf("got:\n%swant:\n%s", out, want)
 	}
 }

@@ -22,7 +22,7 @@ import (
 // TestOverlay writes to a root, or tries to, and looks at what became of the layer.
 func TestOverlay(t *testing.T) {
 	needsOverlay(t)
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		b := newBench(t, u)
 		layers := b.image(t, layered([]item{
 			dir("etc"), file("etc/name", "layer"), dir("d"), file("d/f", ""),
@@ -51,7 +51,7 @@ func TestOverlay(t *testing.T) {
 // TestOverlayOfMany stacks as many layers as there may be, with names that mean something to mount.
 func TestOverlayOfMany(t *testing.T) {
 	needsOverlay(t)
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		b := newBench(t, u)
 		var layers, want []string
 		for n := range maxLayers {
@@ -95,7 +95,7 @@ func TestNoOverlay(t *testing.T) {
 	if !overlays(t) {
 		below = errNoOverlay.Error()
 	}
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		b := newBench(t, u)
 		file := b.write(t, "file", nil)
 		for dir, why := range map[string]string{
@@ -105,12 +105,12 @@ func TestNoOverlay(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r := finish(t, program(u, "test:enter", string(text), "overlay"))
-			if r.status != 125 {
-				t.Errorf("%s: exit status %d", dir, r.status)
+			r := u.Run(t, "test:enter", string(text), "overlay")
+			if r.Status != 125 {
+				t.Errorf("%s: exit status %d", dir, r.Status)
 			}
-			contains(t, r.stderr, why)
-			contains(t, r.stderr, "nothing is mounted on /tmp")
+			steptest.Contains(t, r.Stderr, why)
+			steptest.Contains(t, r.Stderr, "nothing is mounted on /tmp")
 		}
 	})
 }
@@ -150,7 +150,7 @@ func overlays(t *testing.T) bool {
 	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWUSER | unix.CLONE_NEWNS
 	cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
 	cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
-	switch out := expect(t, cmd); out {
+	switch out := steptest.Output(t, cmd); out {
 	case "ok\n":
 		return true
 	case "EPERM\n", "ENODEV\n":

@@ -15,6 +15,7 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+	"jail-to-container/scripts/steptest"
 )
 
 // hostileRoot makes a root with symbolic links, and returns it.
@@ -64,7 +65,7 @@ func entriesOf(t *testing.T, dir string) []string {
 // begin at that descriptor: the image's working directory, its link in a volume's target, and its
 // /etc/passwd. The control is the same descriptor on the host. (CVE-2024-21626 in runc)
 func TestInheritedDirectory(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		b := newBench(t, u)
 		host := b.openDirectory(t, "host")
 		b.write(t, "host/passwd", []byte("secret:x:0:0::/of-the-host:/bin/sh\n"))
@@ -72,14 +73,14 @@ func TestInheritedDirectory(t *testing.T) {
 		root := b.hostileRoot(t, map[string]string{
 			"data": "/proc/self/fd/9", "etc/passwd": "/proc/self/fd/9/passwd",
 		})
-		inherit := func(args ...string) result {
-			cmd := program(u, append([]string{"-net=false", "-root", root}, args...)...)
+		inherit := func(args ...string) steptest.Result {
+			cmd := u.Program(append([]string{"-net=false", "-root", root}, args...)...)
 			cmd.ExtraFiles = slices.Repeat([]*os.File{host}, 7) // descriptors 3 to 9
-			return finish(t, cmd)
+			return steptest.Run(t, cmd)
 		}
 		control := self("test:create", "/proc/self/fd/9/control")
 		control.ExtraFiles = slices.Repeat([]*os.File{host}, 7)
-		expect(t, control)
+		steptest.Output(t, control)
 		if left := entriesOf(t, host.Name()); !slices.Equal(left, []string{"control", "passwd"}) {
 			t.Fatalf("the control has made %q", left)
 		}
@@ -90,13 +91,13 @@ func TestInheritedDirectory(t *testing.T) {
 			{"-volume", b.dir + "/file:/data/made"},
 			{"-user", "secret"},
 		} {
-			if r := inherit(append(args, echo...)...); r.status != 125 || r.stdout != "" {
+			if r := inherit(append(args, echo...)...); r.Status != 125 || r.Stdout != "" {
 				t.Errorf("%q: %+v, want exit status 125", args, r)
 			}
 		}
 		// Without any of them the container starts, and knows nothing of the host's user.
 		r := inherit("/bin/busybox", "sh", "-c", "echo $HOME")
-		if r.status != 0 || r.stdout != "/\n" {
+		if r.Status != 0 || r.Stdout != "/\n" {
 			t.Errorf("with a link at /etc/passwd: %+v", r)
 		}
 		if left := entriesOf(t, host.Name()); !slices.Equal(left, []string{"control", "passwd"}) {
@@ -108,7 +109,7 @@ func TestInheritedDirectory(t *testing.T) {
 // TestVolumeReachedByLink has a read-only volume, and links of the image to every descriptor that
 // it may be open at while another volume's target is made.
 func TestVolumeReachedByLink(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		b := newBench(t, u)
 		kept := b.openDirectory(t, "kept").Name()
 		b.write(t, "file", []byte("hello\n"))
@@ -119,10 +120,10 @@ func TestVolumeReachedByLink(t *testing.T) {
 		root := b.hostileRoot(t, links)
 		for name := range links {
 			// The volumes come in the order of their depth: this one is the last.
-			r := finish(t, program(u, "-net=false", "-root", root,
+			r := u.Run(t, "-net=false", "-root", root,
 				"-volume", b.dir+"/file:/"+name+"/made",
-				"-volume", kept+":/as/deep/as/this:ro", "/bin/busybox", "true"))
-			if r.status != 125 && r.status != 0 {
+				"-volume", kept+":/as/deep/as/this:ro", "/bin/busybox", "true")
+			if r.Status != 125 && r.Status != 0 {
 				t.Errorf("%s: %+v", name, r)
 			}
 		}
@@ -136,7 +137,7 @@ func TestVolumeReachedByLink(t *testing.T) {
 // link to a file of another volume. That file must stay what it is, at whatever moment that
 // happens. And nothing is made where a link leads.
 func TestVolumeFileTarget(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		b := newBench(t, u)
 		b.openDirectory(t, "shared")
 		b.openDirectory(t, "private")
@@ -147,20 +148,20 @@ func TestVolumeFileTarget(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		run := func(target string) result {
-			return finish(t, program(u, "-net=false", "-volume", file+":"+target,
+		run := func(target string) steptest.Result {
+			return u.Run(t, "-net=false", "-volume", file+":"+target,
 				"-volume", b.dir+"/private:/b", "-volume", b.dir+"/shared:/a",
-				"sh", "-c", "cat /b/important; cat "+target))
+				"sh", "-c", "cat /b/important; cat "+target)
 		}
-		if r := run("/a/link"); r.stdout != "the volume\nthe volume\n" {
+		if r := run("/a/link"); r.Stdout != "the volume\nthe volume\n" {
 			t.Errorf("mounted on what the link leads to: %+v", r)
 		}
 		r := run("/a/dangling")
-		if r.status != 125 {
+		if r.Status != 125 {
 			t.Errorf("a link that leads nowhere: %+v", r)
 		}
-		contains(t, r.stderr, "the symbolic link dangling -> /b/made leads nowhere")
-		if r := run("/a/new"); r.stdout != "important\nthe volume\n" {
+		steptest.Contains(t, r.Stderr, "the symbolic link dangling -> /b/made leads nowhere")
+		if r := run("/a/new"); r.Stdout != "important\nthe volume\n" {
 			t.Errorf("a target that is made: %+v", r)
 		}
 		text, err := os.ReadFile(important)
@@ -233,7 +234,7 @@ func TestOpenInRoot(t *testing.T) {
 				if kind != 0 && path == dir+"/none" {
 					t.Errorf("make %s: %v", path, err)
 				}
-				contains(t, err.Error(), want)
+				steptest.Contains(t, err.Error(), want)
 				continue
 			}
 			got, err := os.Readlink(fmt.Sprint("/proc/self/fd/", place.Fd()))
@@ -259,15 +260,15 @@ func TestOpenInRoot(t *testing.T) {
 
 // TestVolumesInVolumes gives volumes in the wrong order: the one below comes first.
 func TestVolumesInVolumes(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		b := newBench(t, u)
 		for _, name := range []string{"a", "b", "c"} {
 			b.openDirectory(t, name)
 			b.write(t, name+"/name", []byte(name))
 		}
-		out := expect(t, program(u, "-net=false", "-volume", b.dir+"/c:/v/b/c",
+		out := u.Output(t, "-net=false", "-volume", b.dir+"/c:/v/b/c",
 			"-volume", b.dir+"/b:/v/b", "-volume", b.dir+"/a:/v",
-			"sh", "-c", "cat /v/name /v/b/name /v/b/c/name"))
+			"sh", "-c", "cat /v/name /v/b/name /v/b/c/name")
 		if out != "abc" {
 			t.Errorf("volumes in volumes: %q, want abc", out)
 		}
@@ -277,22 +278,22 @@ func TestVolumesInVolumes(t *testing.T) {
 // TestOlderKernel has no mount_setattr(2), as before Linux 5.12: a volume gets its flags by another
 // way, which must not leave out what is mounted in it.
 func TestOlderKernel(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		b := newBench(t, u)
 		b.openDirectory(t, "dir")
 		file := b.write(t, "file", []byte("hello\n"))
 		if err := os.Chmod(file, 0o666); err != nil { // or its mode alone would protect it
 			t.Fatal(err)
 		}
-		cmd := program(u, "test:without", fmt.Sprint(unix.SYS_MOUNT_SETATTR), "-net=false",
+		cmd := u.Program("test:without", fmt.Sprint(unix.SYS_MOUNT_SETATTR), "-net=false",
 			"-volume", b.dir+"/dir:/d", "-volume", b.dir+"/dir:/r:ro", "-volume", file+":/f:ro",
 			"sh", "-c", "grep -E ' /[drf] ' /proc/self/mountinfo | cut -d ' ' -f 5,6,7; "+
 				"touch /r/x /f; cat /f")
-		if u.uid == 0 {
+		if u.UID == 0 {
 			cmd.SysProcAttr.Unshareflags = unix.CLONE_NEWNS // see test:without
 		}
-		r := finish(t, cmd)
-		lines := strings.Split(r.stdout, "\n")
+		r := steptest.Run(t, cmd)
+		lines := strings.Split(r.Stdout, "\n")
 		if len(lines) != 5 || lines[3] != "hello" {
 			t.Fatalf("%+v", r)
 		}
@@ -303,8 +304,8 @@ func TestOlderKernel(t *testing.T) {
 				t.Errorf("%q, want %q", lines[i], want)
 			}
 		}
-		if strings.Count(r.stderr, "Read-only file system") != 2 {
-			t.Errorf("written to read-only volumes: %q", r.stderr)
+		if strings.Count(r.Stderr, "Read-only file system") != 2 {
+			t.Errorf("written to read-only volumes: %q", r.Stderr)
 		}
 	})
 }

@@ -24,16 +24,16 @@ func TestKernelKillsI386(t *testing.T) {
 	if err := os.WriteFile(file, i386Program(), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	us := user{uid: os.Getuid()}
-	switch r := finish(t, program(us, "test:exec", file)); {
-	case r.status == 125 && r.stderr != "":
+	us := steptest.Caller()
+	switch r := us.Run(t, "test:exec", file); {
+	case r.Status == 125 && r.Stderr != "":
 		steptest.Skip(t, "this kernel runs no programs of 32 bits: %s; run it on one with "+
-			"CONFIG_IA32_EMULATION", r.stderr)
-	case r.status != 7:
-		t.Fatalf("the control ends with status %d, want 7", r.status)
+			"CONFIG_IA32_EMULATION", r.Stderr)
+	case r.Status != 7:
+		t.Fatalf("the control ends with status %d, want 7", r.Status)
 	}
-	if r := finish(t, program(us, "test:filtered", "test:exec", file)); r.status != 128+31 {
-		t.Errorf("under the filter it ends with status %d, want 128 and 31 for SIGSYS", r.status)
+	if r := us.Run(t, "test:filtered", "test:exec", file); r.Status != 128+31 {
+		t.Errorf("under the filter it ends with status %d, want 128 and 31 for SIGSYS", r.Status)
 	}
 }
 

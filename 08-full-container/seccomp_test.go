@@ -19,6 +19,7 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+	"jail-to-container/scripts/steptest"
 )
 
 // meaning is what a filter's answer is called in the table.
@@ -363,7 +364,7 @@ func TestFilterArguments(t *testing.T) {
 // arguments that no call could do anything with. Without the filter the answer is another, except
 // for calls that this kernel hasn't got, and those that this user may not make in any case.
 func TestKernelRefuses(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		with := answers(t, u, "test:filtered", "test:refused")
 		without := answers(t, u, "test:refused")
 		shown := 0
@@ -402,24 +403,24 @@ func TestKernelRefuses(t *testing.T) {
 // TestOtherFilterIsAnError loads the filter where another thread has one that this one hasn't, so
 // that they can't be made the same.
 func TestOtherFilterIsAnError(t *testing.T) {
-	r := finish(t, program(user{uid: os.Getuid()}, "test:two-filters"))
-	if r.status != 125 {
-		t.Errorf("exit status %d, want 125", r.status)
+	r := steptest.Caller().Run(t, "test:two-filters")
+	if r.Status != 125 {
+		t.Errorf("exit status %d, want 125", r.Status)
 	}
-	contains(t, r.stderr, "load the seccomp filter: thread ", " has another one already")
+	steptest.Contains(t, r.Stderr, "load the seccomp filter: thread ", " has another one already")
 }
 
 // answers runs an experiment that prints a word and an answer in each line. It is in namespaces of
 // its own, for the case that one of its calls does something.
-func answers(t *testing.T, u user, args ...string) map[string]string {
+func answers(t *testing.T, u steptest.User, args ...string) map[string]string {
 	t.Helper()
-	cmd := program(u, args...)
-	if u.uid == 0 && os.Getuid() == 0 {
+	cmd := u.Program(args...)
+	if u.UID == 0 && os.Getuid() == 0 {
 		cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNS | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC |
 			unix.CLONE_NEWPID | unix.CLONE_NEWNET
 	}
 	all := map[string]string{}
-	for line := range strings.Lines(expect(t, cmd)) {
+	for line := range strings.Lines(steptest.Output(t, cmd)) {
 		name, answer, _ := strings.Cut(strings.TrimSpace(line), ": ")
 		all[name] = answer
 	}

@@ -27,7 +27,7 @@ func TestImageFromStandardInput(t *testing.T) {
 	layer := pack(dir("bin"), file("bin/busybox", string(busybox)).owned(0, 0, 0o755),
 		dir("proc"), dir("sys"), dir("dev"))
 	m := made{layers: [][]byte{layer}, change: func(o object) { o["config"] = imageConfig{} }}
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		b := newBench(t, u)
 		input, err := os.Open(b.write(t, "image.tar", m.docker().pack()))
 		if err != nil {
@@ -35,9 +35,9 @@ func TestImageFromStandardInput(t *testing.T) {
 		}
 		defer input.Close()
 		script := "busybox wc -c; busybox ls /bin"
-		cmd := program(u, "-image", "-", "/bin/busybox", "sh", "-c", script)
+		cmd := u.Program("-image", "-", "/bin/busybox", "sh", "-c", script)
 		cmd.Stdin, cmd.Env = input, append(os.Environ(), "XDG_CACHE_HOME="+b.dir)
-		if u.uid == 0 {
+		if u.UID == 0 {
 			t.Cleanup(func() { // root's cache is everybody's
 				id := strings.TrimPrefix(sum(layer), "sha256:")
 				kept, err := filepath.Glob("/var/cache/jail-to-container/*/" + id)
@@ -49,18 +49,18 @@ func TestImageFromStandardInput(t *testing.T) {
 				}
 			})
 		}
-		r := finish(t, cmd)
-		if r.status != 0 || r.stdout != "0\nbusybox\n" || overlays(t) == (r.stderr != "") {
+		r := steptest.Run(t, cmd)
+		if r.Status != 0 || r.Stdout != "0\nbusybox\n" || overlays(t) == (r.Stderr != "") {
 			t.Errorf("the container: %+v", r)
 		}
-		if r.stderr != "" {
-			contains(t, r.stderr, ": the root is read-only\n")
+		if r.Stderr != "" {
+			steptest.Contains(t, r.Stderr, ": the root is read-only\n")
 		}
 		// With a terminal that was asked for, it isn't nothing that comes in, but what is typed.
 		if _, err := input.Seek(0, io.SeekStart); err != nil {
 			t.Fatal(err)
 		}
-		shell := program(u, "-image", "-", "-tty", "/bin/busybox", "sh")
+		shell := u.Program("-image", "-", "-tty", "/bin/busybox", "sh")
 		shell.Stdin, shell.Env = input, cmd.Env
 		s := sit(t, shell).look()
 		s.dialog("container# ", "busybox tty; exit 3\n", "/dev/pts/0")
@@ -118,10 +118,10 @@ func TestUnique(t *testing.T) {
 
 // TestBytes gives the command an argument and a variable that aren't UTF-8.
 func TestBytes(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
-		r := finish(t, program(u, "-net=false", "-env", "B=b\xff",
-			"sh", "-c", `printf "$0$B"`, "a\xfe"))
-		if r.status != 0 || r.stdout != "a\xfeb\xff" {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		r := u.Run(t, "-net=false", "-env", "B=b\xff",
+			"sh", "-c", `printf "$0$B"`, "a\xfe")
+		if r.Status != 0 || r.Stdout != "a\xfeb\xff" {
 			t.Errorf("the container: %+v", r)
 		}
 	})

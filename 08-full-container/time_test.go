@@ -19,8 +19,8 @@ func TestUptime(t *testing.T) {
 	if !exists("/proc/self/ns/time") {
 		steptest.Skip(t, "%s", noClocks())
 	}
-	asEveryUser(t, func(t *testing.T, u user) {
-		if u.uid == 0 && noClocks() != "" {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		if u.UID == 0 && noClocks() != "" {
 			steptest.Skip(t, "%s", noClocks())
 		}
 		uptime := func(text string) (seconds float64) {
@@ -37,7 +37,7 @@ func TestUptime(t *testing.T) {
 			return uptime(string(text))
 		}
 		before := outside()
-		inside := uptime(expect(t, program(u, "cat", "/proc/uptime")))
+		inside := uptime(u.Output(t, "cat", "/proc/uptime"))
 		after := outside()
 		if after-before >= before { // the control would say nothing
 			steptest.Skip(t,
@@ -47,7 +47,7 @@ func TestUptime(t *testing.T) {
 			t.Errorf("up %.2f s inside, while %.2f s went by outside", inside, after-before)
 		}
 		// The other clock can't be read by a program that is everywhere; how it was set can.
-		offsets := expect(t, program(u, "cat", "/proc/self/timens_offsets"))
+		offsets := u.Output(t, "cat", "/proc/self/timens_offsets")
 		for _, clock := range []string{"monotonic", "boottime"} {
 			if _, rest, _ := strings.Cut(offsets, clock); !strings.HasPrefix(
 				strings.TrimSpace(rest), "-") {

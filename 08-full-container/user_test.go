@@ -19,7 +19,7 @@ func TestNumbers(t *testing.T) {
 	passwd := "root:x:0:0:root:/root:/bin/sh\n1000:x:0:0::/root:/bin/sh\n" +
 		"mine:x:7:8::/mine:/bin/sh\n4294967296:x:0:0::/root:/bin/sh\n:x:9:9::/:/bin/sh\n"
 	group := "root:x:0:1000\n2000:x:0:\nmore:x:30:mine,other\n4294967296:x:0:\n"
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		b := newBench(t, u)
 		wanted := map[string]string{
 			"1000": "1000 0 / []", "7": "7 8 /mine [30]", "mine": "7 8 /mine [30]",
@@ -34,7 +34,7 @@ func TestNumbers(t *testing.T) {
 		for text := range wanted {
 			args = append(args, text)
 		}
-		out := expect(t, program(u, args...))
+		out := u.Output(t, args...)
 		for line := range strings.Lines(out) {
 			text, got, _ := strings.Cut(strings.TrimSpace(line), ": ")
 			text = strings.Trim(text, `"`)
@@ -53,15 +53,15 @@ func TestNumbers(t *testing.T) {
 // names, which may be an image's.
 func TestUserIsQuoted(t *testing.T) {
 	const title, quoted = "\x1b]0;title\a", `\x1b]0;title\a`
-	asEveryUser(t, func(t *testing.T, u user) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		for _, option := range []string{
 			"-user=" + title, "-user=0:" + title, "-workdir=/proc/" + title,
 		} {
-			r := finish(t, program(u, "-net=false", option, "true"))
-			if r.status != 125 || strings.Contains(r.stderr, title) {
+			r := u.Run(t, "-net=false", option, "true")
+			if r.Status != 125 || strings.Contains(r.Stderr, title) {
 				t.Errorf("%q: %+v", option, r)
 			}
-			contains(t, r.stderr, quoted)
+			steptest.Contains(t, r.Stderr, quoted)
 		}
 	})
 }
@@ -74,9 +74,9 @@ func TestUserOpensPipes(t *testing.T) {
 	}
 	for _, id := range []string{"1000", "1000:1000"} {
 		for fd, name := range []string{"stdin", "stdout", "stderr"} {
-			got := streamByName(t, user{"root", 0}, "pipe", fd, func(args ...string) *exec.Cmd {
-				return program(user{"root", 0},
-					append([]string{"-net=false", "-user", id}, args...)...)
+			u, flags := steptest.Root, []string{"-net=false", "-user", id}
+			got := steptest.OpenByName(t, u, "pipe", fd, func(args ...string) *exec.Cmd {
+				return u.Program(append(flags, args...)...)
 			})
 			if got != "ok" {
 				t.Errorf("root's -user %s, /dev/%s: %s", id, name, got)
@@ -84,10 +84,10 @@ func TestUserOpensPipes(t *testing.T) {
 			if _, err := exec.LookPath("newuidmap"); err != nil {
 				continue // it comes in the package uidmap (or shadow)
 			}
-			u := user{"user", ordinary}
-			got = streamByName(t, u, "pipe", fd, func(args ...string) *exec.Cmd {
-				cmd := program(user{"root", 0},
-					append([]string{"test:as-user", "-net=false", "-user", id}, args...)...)
+			u = steptest.Ordinary
+			got = steptest.OpenByName(t, u, "pipe", fd, func(args ...string) *exec.Cmd {
+				flags := append([]string{"test:as-user"}, flags...)
+				cmd := steptest.Root.Program(append(flags, args...)...)
 				cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNS
 				return cmd
 			})
@@ -101,14 +101,11 @@ func TestUserOpensPipes(t *testing.T) {
 // init adds an ordinary user with subordinate IDs who runs the program.
 func init() {
 	experiments["test:as-user"] = func(args []string) error {
-		if err := giveIDs(subuids, subgids); err != nil {
+		if err := steptest.GiveIDs(steptest.SubUIDs, steptest.SubGIDs); err != nil {
 			return err
 		}
-		cmd := program(user{"user", ordinary}, args...)
+		cmd := steptest.Ordinary.Program(args...)
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 		return cmd.Run()
 	}
 }
-
-// subuids and subgids give the ordinary user other groups than users, and fewer.
-const subuids, subgids = "12345:200000:65536\n", "12345:300000:49999\n"

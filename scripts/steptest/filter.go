@@ -64,11 +64,13 @@ type (
 	}
 )
 
-// WithFilter is an experiment that each step's tests add: it loads the filter, hands it to the
-// test, and then executes the step. The arguments are the system call to ask about, if it is only
-// one, and the step's. Descriptor 3 takes our PID and the filter's descriptor, and 4 ends when the
-// test has it.
-func WithFilter(args []string) error {
+// init adds what loads the filter.
+func init() { experiments["test:filter"] = withFilter }
+
+// withFilter loads the filter, hands it to the test, and then executes the step. The arguments are
+// the system call to ask about, if it is only one, and the step's. Descriptor 3 takes our PID and
+// the filter's descriptor, and 4 ends when the test has it.
+func withFilter(args []string) error {
 	runtime.LockOSThread()
 	fd, err := loadFilter(args[0])
 	if err != nil {
@@ -183,15 +185,15 @@ var random = regexp.MustCompile(`0[1-8]-[a-z-]+-[a-z0-9]{8}|/proc/[0-9]+|jail-?[
 // name names a call of the step by the role of its process, the system call, and its object. ours
 // is false for calls of other programs, which have just the program's name, and for those that only
 // read.
-func (n *notification) name(step string) (call string, ours bool) {
+func (n *notification) name() (call string, ours bool) {
 	cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", n.pid))
 	words := strings.Split(string(cmdline), "\x00")
-	role, inner := strings.CutSuffix(words[0], " of "+step)
+	role, inner := strings.CutSuffix(words[0], " of "+step.Name)
 	switch {
 	case inner:
-	case role == step && len(words) > 1 && strings.HasPrefix(words[1], "test:"):
+	case role == step.Name && len(words) > 1 && strings.HasPrefix(words[1], "test:"):
 		return "", false // it isn't the step yet
-	case role == step:
+	case role == step.Name:
 		role = "outer"
 	case role == "/proc/self/exe" && len(words) > 1:
 		role = words[1] // such as the keeper

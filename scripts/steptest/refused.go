@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os/exec"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -16,22 +17,6 @@ import (
 
 	"golang.org/x/sys/unix"
 )
-
-// steps has a part of each step's start: a call that the step must make, as the control, and flags
-// that make it do more that the kernel can refuse.
-var steps = map[string]struct {
-	call  string
-	flags []string
-}{
-	"01-chroot":          {"jail chroot ", nil},
-	"02-pid-namespace":   {"outer clone 0x", nil},
-	"03-mount-namespace": {"container pivot_root .", nil},
-	"04-uts-ipc":         {"container sethostname", nil},
-	"05-user-namespace":  {"container capset", nil},
-	"06-network":         {" setns", nil},
-	"07-cgroups":         {"container unshare 0x2000000", nil},
-	"08-full-container":  {"container seccomp", []string{"-read-only", "-volume", "/etc:/v:ro"}},
-}
 
 // exception is a call and what may come of its failure. The name has the step's before it, and
 // "played" where a network namespace plays the host.
@@ -75,22 +60,51 @@ var harmless = []exception{
 var repeated = regexp.MustCompile(`#([4-9]|[0-9]{2,})$`)
 
 // Refused has the kernel refuse, one at a time, each system call that makes the container. Each
-// time the step must exit with 125, say why, and run nothing. Calls that come after the command may
-// fail without a word, as the keeper cleans up then. The command is the step's, to be run with
-// these arguments; the caller looks at what is left behind. With -short, as on an emulated machine,
-// Refused tries one call in four.
-func Refused(t *testing.T, errno unix.Errno, command func(args ...string) *exec.Cmd) {
-	name := command().Args[0]
-	step := steps[name]
-	args := append(slices.Clone(step.flags), "sh", "-c", "echo it ran </")
-	success := result{"it ran\n", "", 0}
+// time the step must exit with 125, say why, run nothing, and leave nothing. Calls that come after
+// the command may fail without a word, as the keeper cleans up then. The name of a call that the
+// step must make, or a part of it, is the control; flags make the step do more that the kernel can
+// refuse. With -short, as on an emulated machine, Refused tries one call in four.
+func Refused(t *testing.T, call string, flags ...string) {
+	AsEveryUser(t, func(t *testing.T, u User) {
+		errno := unix.EIO
+		if u.UID == 0 {
+			errno = unix.EPERM // as for a user who may not do something
+			ownNetwork(t)
+		}
+		w, network := NewWatch(t), networkOf()
+		refuseEach(t, errno, call, func() *exec.Cmd {
+			cmd := u.Program(append(slices.Clone(flags), "sh", "-c", "echo it ran </")...)
+			cmd.Env = w.Env()
+			return cmd
+		})
+		w.NothingLeft(t)
+		if err := networkAgain(network); u.UID == 0 && err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// ownNetwork moves the test, until it ends, into a network namespace that has a default route and
+// doesn't forward, so that the step makes it forward.
+func ownNetwork(t *testing.T) {
+	runtime.LockOSThread() // never unlocked: this thread ends with the test
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		t.Fatal(err)
+	}
+	addDefaultRoute()
+}
+
+// refuseEach has each call of the command fail in turn.
+func refuseEach(t *testing.T, errno unix.Errno, must string, command func() *exec.Cmd) {
+	name := step.Name
+	success := Result{"it ran\n", "", 0}
 	var calls []string
-	r := refusing(t, command(args...), "", func(call string) unix.Errno {
+	r := refusing(t, command(), "", func(call string) unix.Errno {
 		calls = append(calls, call)
 		return 0
 	})
-	if r != success || !strings.Contains(strings.Join(calls, "\n"), step.call) {
-		t.Fatalf("the control: %+v; no %q in %q", r, step.call, calls)
+	if r != success || !strings.Contains(strings.Join(calls, "\n"), must) {
+		t.Fatalf("the control: %+v; no %q in %q", r, must, calls)
 	}
 	if strings.Contains(strings.Join(calls, "\n"), "\nhost ") {
 		name += " played" // the host is played, and the outer process connects nothing
@@ -103,7 +117,7 @@ func Refused(t *testing.T, errno unix.Errno, command func(args ...string) *exec.
 			continue
 		}
 		refused := false
-		r := refusing(t, command(args...), words[1], func(c string) unix.Errno {
+		r := refusing(t, command(), words[1], func(c string) unix.Errno {
 			if c == call {
 				refused = true
 				return errno
@@ -119,21 +133,15 @@ func Refused(t *testing.T, errno unix.Errno, command func(args ...string) *exec.
 	}
 }
 
-// result is what a command left for its caller.
-type result struct {
-	stdout, stderr string
-	status         int
-}
-
 // failsClosed reports whether the step said that it couldn't build the container, and ran nothing.
-func (r result) failsClosed() bool { return r.status == 125 && r.stdout == "" && r.stderr != "" }
+func (r Result) failsClosed() bool { return r.Status == 125 && r.Stdout == "" && r.Stderr != "" }
 
 // isHarmless reports whether this is what comes of a call in the list of harmless ones.
-func (r result) isHarmless(call string) bool {
+func (r Result) isHarmless(call string) bool {
 	name, _, _ := strings.Cut(call, " #")
 	return slices.ContainsFunc(harmless, func(h exception) bool {
 		return (h.name.MatchString(call) || h.name.MatchString(name)) &&
-			h.status == r.status && strings.Contains(r.stderr, h.says)
+			h.status == r.Status && strings.Contains(r.Stderr, h.says)
 	})
 }
 
@@ -144,18 +152,18 @@ func (r result) isHarmless(call string) bool {
 // "sh".
 func refusing(
 	t *testing.T, cmd *exec.Cmd, only string, refuse func(call string) unix.Errno,
-) result {
+) Result {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	step, refused, times := cmd.Args[0], "", map[string]int{}
+	refused, times := "", map[string]int{}
 	f, err := start(cmd, only)
 	if err != nil {
 		t.Fatalf("no filter: %v; %s", err, &stderr)
 	}
 	late := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
 	f.serve(func(n *notification) unix.Errno {
-		call, ours := n.name(step)
+		call, ours := n.name()
 		if ours {
 			if times[call]++; times[call] > 1 {
 				call += fmt.Sprint(" #", times[call])
@@ -170,5 +178,5 @@ func refusing(
 	if !late.Stop() {
 		t.Fatalf("%q without %q hasn't ended in a minute: %s", cmd.Args, refused, &stderr)
 	}
-	return result{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
+	return Result{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
 }

@@ -335,12 +335,14 @@ func TestTopLevel(t *testing.T) {
 }
 
 // TestStepsStandAlone: a step has its files, and imports no package of this module. Its tests do:
-// steptest, which lists what they skip, so they must skip by that.
+// steptest, which has what the tests of several steps share, and lists what they skip, so they must
+// skip by that.
 func TestStepsStandAlone(t *testing.T) {
 	steps, err := readSteps(os.DirFS(root))
 	if err != nil {
 		t.Fatal(err)
 	}
+	tested := map[string]string{} // the step that has a file of tests
 	for _, s := range steps {
 		for _, name := range ownFiles {
 			if _, ok := s.files[name]; !ok {
@@ -350,6 +352,13 @@ func TestStepsStandAlone(t *testing.T) {
 		for name, f := range s.files {
 			if f.ast == nil {
 				continue
+			}
+			if isTest(name) && name != "main_test.go" {
+				if tested[name] != "" {
+					t.Errorf("%s is in %s and %s: share it in scripts/steptest", name, tested[name],
+						s.name)
+				}
+				tested[name] = s.name
 			}
 			for _, spec := range f.ast.Imports {
 				if strings.HasPrefix(spec.Path.Value, `"jail-to-container/`) &&

@@ -1,8 +1,8 @@
 //go:build linux
 
-// Standard streams of every kind, opened by name inside. The same file in every step from 05 on.
+// Standard streams of every kind, opened by name inside.
 
-package main
+package steptest
 
 import (
 	"fmt"
@@ -17,10 +17,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestStreamsByName opens each stream by name. Root's container has no ID for the owner of what
+// StreamsByName opens each stream by name. Root's container has no ID for the owner of what
 // root hands in; an ordinary user's has.
-func TestStreamsByName(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
+func StreamsByName(t *testing.T) {
+	AsEveryUser(t, func(t *testing.T, u User) {
 		for kind, wanted := range map[string]map[string]string{
 			"pipe":     {"root": "ok", "user": "ok"},
 			"file":     {"root": "denied", "user": "ok"},
@@ -29,26 +29,26 @@ func TestStreamsByName(t *testing.T) {
 			"socket":   {"root": "denied", "user": "denied"}, // as outside
 		} {
 			for fd, name := range []string{"stdin", "stdout", "stderr"} {
-				got := streamByName(t, u, kind, fd, func(args ...string) *exec.Cmd {
-					return program(u, args...)
+				got := OpenByName(t, u, kind, fd, func(args ...string) *exec.Cmd {
+					return u.Program(args...)
 				})
-				if got != wanted[u.name] {
-					t.Errorf("%s as /dev/%s: %s, want %s", kind, name, got, wanted[u.name])
+				if got != wanted[u.Name] {
+					t.Errorf("%s as /dev/%s: %s, want %s", kind, name, got, wanted[u.Name])
 				}
 			}
 		}
 	})
 }
 
-// streamByName has a command open a stream of some kind by its name, and returns "ok" or "denied".
+// OpenByName has a command open a stream of some kind by its name, and returns "ok" or "denied".
 // Nothing may change of what the stream is on the host, but for a pipe's mode.
-func streamByName(t *testing.T, u user, kind string, fd int,
+func OpenByName(t *testing.T, u User, kind string, fd int,
 	program func(args ...string) *exec.Cmd) string {
 	t.Helper()
 	theirs, ours := stream(t, kind, fd)
 	defer theirs.Close()
 	defer ours.Close()
-	if err := unix.Fchown(int(theirs.Fd()), u.uid, u.gid()); err != nil {
+	if err := unix.Fchown(int(theirs.Fd()), u.UID, u.GID()); err != nil {
 		t.Fatal(err)
 	}
 	var before, after unix.Stat_t
@@ -105,12 +105,12 @@ func streamByName(t *testing.T, u user, kind string, fd int,
 	return "ok"
 }
 
-// TestRefusedStreamIsExplained has commands name a file of root's that they get as a stream. There
+// RefusedStreamIsExplained has commands name a file of root's that they get as a stream. There
 // is one line for those that can't open it, and none for any other command.
-func TestRefusedStreamIsExplained(t *testing.T) {
-	const refused = step + ": the command can't open /dev/%s by name, because its owner is a " +
+func RefusedStreamIsExplained(t *testing.T) {
+	refused := step.Name + ": the command can't open /dev/%s by name, because its owner is a " +
 		"user of the host (use a pipe: %s)\n"
-	asEveryUser(t, func(t *testing.T, u user) {
+	AsEveryUser(t, func(t *testing.T, u User) {
 		for _, c := range []struct {
 			kind, script, want string
 			fd                 int
@@ -126,11 +126,11 @@ func TestRefusedStreamIsExplained(t *testing.T) {
 			{"socket", ": > /dev/stdout", "", 1}, // no Linux opens it
 		} {
 			theirs, ours := stream(t, c.kind, c.fd)
-			if err := theirs.Chown(u.uid, u.gid()); err != nil {
+			if err := theirs.Chown(u.UID, u.GID()); err != nil {
 				t.Fatal(err)
 			}
 			var text strings.Builder
-			cmd := program(u, "sh", "-c", c.script)
+			cmd := u.Program("sh", "-c", c.script)
 			cmd.Stderr = &text
 			switch c.fd {
 			case 0:
@@ -140,7 +140,7 @@ func TestRefusedStreamIsExplained(t *testing.T) {
 			case 2:
 				cmd.Stderr = theirs
 			}
-			_ = cmd.Run() // TestStreamsByName sees to that
+			_ = cmd.Run() // StreamsByName checks that
 			if c.fd == 2 {
 				if _, err := io.Copy(&text, ours); err != nil {
 					t.Fatal(err)
@@ -148,7 +148,7 @@ func TestRefusedStreamIsExplained(t *testing.T) {
 			}
 			theirs.Close()
 			ours.Close()
-			if u.uid != 0 {
+			if u.UID != 0 {
 				c.want = "" // the file's owner, inside as well
 			}
 			explained := strings.Contains(text.String(), "use a pipe")
@@ -213,35 +213,35 @@ func stream(t *testing.T, kind string, fd int) (theirs, ours *os.File) {
 	return theirs, ours
 }
 
-// TestPipeBothWays has one pipe between two containers that start at the same time, and opens it by
+// PipeBothWays has one pipe between two containers that start at the same time, and opens it by
 // name at both ends, again and again: neither may take the other's permission back. And neither may
 // open it in the other direction.
-func TestPipeBothWays(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
+func PipeBothWays(t *testing.T) {
+	AsEveryUser(t, func(t *testing.T, u User) {
 		for range 10 {
 			reader, writer, err := os.Pipe()
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := writer.Chown(u.uid, u.gid()); err != nil {
+			if err := writer.Chown(u.UID, u.GID()); err != nil {
 				t.Fatal(err)
 			}
-			left := program(u, "sh", "-c", "echo hi > /dev/stdout")
-			right := program(u, "cat", "/dev/stdin")
+			left := u.Program("sh", "-c", "echo hi > /dev/stdout")
+			right := u.Program("cat", "/dev/stdin")
 			var said strings.Builder
 			left.Stdout, left.Stderr, right.Stdin = writer, &said, reader
 			if err := left.Start(); err != nil {
 				t.Fatal(err)
 			}
 			writer.Close()
-			out := finish(t, right)
+			out := Run(t, right)
 			reader.Close()
 			err = left.Wait()
-			if err != nil || said.String() != "" || out != (result{"hi\n", "", 0}) {
+			if err != nil || said.String() != "" || out != (Result{"hi\n", "", 0}) {
 				t.Errorf("one wrote with %v, %q, the other read %+v", err, &said, out)
 			}
 		}
-		if u.uid != 0 {
+		if u.UID != 0 {
 			return // its own pipe; outside, it can open that either way as well
 		}
 		reader, writer, err := os.Pipe()
@@ -253,7 +253,7 @@ func TestPipeBothWays(t *testing.T) {
 		if _, err := io.WriteString(writer, "of another program\n"); err != nil {
 			t.Fatal(err)
 		}
-		cmd := program(u, "sh", "-c", "head -n 1 < /dev/stdout >&2")
+		cmd := u.Program("sh", "-c", "head -n 1 < /dev/stdout >&2")
 		var said strings.Builder
 		cmd.Stdout, cmd.Stderr = writer, &said
 		if err := cmd.Run(); err == nil || !strings.Contains(said.String(), "ermission denied") {
@@ -262,16 +262,16 @@ func TestPipeBothWays(t *testing.T) {
 	})
 }
 
-// TestPermissionsAddUp adds a permission at both ends of a pipe at the same time, many times over.
-func TestPermissionsAddUp(t *testing.T) {
+// PermissionsAddUp adds a permission at both ends of a pipe at the same time, many times over.
+func PermissionsAddUp(t *testing.T, add func(fd int, mode uint32)) {
 	for range 3000 {
 		reader, writer, err := os.Pipe()
 		if err != nil {
 			t.Fatal(err)
 		}
 		var both sync.WaitGroup
-		both.Go(func() { addPermission(int(reader.Fd()), 0o044) })
-		both.Go(func() { addPermission(int(writer.Fd()), 0o022) })
+		both.Go(func() { add(int(reader.Fd()), 0o044) })
+		both.Go(func() { add(int(writer.Fd()), 0o022) })
 		both.Wait()
 		info, err := reader.Stat()
 		reader.Close()
@@ -282,26 +282,26 @@ func TestPermissionsAddUp(t *testing.T) {
 	}
 }
 
-// TestSharedOffset writes to one file from two containers. They share its offset, as two commands
+// SharedOffset writes to one file from two containers. They share its offset, as two commands
 // of a shell do, and opening it by name truncates it.
-func TestSharedOffset(t *testing.T) {
-	asEveryUser(t, func(t *testing.T, u user) {
+func SharedOffset(t *testing.T) {
+	AsEveryUser(t, func(t *testing.T, u User) {
 		file, err := os.CreateTemp(t.TempDir(), "")
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer file.Close()
-		if err := file.Chown(u.uid, u.gid()); err != nil {
+		if err := file.Chown(u.UID, u.GID()); err != nil {
 			t.Fatal(err)
 		}
 		scripts := []string{"echo one", "echo two"}
 		want := "one\ntwo\n"
-		if u.uid != 0 {
+		if u.UID != 0 {
 			scripts = append(scripts, "echo 3 > /dev/stdout")
 			want = "3\n"
 		}
 		for _, script := range scripts {
-			cmd := program(u, "sh", "-c", script)
+			cmd := u.Program("sh", "-c", script)
 			cmd.Stdout = file
 			if err := cmd.Run(); err != nil {
 				t.Error(err)

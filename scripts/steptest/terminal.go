@@ -1,9 +1,8 @@
 //go:build linux
 
-// The step at a terminal: a shell may have it, and Ctrl-C ends the rest. The same file in every
-// step from 02 on.
+// The step at a terminal: a shell may have it, and Ctrl-C ends the rest.
 
-package main
+package steptest
 
 import (
 	"errors"
@@ -11,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -26,7 +24,7 @@ func terminal(t *testing.T) (ours, theirs *os.File) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { ours.Close() })
-	conn, err := ours.SyscallConn() // Fd would make it blocking, and deadlines vain
+	conn, err := ours.SyscallConn() // Fd would make it blocking, and deadlines would do nothing
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,11 +44,10 @@ func terminal(t *testing.T) (ours, theirs *os.File) {
 	return ours, theirs
 }
 
-// TestTerminal types at a terminal: to a shell, which has jobs there and ends in peace, and to a
-// command, which Ctrl-C has to end although PID 1 wouldn't mind it.
-func TestTerminal(t *testing.T) {
-	const prompt = inside + "# "
-	asEveryUser(t, func(t *testing.T, u user) {
+// Terminal types at a terminal: to a shell, which has jobs there and ends when it is told to, and
+// to a command, which Ctrl-C has to end although PID 1 could ignore it.
+func Terminal(t *testing.T, prompt string) {
+	AsEveryUser(t, func(t *testing.T, u User) {
 		for _, c := range []struct {
 			command []string
 			dialog  []string // what appears and what is typed then, in turn
@@ -76,7 +73,7 @@ func TestTerminal(t *testing.T) {
 				"cat\r\n", "it runs\n", "it runs\r\nit runs", "\x03",
 			}, 130},
 		} {
-			screen, status := converse(t, program(u, c.command...), c.dialog)
+			screen, status := Converse(t, u.Program(c.command...), c.dialog)
 			if status != c.status || strings.Contains(screen, "tty") {
 				t.Errorf("%q: exit status %d, want %d; on the screen:\n%s",
 					c.command, status, c.status, screen)
@@ -85,8 +82,8 @@ func TestTerminal(t *testing.T) {
 	})
 }
 
-// TestStartsShell tells the shells that read what is typed from all other commands.
-func TestStartsShell(t *testing.T) {
+// StartsShell tells the shells that read what is typed from all other commands.
+func StartsShell(t *testing.T, startsShell func(command []string) bool) {
 	for command, want := range map[string]bool{
 		"sh": true, "/bin/bash": true, "sh -i": true, "bash -l": true, "bash --norc -i": true,
 		"env A=b sh": true, "env -i /bin/sh -l": true, "busybox ash": true, "chroot / sh": true,
@@ -99,8 +96,9 @@ func TestStartsShell(t *testing.T) {
 	}
 }
 
-// converse runs a command at a terminal, and returns what it has shown, and its exit status.
-func converse(t *testing.T, cmd *exec.Cmd, dialog []string) (screen string, status int) {
+// Converse runs a command at a terminal, where it answers what appears on the screen, and returns
+// the screen and the exit status.
+func Converse(t *testing.T, cmd *exec.Cmd, dialog []string) (screen string, status int) {
 	t.Helper()
 	ours, theirs := terminal(t)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = theirs, theirs, theirs
@@ -124,20 +122,16 @@ func converse(t *testing.T, cmd *exec.Cmd, dialog []string) (screen string, stat
 		}
 		n, err := ours.Read(buffer)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Errorf("%q: somebody still has the terminal", cmd.Args)
+			t.Errorf("%q: a process still has the terminal open", cmd.Args)
 			_ = cmd.Process.Kill() // it may be gone
-			ours.Close()           // and who is left there reads its end
+			ours.Close()           // and any process that is left there reads its end
 			break
 		}
 		if err != nil {
-			break // nobody has the other end open any more
+			break // no process has the other end open any more
 		}
 		screen += string(buffer[:n])
 	}
 	cmd.Wait() // its error is the exit status
-	state := cmd.ProcessState.Sys().(syscall.WaitStatus)
-	if state.Signaled() {
-		return screen, 128 + int(state.Signal())
-	}
-	return screen, state.ExitStatus()
+	return screen, statusOf(cmd.ProcessState)
 }

@@ -1,0 +1,155 @@
+//go:build linux
+
+// An ordinary user's cgroups. Where the tests run as root, root delegates some, as systemd does
+// ("delegation", cgroups(7)), and each program of that user begins in them.
+
+package steptest
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// Cgroups is what the harness needs of a step that makes cgroups.
+type Cgroups struct {
+	Place  func(name string) (dirs []string, err error) // where the step would make one
+	Make   func(dir string) error
+	Remove func(dir string) error
+	Aside  string        // the child that processes move to: see divide
+	Try    func() error  // makes a cgroup and removes it
+	Hint   func() string // what it takes, if that fails
+}
+
+// delegated holds, for each user, the directories that have been delegated.
+var delegated = map[int][]string{}
+
+// delegating is held while that is read or changed.
+var delegating sync.Mutex
+
+// tester is the variable by which programs know the PID of the test, which removes its cgroups.
+const tester = "STEPTEST"
+
+// delegatedDirs makes the cgroups that are a user's, once, and returns their directories.
+func delegatedDirs(u User) (dirs []string, err error) {
+	delegating.Lock()
+	defer delegating.Unlock()
+	if delegated[u.UID] != nil {
+		return delegated[u.UID], nil
+	}
+	defer func() { delegated[u.UID] = dirs }()
+	places, err := step.Cgroups.Place(fmt.Sprint(step.Name, "-delegated-", u.UID, "-",
+		os.Getenv(tester)))
+	if err != nil {
+		return nil, err
+	}
+	for _, dir := range places {
+		// It is there already if the test has made it, or one that had its PID and was killed.
+		if err := step.Cgroups.Make(dir); err != nil && !errors.Is(err, os.ErrExist) {
+			return dirs, err
+		}
+		dirs = append(dirs, dir)
+		// What is the user's: the directory, and the files that move processes and controllers
+		// about, if there are any. The limits aren't.
+		for _, file := range []string{"", "cgroup.procs", "cgroup.threads", "tasks",
+			"cgroup.subtree_control"} {
+			err := os.Chown(filepath.Join(dir, file), u.UID, u.GID())
+			if err != nil && !errors.Is(err, os.ErrNotExist) {
+				return dirs, err
+			}
+		}
+	}
+	return dirs, nil
+}
+
+// Ready skips a test for a user who may not make the step's cgroups.
+func Ready(t *testing.T, u User) {
+	t.Helper()
+	if step.Cgroups == nil {
+		return
+	}
+	if r := u.Run(t, "test:cgroup"); r.Status != 0 {
+		Skip(t, "this user has no cgroup to divide: %s", step.Cgroups.Hint())
+	}
+}
+
+// lendCgroups has a program of another user begin in cgroups of that user's.
+func lendCgroups(u User, cmd *exec.Cmd) {
+	if step.Cgroups == nil || u.UID == os.Getuid() {
+		return // the caller has them, or hasn't
+	}
+	dirs, err := delegatedDirs(u)
+	if err != nil {
+		return // the program will miss them, and say so
+	}
+	join := []string{step.Name, "test:join", strings.Join(dirs, "\t"), strconv.Itoa(u.UID),
+		strconv.Itoa(u.GID())}
+	cmd.Args = append(join, cmd.Args[1:]...)
+	cmd.SysProcAttr.Credential = nil
+}
+
+// takeBack removes the delegated cgroups. The keepers of programs that were killed may still be at
+// work, and there may be cgroups for processes that have moved aside.
+func takeBack() {
+	for _, dirs := range delegated {
+		for _, dir := range dirs {
+			if err := step.Cgroups.Remove(dir); err != nil {
+				fmt.Fprintln(os.Stderr, "take an ordinary user's cgroups back:", err)
+			}
+		}
+	}
+}
+
+// init adds what these checks run in the program's place.
+func init() {
+	// test:cgroup makes a cgroup and takes it away again.
+	experiments["test:cgroup"] = func([]string) error { return step.Cgroups.Try() }
+	// test:join moves this process into cgroups, makes it another user's, and becomes the program.
+	experiments["test:join"] = func(args []string) error {
+		for dir := range strings.SplitSeq(args[0], "\t") {
+			join(dir)
+		}
+		uid, err1 := strconv.Atoi(args[1])
+		gid, err2 := strconv.Atoi(args[2])
+		err := errors.Join(err1, err2)
+		if err == nil && uid != os.Getuid() {
+			err = errors.Join(unix.Setgroups(nil), unix.Setgid(gid), unix.Setuid(uid))
+		}
+		if err != nil {
+			return err
+		}
+		return become(args[3:])
+	}
+}
+
+// join moves this process into a cgroup. If others in it have moved aside and divided it, the only
+// room left is where they are (see divide). In a user namespace it may be refused: then the program
+// will miss it, and say so.
+func join(dir string) {
+	aside := filepath.Join(dir, step.Cgroups.Aside)
+	for range 200 {
+		for _, place := range []string{dir, aside} {
+			// Without O_CREATE: in a file system that isn't cgroup's it would make a file.
+			procs, err := os.OpenFile(place+"/cgroup.procs", os.O_WRONLY, 0)
+			if err != nil {
+				continue
+			}
+			_, err = procs.WriteString(strconv.Itoa(os.Getpid()))
+			procs.Close()
+			if err == nil {
+				return
+			}
+		}
+		if !exists(aside) {
+			return
+		}
+	}
+}

@@ -1,0 +1,97 @@
+//go:build linux
+
+// What every lesson must be: true, and no wider than a terminal.
+
+package steptest
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
+)
+
+// Experiment is a question of a lesson with both answers, and the rule that judges them.
+type Experiment struct {
+	What, Host, Inside string
+	Expect             string
+	Rule               func(host, inside string) string
+}
+
+// Verdicts runs the lesson in this process, expects so many held and LEAK, and judges its answers
+// again. Where the container answers as the host does, nothing holds.
+func Verdicts(t *testing.T, lesson func() ([]Experiment, error), holds, leaks int) {
+	t.Helper()
+	runtime.LockOSThread() // as main does: what it starts dies with this thread
+	defer runtime.UnlockOSThread()
+	stdout := os.Stdout
+	defer func() { os.Stdout = stdout }()
+	var err error
+	if os.Stdout, err = os.Create(filepath.Join(t.TempDir(), "lesson")); err != nil {
+		t.Fatal(err)
+	}
+	asked, err := lesson()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(os.Stdout.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := map[string]int{}
+	for _, e := range asked {
+		v := e.Rule(e.Host, e.Inside)
+		count[v]++
+		if v != e.Expect && v != "n/a" { // the caller counts
+			t.Errorf("%s: %s, want %s: %q, %q", e.What, v, e.Expect, e.Host, e.Inside)
+		}
+		if e.Rule(e.Host, e.Host) == "held" {
+			t.Errorf("%s holds where the container answers %q, as the host does", e.What, e.Host)
+		}
+	}
+	if count["held"] != holds || count["LEAK"] != leaks {
+		t.Errorf("%v, want %d held and %d LEAK", count, holds, leaks)
+	}
+	for line := range strings.Lines(string(text)) {
+		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 80 {
+			t.Errorf("%d columns: %s", n, line)
+		}
+	}
+}
+
+// LessonLeavesNothing runs the lesson, with its output on a pipe, and looks for what is left.
+func LessonLeavesNothing(t *testing.T) {
+	AsEveryUser(t, func(t *testing.T, u User) {
+		w := NewWatch(t)
+		cmd := u.Program()
+		cmd.Env = w.Env()
+		if out := Output(t, cmd); strings.Contains(out, "\x1b") {
+			t.Errorf("colours on a pipe:\n%q", out)
+		}
+		w.NothingLeft(t)
+	})
+}
+
+// KilledLesson ends the outer process in the middle of the lesson, at a different moment each time,
+// by a signal that it could handle and by one that no process can.
+func KilledLesson(t *testing.T) {
+	AsEveryUser(t, func(t *testing.T, u User) {
+		w := NewWatch(t)
+		for i := range 12 {
+			cmd := u.Program()
+			cmd.Env = w.Env()
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Duration(i) * 4 * time.Millisecond)
+			cmd.Process.Signal([]os.Signal{unix.SIGKILL, unix.SIGTERM, unix.SIGINT}[i%3])
+			cmd.Wait() // how it ended is not the question
+		}
+		w.NothingLeft(t)
+	})
+}
