@@ -1,7 +1,7 @@
 //go:build linux
 
-// The lesson of 05: one process and one file as both sides see them, and what root can do whose
-// user namespace isn't the host's.
+// The lesson of 05: one process and one file as both sides see them, and what root of another user
+// namespace can do.
 
 package main
 
@@ -35,7 +35,7 @@ var experiments = map[string]func([]string) error{
 // patience is how long the lesson waits for an answer that never comes.
 const patience = 2 * time.Second
 
-// lesson compares what both sides call the same user, and lets root try.
+// lesson compares what both sides call the same user, and has root try thirteen things.
 func lesson(n *narrator) error {
 	say("host", "process %d, uid %d", os.Getpid(), os.Getuid())
 	for _, part := range []func(*narrator) error{oneProcess, whatRootMay, whatLeaks} {
@@ -51,7 +51,7 @@ func within(args ...string) *exec.Cmd {
 	return self(append([]string{"/proc/self/exe"}, args...)...)
 }
 
-// oneProcess looks at one process and at a file that it has made, from both sides.
+// oneProcess looks at one process, and a file that it has made, from both sides.
 func oneProcess(n *narrator) (err error) {
 	inner, facts, err := start(within("lesson:stay", "/tmp/file"))
 	if err != nil {
@@ -95,7 +95,7 @@ func oneProcess(n *narrator) (err error) {
 	return nil
 }
 
-// view says who a process is, and who owns a file and /usr: one line of "what=number|what=number".
+// view says who a process is and who owns a file and /usr, as a line "what=number|what=number".
 func view(pid int, file string) (string, error) {
 	process := fmt.Sprintf("/proc/%d/", pid)
 	status, err := os.ReadFile(process + "status")
@@ -125,8 +125,7 @@ func view(pid int, file string) (string, error) {
 	}, "|"), nil
 }
 
-// makeAndStay makes a file, says who it is and whose the file is, and stays until standard input
-// ends.
+// makeAndStay makes a file, prints its own view, and stays until standard input ends.
 func makeAndStay(args []string) error {
 	if err := os.WriteFile(args[0], nil, 0o600); err != nil {
 		return err
@@ -138,12 +137,12 @@ func makeAndStay(args []string) error {
 	return waitForEOF(facts)
 }
 
-// whatRootMay runs all trials on the host, in a user namespace that owns nothing else, and in the
-// container.
+// whatRootMay runs all trials on the host, in a user namespace that owns no other namespace, and in
+// the container.
 func whatRootMay(n *narrator) error {
 	pid := strconv.Itoa(os.Getpid())
 	outside := self("lesson:try", pid)
-	if holds(unix.CAP_SYS_ADMIN) { // so that what succeeds does it no harm
+	if holds(unix.CAP_SYS_ADMIN) { // so that no success changes the host
 		outside.SysProcAttr.Cloneflags = unix.CLONE_NEWNS | unix.CLONE_NEWUTS
 	}
 	alone := self("lesson:try", pid)
@@ -151,7 +150,7 @@ func whatRootMay(n *narrator) error {
 	if _, err := mapIDs(alone.SysProcAttr); err != nil {
 		return err
 	}
-	if alone.SysProcAttr.Credential == nil { // not root: one id will do
+	if alone.SysProcAttr.Credential == nil { // not root: one ID will do
 		alone.SysProcAttr = &syscall.SysProcAttr{
 			Pdeathsig: unix.SIGKILL, Cloneflags: unix.CLONE_NEWUSER,
 			UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
@@ -181,8 +180,8 @@ func whatRootMay(n *narrator) error {
 	return nil
 }
 
-// askTrials runs the trials, with the host's UTS namespace as standard input, since no other
-// descriptors than the standard ones get inside.
+// askTrials runs the trials, with the host's UTS namespace as standard input, since only the
+// standard descriptors get inside.
 func askTrials(cmd *exec.Cmd) ([]string, error) {
 	uts, err := os.Open("/proc/self/ns/uts")
 	if err != nil {
@@ -201,7 +200,7 @@ func askTrials(cmd *exec.Cmd) ([]string, error) {
 	return lines, nil
 }
 
-// whatLeaks connects to a port that the host keeps to itself.
+// whatLeaks connects to a port on which only the host itself should be heard.
 func whatLeaks(n *narrator) error {
 	n.part("What is still the host's: the network")
 	namespace, err := n.ask("lesson:network")
@@ -228,13 +227,13 @@ func whatLeaks(n *narrator) error {
 	return nil
 }
 
-// printNetwork prints which network namespace this is.
+// printNetwork prints which network namespace it is in.
 func printNetwork([]string) error {
 	fmt.Println("network namespace", namespaceOf("self", "net"))
 	return nil
 }
 
-// hear prints what is said to a caller of an address.
+// hear connects to an address and prints what it hears.
 func hear(args []string) error {
 	word, err := call(args[0])
 	if err != nil {
@@ -244,7 +243,7 @@ func hear(args []string) error {
 	return nil
 }
 
-// call connects to an address and returns what is said there.
+// call connects to an address and returns what it hears.
 func call(address string) (string, error) {
 	network := "tcp4"
 	if strings.HasPrefix(address, "@") {
@@ -272,7 +271,7 @@ func answerAll(listener net.Listener, word string) {
 	}
 }
 
-// childOf returns the child that a process has.
+// childOf returns the PID of a process's only child.
 func childOf(parent int) (int, error) {
 	files, err := filepath.Glob("/proc/[0-9]*/status")
 	if err != nil {

@@ -65,9 +65,9 @@ func run(args []string) error {
 	return nil
 }
 
-// host is the outer half. It starts this same program once more, as the first process of new
-// namespaces (/proc/self/exe finds it, wherever `go run` has put it), does what can be done only
-// from here, and waits for the end.
+// host is the outer process. It starts this same program again, as the first process of new
+// namespaces. /proc/self/exe finds the program wherever `go run` has put it. Then host does what
+// can only be done from here, and waits for the end.
 func host(command []string) error {
 	wait, ready, err := os.Pipe()
 	if err != nil {
@@ -111,9 +111,9 @@ func abandon(cmd *exec.Cmd, reason error) error {
 	return reason
 }
 
-// container is the inner half, already in the new namespaces. It waits for its ids, builds a root
-// out of nothing, moves into it, forgets the host's, takes a name, and becomes the command. It
-// returns only if one of these failed, and then nothing was run.
+// container is the inner process, already in the new namespaces. It waits for its IDs, builds a
+// root from nothing and moves into it, detaches the host's, takes a name, and executes the command.
+// It returns only if a step fails, and then nothing was run.
 func container(command []string) error {
 	// argv[0] proves nothing: go on only as PID 1 of a new PID namespace.
 	if pid := os.Getpid(); pid != 1 {

@@ -1,6 +1,6 @@
 //go:build linux
 
-// The lesson of 06: alone first, then connected, then behind the host's address.
+// The lesson of 06: a network namespace alone, then plugged in, then behind the host's address.
 
 package main
 
@@ -34,19 +34,19 @@ var experiments = map[string]func([]string) error{
 	"lesson:touch":   touch,
 }
 
-// undoings are what the keeper can undo.
+// undoings are the kinds of things that the keeper can undo.
 var undoings = map[string]func(which string) error{"nat": removeNAT}
 
 // patience is how long the lesson waits for an answer that never comes.
 const patience = 2 * time.Second
 
-// notTheRealHost says why the host can't play its part itself, or nothing if it can. Real root
-// could take the lesson to a host that filters packets, too, but would see no more than the filter.
+// notTheRealHost returns why the lesson can't use the real host, or "" if it can. Root could run it
+// on a host with a firewall too, but would only see the firewall drop its packets.
 func notTheRealHost(args []string) string {
 	if reason := notRoot(); reason != "" || !asksForLesson(args) {
 		return reason
 	}
-	rules, _ := nft("list ruleset") // none, if nft can't be asked
+	rules, _ := nft("list ruleset") // empty if nft doesn't run
 	from, to := packet{"jail0", "jail1", "new"}, packet{"jail1", "jail0", "established"}
 	found := append(barriers(rules, "input", from), barriers(rules, "forward", from, to)...)
 	for _, b := range found {
@@ -55,13 +55,13 @@ func notTheRealHost(args []string) string {
 	return ""
 }
 
-// filtered is the likely reason why a packet doesn't arrive on a real host.
+// filtered is the likely reason if a packet doesn't arrive on a real host.
 const filtered = " (a packet filter of this host may drop it, see `nft list ruleset`; " +
 	"without root, the lesson plays a host that has none)"
 
 // lesson shows a network namespace without a cable and with one, NAT, and two containers.
 func lesson(n *narrator) error {
-	if os.Args[0] != role(played) { // which has said so itself
+	if os.Args[0] != role(played) { // playHost has printed that line already
 		say("host", "process %d, uid %d", os.Getpid(), os.Getuid())
 	}
 	secret := rand.Text()[:8]
@@ -88,8 +88,8 @@ func within(args ...string) *exec.Cmd {
 	return self(append([]string{"/proc/self/exe"}, args...)...)
 }
 
-// plant opens two ways to a secret that the host keeps to itself, as long as this process runs: a
-// port of 127.0.0.1 and an abstract socket, which is no file (unix(7)).
+// plant offers a secret in two places that only the host should reach, for as long as this process
+// runs: a port on 127.0.0.1 and an abstract socket, which isn't a file (unix(7)).
 func plant(secret string) (addresses []string, err error) {
 	port, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
@@ -104,8 +104,8 @@ func plant(secret string) (addresses []string, err error) {
 	return []string{port.Addr().String(), socket.Addr().String()}, nil
 }
 
-// node prepares an experiment in a network namespace of its own. That is all that it has of a
-// container, but for a user namespace, without which an ordinary user may make no other.
+// node prepares an experiment in a network namespace of its own, and a user namespace, without
+// which an ordinary user can't create it. The rest of a container isn't needed.
 func node(args ...string) *exec.Cmd {
 	cmd := self(args...)
 	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWUSER | unix.CLONE_NEWNET
@@ -177,7 +177,7 @@ func connected(n *narrator, secret string, addresses []string) error {
 	return nil
 }
 
-// sayLong prints a fact on as many lines as it needs, each but the last with an end.
+// sayLong prints a fact on as many lines as it needs. Each but the last ends in end.
 func sayLong(who, text, end string) {
 	for most := width - margin; len(text) > most; {
 		blank := strings.LastIndex(text[:most-len(end)+1], " ")
@@ -192,7 +192,7 @@ func sayLong(who, text, end string) {
 	say(who, "%s", text)
 }
 
-// bothWays lets host and container call each other by TCP and pass on a random word.
+// bothWays lets host and container call each other over TCP, and each passes on a random word.
 func bothWays(c cable, inner *helper) error {
 	here, err := net.Listen("tcp4", netip.AddrPortFrom(c.host.Addr(), 0).String())
 	if err != nil {
@@ -228,8 +228,8 @@ func bothWays(c cable, inner *helper) error {
 	return nil
 }
 
-// behindNAT has the container call a third one, which plays the world, without NAT and with it. The
-// world sees who calls.
+// behindNAT has the container call a third network namespace, which plays the world, without NAT
+// and with it. The world says who called.
 func behindNAT(n *narrator) error {
 	inner, world, end, err := twoPluggedIn()
 	if err != nil {
@@ -291,7 +291,7 @@ func behindNAT(n *narrator) error {
 	return nil
 }
 
-// twoContainers compares two that run at the same time.
+// twoContainers compares two containers that run at the same time.
 func twoContainers(n *narrator) error {
 	one, another, end, err := twoPluggedIn()
 	if err != nil {
@@ -333,18 +333,19 @@ type plugged struct {
 	cable
 }
 
-// namespace names its network namespace.
+// namespace returns the name of its network namespace.
 func (p *plugged) namespace() string {
 	return namespaceOf(strconv.Itoa(p.cmd.Process.Pid), "net")
 }
 
-// twoPluggedIn starts two helpers, each with a cable of its own, and returns what ends them.
+// twoPluggedIn starts two helpers, each with a cable of its own, and returns a function to end
+// them.
 func twoPluggedIn() (one, another *plugged, end func(), err error) {
 	var both [2]*plugged
 	end = func() {
 		for _, p := range both {
 			if p != nil {
-				_ = p.end() // it was killed, perhaps
+				_ = p.end() // the error says only that it was killed
 			}
 		}
 	}
@@ -382,7 +383,7 @@ func whatLeaks(n *narrator) error {
 	return nil
 }
 
-// outcome is what a command printed, or how it ended.
+// outcome returns what a command printed, or how it failed.
 func outcome(cmd *exec.Cmd) string {
 	cmd.Stdin, cmd.Stdout = nil, nil
 	out, err := cmd.Output()
@@ -392,7 +393,7 @@ func outcome(cmd *exec.Cmd) string {
 	return strings.TrimSpace(string(out))
 }
 
-// touch asks for memory and writes to each page of it: only then the kernel has to come up with it
+// touch asks for memory and writes to each page. Only then does the kernel have to provide it
 // (overcommit, proc_sys_vm(5)).
 func touch(args []string) error {
 	size, err := strconv.Atoi(args[0])
@@ -426,7 +427,7 @@ func printLimits([]string) error {
 	return nil
 }
 
-// printLinkStates prints the links of this network namespace, and whether they are up.
+// printLinkStates prints the links of its network namespace, and whether they are up.
 func printLinkStates([]string) error {
 	links, err := net.Interfaces()
 	if err != nil {
@@ -444,13 +445,13 @@ func printLinkStates([]string) error {
 	return nil
 }
 
-// printNetwork prints which network namespace this is.
+// printNetwork prints which network namespace it is in.
 func printNetwork([]string) error {
 	fmt.Println("network namespace", namespaceOf("self", "net"))
 	return nil
 }
 
-// hear prints what is said to a caller of an address.
+// hear connects to an address and prints what it hears.
 func hear(args []string) error {
 	word, err := call(args[0])
 	if err != nil {
@@ -460,7 +461,7 @@ func hear(args []string) error {
 	return nil
 }
 
-// obey does what it is told on standard input, and prints what comes of it, until that ends:
+// obey carries out orders from standard input until that ends, and prints each result:
 //
 //	call ADDRESS         connects, and prints what it hears
 //	listen HOST WORD     prints the address of a new port, and says the word to one caller
@@ -500,7 +501,7 @@ func obey([]string) error {
 	return nil
 }
 
-// call connects to an address and returns what is said there.
+// call connects to an address and returns what it hears.
 func call(address string) (string, error) {
 	network := "tcp4"
 	if strings.HasPrefix(address, "@") {

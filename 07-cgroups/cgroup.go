@@ -145,7 +145,7 @@ func apply(settings []setting) error {
 	return nil
 }
 
-// whyRefused is the likely cause of an error with a file of a tree, and its mend.
+// whyRefused returns the likely cause of an error with a control file, and how to fix it.
 func whyRefused(err error, group cgroup) string {
 	_, one := group.(cgroup2)
 	switch {

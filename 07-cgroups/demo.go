@@ -1,6 +1,7 @@
 //go:build linux
 
-// The lesson of 07: memory, processes, CPU time, and the way to the rest of the tree.
+// The lesson of 07: limits on memory, processes and CPU time, and whether the container can lift
+// them.
 
 package main
 
@@ -34,12 +35,12 @@ var experiments = map[string]func([]string) error{
 	"lesson:try":   tryAll,
 }
 
-// undoings are what the keeper can undo.
+// undoings are the kinds of things that the keeper can undo.
 var undoings = map[string]func(which string) error{"cgroup": undoCgroup, "nat": removeNAT}
 
-// lesson runs into each limit, with the kernel as the witness.
+// lesson hits each limit, with the kernel's own counters as the witness.
 func lesson(n *narrator) error {
-	if os.Args[0] != role(played) { // which has said so itself
+	if os.Args[0] != role(played) { // playHost has printed that line already
 		say("host", "process %d, uid %d", os.Getpid(), os.Getuid())
 	}
 	trees, err := cgroupTrees()
@@ -75,7 +76,7 @@ func within(args ...string) *exec.Cmd {
 	return self(append([]string{"/proc/self/exe"}, args...)...)
 }
 
-// sayLong prints a fact on as many lines as it needs, each but the last with an end.
+// sayLong prints a fact on as many lines as it needs. Each but the last ends in end.
 func sayLong(who, text, end string) {
 	for most := width - margin; len(text) > most; {
 		blank := strings.LastIndex(text[:most-len(end)+1], " ")
@@ -90,7 +91,7 @@ func sayLong(who, text, end string) {
 	say(who, "%s", text)
 }
 
-// tryCgroup makes a cgroup and takes it away again. If that is refused, it returns the reason.
+// tryCgroup makes a cgroup and removes it. If the kernel refuses, it returns the reason.
 func tryCgroup() (refusal string, err error) {
 	_, release, err := newCgroup()
 	if err != nil {
@@ -99,7 +100,7 @@ func tryCgroup() (refusal string, err error) {
 	return "", release()
 }
 
-// readLimits makes a cgroup and reads back what was set.
+// readLimits makes a cgroup and reads back its limits.
 func readLimits(n *narrator) error {
 	n.part("A cgroup is a directory, a limit is a file in it")
 	return inCgroup(func(group cgroup) error {
@@ -120,8 +121,8 @@ func readLimits(n *narrator) error {
 	})
 }
 
-// hitLimits uses up more than each limit allows, outside and inside. The first row, which stays
-// within a limit, is the control.
+// hitLimits uses more than each limit allows, outside and inside. The first row, which stays within
+// the limit, is the control.
 func hitLimits(n *narrator) error {
 	n.part("What happens at each limit?")
 	memory := func(c counters) string {
@@ -172,8 +173,8 @@ func hitLimits(n *narrator) error {
 	return nil
 }
 
-// useCPU runs a loop outside and inside. How much of a CPU it gets depends on who else wants one,
-// and so proves nothing. What counts is whether the kernel has stopped it, by its own counter.
+// useCPU runs a loop outside and inside. How much CPU time it gets also depends on other programs,
+// so that proves nothing. What counts is whether the kernel's own counter says that it was stopped.
 func useCPU() (e experiment, counted string, err error) {
 	e = experiment{what: "busy for 1 s", rule: isStopped, expect: held}
 	trees, err := cgroupTrees()
@@ -205,10 +206,10 @@ func useCPU() (e experiment, counted string, err error) {
 	return e, counted, err
 }
 
-// mib is a number of bytes, as a reader has it.
+// mib formats a number of bytes in MiB.
 func mib(bytes int) string { return fmt.Sprintf("%d MiB", bytes>>20) }
 
-// stopped is at the end of the answer of a loop that has used up its CPU time.
+// stopped ends the answer of a loop that has used up its CPU time.
 const stopped = ", stopped"
 
 // isStopped is the rule for such a loop.
@@ -222,7 +223,7 @@ func isStopped(host, inside string) verdict {
 	return held
 }
 
-// lookOutside looks from inside for the cgroup that has the limits, and tries to lift one.
+// lookOutside looks from inside for the cgroup with the limits, and tries to lift one.
 func lookOutside(n *narrator) error {
 	return inCgroup(func(group cgroup) error {
 		n.part("Can it get at its limits?")
@@ -264,8 +265,8 @@ func lookOutside(n *narrator) error {
 	})
 }
 
-// runIn runs an experiment in a container in a cgroup. It returns what that has printed, and below
-// it the signal that ended it, if one did.
+// runIn runs an experiment in a container in a cgroup. It returns what the experiment printed, and,
+// on a line of its own, the signal that killed it, if one did.
 func runIn(group cgroup, args ...string) (string, error) {
 	var out bytes.Buffer
 	err := host(group, append([]string{"/proc/self/exe"}, args...), &out)
@@ -279,7 +280,7 @@ func runIn(group cgroup, args ...string) (string, error) {
 	return strings.TrimSpace(out.String()), err
 }
 
-// show is what the kernel calls a counter, and what it is now, if this kernel keeps it.
+// show returns the kernel's name for a counter and its value, if this kernel counts it.
 func (c counter) show() string {
 	number, err := c.read()
 	if err != nil {
@@ -288,7 +289,7 @@ func (c counter) show() string {
 	return fmt.Sprint(c.key, " ", number)
 }
 
-// whatLeaks tries what takes a capability, and what takes only a system call.
+// whatLeaks tries something that takes a capability, and something that takes only a system call.
 func whatLeaks(n *narrator) error {
 	n.part("What is still root's: all capabilities, all system calls")
 	answers, err := n.ask("lesson:try")
@@ -310,7 +311,7 @@ func whatLeaks(n *narrator) error {
 	return nil
 }
 
-// touch asks for memory and writes to each page of it: only then the kernel has to come up with it
+// touch asks for memory and writes to each page. Only then does the kernel have to provide it
 // (overcommit, proc_sys_vm(5)).
 func touch(args []string) error {
 	size, err := strconv.Atoi(args[0])
@@ -329,13 +330,13 @@ func touch(args []string) error {
 	return nil
 }
 
-// forkMany starts so many processes that only wait, or as many as it may, and ends them.
+// forkMany starts so many waiting processes, or as many as the kernel allows, and ends them.
 func forkMany(args []string) error {
 	count, err := strconv.Atoi(args[0])
 	if err != nil {
 		return err
 	}
-	// Go's runtime would want a thread for this now and then, and there will be none to have.
+	// The garbage collector would want to start a thread, and the limit will leave room for none.
 	debug.SetGCPercent(-1)
 	sleep, err := exec.LookPath("sleep")
 	if err != nil {
@@ -366,7 +367,7 @@ func forkMany(args []string) error {
 	return nil
 }
 
-// beBusy runs a loop for a second, and prints how much of that a CPU has worked for it.
+// beBusy runs a loop for a second, and prints how much CPU time it got.
 func beBusy([]string) error {
 	start, used := time.Now(), cpuUsed()
 	for time.Since(start) < time.Second {
@@ -375,7 +376,7 @@ func beBusy([]string) error {
 	return nil
 }
 
-// cpuUsed is the CPU time that this process has had (getrusage(2)).
+// cpuUsed returns the CPU time that this process has used (getrusage(2)).
 func cpuUsed() time.Duration {
 	var usage unix.Rusage
 	if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
@@ -384,8 +385,8 @@ func cpuUsed() time.Duration {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
-// findCgroup prints where in the hierarchy of cgroups this process thinks that it is, how much
-// there is of it, and whether a cgroup of that name is in it; "mount" mounts the hierarchy first.
+// findCgroup prints where in the cgroup hierarchy this process is, by its own view, how many
+// cgroups it sees, and whether one has that name. With "mount" it mounts the hierarchy first.
 func findCgroup(args []string) error {
 	view, err := viewOfTree(len(args) > 1)
 	if err != nil {
@@ -393,7 +394,7 @@ func findCgroup(args []string) error {
 	}
 	cgroups, found := 0, "nowhere"
 	err = filepath.WalkDir(view.top, func(_ string, entry fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) { // it has gone meanwhile
+		if errors.Is(err, fs.ErrNotExist) { // a cgroup has been removed meanwhile
 			return nil
 		}
 		if err == nil && entry.IsDir() {
@@ -420,14 +421,14 @@ func findCgroup(args []string) error {
 
 // treeView is what a process sees of the hierarchy of the memory controller.
 type treeView struct {
-	namespace string // of cgroups
+	namespace string // the cgroup namespace
 	path      string // where in it the process is
 	top       string // where it is mounted
-	two       bool   // it is cgroup v2's
+	two       bool   // it is the one of cgroup v2
 	refused   error  // why it can't be mounted
 }
 
-// viewOfTree looks for it. With mount, it mounts the hierarchy at /tmp.
+// viewOfTree finds out. With mountIt, it mounts the hierarchy at /tmp.
 func viewOfTree(mountIt bool) (v treeView, err error) {
 	if v.namespace, err = os.Readlink("/proc/self/ns/cgroup"); err != nil {
 		return v, err
@@ -442,7 +443,7 @@ func viewOfTree(mountIt bool) (v treeView, err error) {
 	}
 	for line := range strings.Lines(string(paths)) {
 		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
-		v.two, v.path = fields[1] == "", fields[2] // that of cgroup v2 is always the last line
+		v.two, v.path = fields[1] == "", fields[2] // the line of cgroup v2 is always the last
 		if fields[1] == "memory" {
 			break
 		}
@@ -459,8 +460,8 @@ func viewOfTree(mountIt bool) (v treeView, err error) {
 	return v, nil
 }
 
-// liftLimit mounts the hierarchy, writes to what it finds there that there is no limit, prints what
-// came of that, and touches memory.
+// liftLimit mounts the hierarchy, tries to lift the memory limit that it finds there, prints what
+// the kernel says, and touches memory.
 func liftLimit(args []string) error {
 	view, err := viewOfTree(true)
 	if err != nil {
@@ -482,8 +483,8 @@ func liftLimit(args []string) error {
 	return touch(args)
 }
 
-// tryAll prints what this process has of capabilities and of seccomp(2), and tries what takes one
-// of the capabilities, and what takes none.
+// tryAll prints this process's capabilities and seccomp(2) mode. Then it tries a call that takes
+// one of the capabilities, and one that takes none.
 func tryAll([]string) error {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
@@ -497,7 +498,7 @@ func tryAll([]string) error {
 	}
 	for _, try := range []func() error{
 		func() error {
-			// In a mount namespace of its own, and private, so that nobody else sees the mount.
+			// In a private mount namespace, so that no other process sees the mount.
 			if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
 				return err
 			}

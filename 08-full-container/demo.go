@@ -66,7 +66,7 @@ func within(args ...string) *exec.Cmd {
 	return self(append([]string{"/proc/self/exe"}, args...)...)
 }
 
-// tryCgroup makes a cgroup and takes it away again. If that is refused, it returns the reason.
+// tryCgroup makes a cgroup and removes it. If the kernel refuses, it returns the reason.
 func tryCgroup() (refusal string, err error) {
 	_, release, err := newCgroup()
 	if err != nil {
