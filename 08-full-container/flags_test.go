@@ -482,6 +482,22 @@ func TestRootWithMountBelow(t *testing.T) {
 		if line != want {
 			t.Errorf("it says %q, want %q", line, want)
 		}
+		// Nothing can be made in it, so a link there would lead the container's own mounts elsewhere.
+		for _, name := range []string{"/proc", "/sys", "/dev"} {
+			err := errors.Join(os.Remove(root+name), os.Symlink("data", root+name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := run("/data")
+			if r.status != 125 || r.stdout != "" {
+				t.Errorf("a link at %s: %+v", name, r)
+			}
+			contains(t, r.stderr, "a read-only root must have a directory "+name+" itself: ")
+			err = errors.Join(os.Remove(root+name), os.Mkdir(root+name, 0o755))
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
 		r = run("/dev")
 		if u.uid == 0 && overlays(t) && strings.Contains(r.stderr, "Read-only") {
 			t.Errorf("a mount at /dev: %+v", r)

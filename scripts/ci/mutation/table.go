@@ -1252,4 +1252,32 @@ var table = []row{
 		test:    "^TestRootsFlags$",
 		why:     "set-user-ID programs of an image would work",
 	},
+	{
+		step: "08-full-container", file: "pty.go",
+		find:    `if err := unix.Fchown(slave, owner, -1); err != nil {`,
+		replace: `if err := error(nil); err != nil {`,
+		test:    "^TestUserOwnsTerminal$",
+		why:     "the user of -user could not open the terminal by its name",
+	},
+	{
+		step: "08-full-container", file: "user.go",
+		find:    `place, err := openInRoot(file, 0)`,
+		replace: `place, err := os.Open(file)`,
+		test:    "^TestPasswdIsNoStream$",
+		why:     "an image could have its users read from the descriptors of the caller",
+	},
+	{
+		step: "08-full-container", file: "time.go",
+		find:    `seconds-int64(now.Sec)`,
+		replace: `-int64(now.Sec)`,
+		test:    "^TestUptimeInATimeNamespace$",
+		why:     "in a time namespace, the offsets count from the clocks of the host",
+	},
+	{
+		step: "08-full-container", file: "root_paths.go",
+		find:    `if err == nil && !info.IsDir() {`,
+		replace: `if err == nil && !info.IsDir() && name == "" {`,
+		test:    "^TestRootWithMountBelow$",
+		why:     "a link in a read-only root would lead the mount of /proc elsewhere",
+	},
 }
