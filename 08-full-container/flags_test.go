@@ -482,7 +482,7 @@ func TestRootWithMountBelow(t *testing.T) {
 		if line != want {
 			t.Errorf("it says %q, want %q", line, want)
 		}
-		// Nothing can be made in it, so a link there would lead the container's own mounts elsewhere.
+		// Nothing can be made in it: a link would lead the container's own mounts elsewhere.
 		for _, name := range []string{"/proc", "/sys", "/dev"} {
 			err := errors.Join(os.Remove(root+name), os.Symlink("data", root+name))
 			if err != nil {

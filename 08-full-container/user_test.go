@@ -155,8 +155,9 @@ func TestUserOwnsTerminal(t *testing.T) {
 	}
 	for _, id := range []string{"0", "1000"} {
 		for i, command := range commands {
-			s := sit(t, command("-net=false", "-user", id, "sh", "-c", "stat -c '%a %u' /dev/pts/0; "+
-				"for f in /dev/pts/0 /dev/stdout /dev/stderr /dev/tty; do echo $f > $f; done"))
+			script := "stat -c '%a %u' /dev/pts/0; " +
+				"for f in /dev/pts/0 /dev/stdout /dev/stderr /dev/tty; do echo $f > $f; done"
+			s := sit(t, command("-net=false", "-user", id, "sh", "-c", script))
 			want := "620 " + id + "\r\n/dev/pts/0\r\n/dev/stdout\r\n/dev/stderr\r\n/dev/tty\r\n"
 			if got := s.look().end(0); got != want {
 				t.Errorf("-user %s, caller %d: %q, want %q", id, i, got, want)

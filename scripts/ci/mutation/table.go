@@ -1280,4 +1280,11 @@ var table = []row{
 		test:    "^TestRootWithMountBelow$",
 		why:     "a link in a read-only root would lead the mount of /proc elsewhere",
 	},
+	{
+		step: "08-full-container", file: "init.go",
+		find:    `Setsid: true, Setctty: p.terminal`,
+		replace: `Setsid: p.terminal, Setctty: p.terminal`,
+		test:    "^TestStopAndContinue$",
+		why:     "signals for the command's process group would reach no process, or PID 1",
+	},
 }
