@@ -483,6 +483,22 @@ func TestRootWithMountBelow(t *testing.T) {
 		if line != want {
 			t.Errorf("it says %q, want %q", line, want)
 		}
+		// Nothing can be made in it: a link would lead the container's own mounts elsewhere.
+		for _, name := range []string{"/proc", "/sys", "/dev"} {
+			err := errors.Join(os.Remove(root+name), os.Symlink("data", root+name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := run("/data")
+			if r.Status != 125 || r.Stdout != "" {
+				t.Errorf("a link at %s: %+v", name, r)
+			}
+			steptest.Contains(t, r.Stderr, "a read-only root must have a directory "+name+" itself: ")
+			err = errors.Join(os.Remove(root+name), os.Mkdir(root+name, 0o755))
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
 		r = run("/dev")
 		if u.UID == 0 && overlays(t) && strings.Contains(r.Stderr, "Read-only") {
 			t.Errorf("a mount at /dev: %+v", r)

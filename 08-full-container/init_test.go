@@ -31,7 +31,8 @@ type started struct {
 	lines *bufio.Scanner
 }
 
-// begin starts a command with its standard output on a pipe, and waits for the word.
+// begin starts a command with its standard output on a pipe, and waits for the word. A command that
+// takes more than a minute fails the test, and ends.
 func begin(t *testing.T, cmd *exec.Cmd) *started {
 	t.Helper()
 	stdout, err := cmd.StdoutPipe()
@@ -43,6 +44,12 @@ func begin(t *testing.T, cmd *exec.Cmd) *started {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { cmd.Process.Kill() }) // does nothing if it has ended, as it should
+	late := time.AfterFunc(time.Minute, func() {
+		if cmd.Process.Kill() == nil { // else it has ended
+			t.Errorf("killed, after a minute: %q", cmd.Args)
+		}
+	})
+	t.Cleanup(func() { late.Stop() })
 	s := &started{cmd, bufio.NewScanner(stdout)}
 	if line := s.line(); line != "ready" {
 		t.Fatalf("%v said %q, want ready", cmd.Args, line)

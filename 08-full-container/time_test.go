@@ -7,8 +7,11 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"jail-to-container/scripts/steptest"
 )
@@ -55,4 +58,49 @@ func TestUptime(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestUptimeInATimeNamespace starts the step in a time namespace whose clocks are a day ahead, as
+// another container might: the container's clocks begin at zero all the same.
+func TestUptimeInATimeNamespace(t *testing.T) {
+	if why := noClocks(); why != "" || os.Getuid() != 0 {
+		steptest.Skip(t, "only root can set clocks; run it as root %s", why)
+	}
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		r := steptest.Run(t, self("test:tomorrow", u.Name))
+		var outside, inside, idle float64
+		if _, err := fmt.Sscan(r.Stdout, &outside, &idle, &inside); err != nil || r.Stderr != "" {
+			t.Fatalf("%v: %+v", err, r)
+		}
+		if outside < 86400 || inside > 20 {
+			t.Errorf("up %.2f s outside, want a day and more; %.2f s inside, want next to nothing",
+				outside, inside)
+		}
+	})
+}
+
+// init adds the time namespace. Only children of the process that makes it enter it.
+func init() {
+	experiments["test:tomorrow"] = func(args []string) error {
+		if err := unix.Unshare(unix.CLONE_NEWTIME); err != nil {
+			return err
+		}
+		const day = "monotonic 86400 0\nboottime 86400 0\n"
+		if err := writeFile("/proc/self/timens_offsets", day); err != nil {
+			return err
+		}
+		u := steptest.Root
+		if args[0] == "user" {
+			u = steptest.Ordinary
+		}
+		for _, cmd := range []*exec.Cmd{
+			exec.Command("cat", "/proc/uptime"), u.Program("-net=false", "cat", "/proc/uptime"),
+		} {
+			cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+			if err := cmd.Run(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 }

@@ -5,9 +5,12 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -86,16 +89,111 @@ func TestUserOpensPipes(t *testing.T) {
 			}
 			u = steptest.Ordinary
 			got = steptest.OpenByName(t, u, "pipe", fd, func(args ...string) *exec.Cmd {
-				flags := append([]string{"test:as-user"}, flags...)
-				cmd := steptest.Root.Program(append(flags, args...)...)
-				cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNS
-				return cmd
+				return asSubUser(append(flags, args...)...)
 			})
 			if got != "ok" {
 				t.Errorf("a user's -user %s, /dev/%s: %s", id, name, got)
 			}
 		}
 	}
+}
+
+// asSubUser prepares the program to be run by an ordinary user with subordinate IDs.
+func asSubUser(args ...string) *exec.Cmd {
+	cmd := steptest.Root.Program(append([]string{"test:as-user"}, args...)...)
+	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNS
+	return cmd
+}
+
+// TestGroups compares the command's groups: those that the image's /etc/group gives its user, and
+// none of the caller's, which is in 4.
+func TestGroups(t *testing.T) {
+	if os.Getuid() != 0 {
+		steptest.Skip(t, "only root can give an ordinary user IDs; run it as root")
+	}
+	b := newBench(t, steptest.Root)
+	passwd := b.write(t, "passwd", []byte("root:x:0:0::/:/bin/sh\nmine:x:7:8::/:/bin/sh\n"))
+	group := b.write(t, "group", []byte("root:x:0:\nmore:x:30:mine,other\nthird:x:40:mine\n"))
+	for id, want := range map[string]string{
+		"mine": "8 30 40\n", "7": "8 30 40\n", "mine:more": "30\n", "7:8": "8\n",
+		"1000": "0\n", "root": "0\n", "": "0\n",
+	} {
+		args := []string{"-net=false", "-volume", passwd + ":/etc/passwd",
+			"-volume", group + ":/etc/group", "-user", id, "id", "-G"}
+		root := steptest.Root.Program(args...)
+		root.SysProcAttr.Credential = &syscall.Credential{Groups: []uint32{4}}
+		if out := steptest.Output(t, root); out != want {
+			t.Errorf("root's -user %q: groups %q, want %q", id, out, want)
+		}
+		if _, err := exec.LookPath("newuidmap"); err != nil {
+			continue // it comes in the package uidmap (or shadow)
+		}
+		if out := steptest.Output(t, asSubUser(args...)); out != want {
+			t.Errorf("a user's -user %q: groups %q, want %q", id, out, want)
+		}
+	}
+	control := exec.Command("id", "-G")
+	control.SysProcAttr = &syscall.SysProcAttr{
+		Credential: &syscall.Credential{Groups: []uint32{4}},
+	}
+	if out := steptest.Output(t, control); out != "0 4\n" {
+		t.Errorf("the control: groups %q", out)
+	}
+}
+
+// TestUserOwnsTerminal opens the container's terminal by its names, as the user of -user, who owns
+// it.
+func TestUserOwnsTerminal(t *testing.T) {
+	if os.Getuid() != 0 {
+		steptest.Skip(t, "only root can give an ordinary user IDs; run it as root")
+	}
+	commands := []func(...string) *exec.Cmd{func(args ...string) *exec.Cmd {
+		return steptest.Root.Program(args...)
+	}}
+	if _, err := exec.LookPath("newuidmap"); err == nil { // of the package uidmap (or shadow)
+		commands = append(commands, asSubUser)
+	}
+	for _, id := range []string{"0", "1000"} {
+		for i, command := range commands {
+			script := "stat -c '%a %u' /dev/pts/0; " +
+				"for f in /dev/pts/0 /dev/stdout /dev/stderr /dev/tty; do echo $f > $f; done"
+			s := sit(t, command("-net=false", "-user", id, "sh", "-c", script))
+			want := "620 " + id + "\r\n/dev/pts/0\r\n/dev/stdout\r\n/dev/stderr\r\n/dev/tty\r\n"
+			if got := s.look().end(0); got != want {
+				t.Errorf("-user %s, caller %d: %q, want %q", id, i, got, want)
+			}
+		}
+	}
+}
+
+// TestPasswdIsNoStream runs a root whose /etc/passwd is a link to standard input: the caller's
+// descriptors are no part of the image, so the user there is unknown.
+func TestPasswdIsNoStream(t *testing.T) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		root := newBench(t, u).busyboxRoot(t)
+		etc := filepath.Join(root, "etc")
+		if err := os.MkdirAll(etc, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		passwd := filepath.Join(etc, "passwd")
+		me := "me:x:0:0::/:/bin/sh\n"
+		for _, linked := range []bool{false, true} { // the first is the control
+			err := os.WriteFile(passwd, []byte(me), 0o644)
+			if linked {
+				err = errors.Join(err, os.Remove(passwd), os.Symlink("/proc/self/fd/0", passwd))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			cmd := u.Program("-root", root, "-user", "me", "/bin/busybox", "true")
+			cmd.Stdin = strings.NewReader(me)
+			r := steptest.Run(t, cmd)
+			if !linked && r.Status != 0 ||
+				linked && (r.Status != 125 || !strings.Contains(r.Stderr, "no such name")) {
+				t.Errorf("with a link %v: %+v", linked, r)
+			}
+		}
+	})
 }
 
 // init adds an ordinary user with subordinate IDs who runs the program.
