@@ -493,7 +493,8 @@ func TestRootWithMountBelow(t *testing.T) {
 			if r.Status != 125 || r.Stdout != "" {
 				t.Errorf("a link at %s: %+v", name, r)
 			}
-			steptest.Contains(t, r.Stderr, "a read-only root must have a directory "+name+" itself: ")
+			steptest.Contains(t, r.Stderr,
+				"a read-only root must have a directory "+name+" itself: ")
 			err = errors.Join(os.Remove(root+name), os.Mkdir(root+name, 0o755))
 			if err != nil {
 				t.Fatal(err)

@@ -1183,7 +1183,7 @@ var table = []row{
 		why:     "a parent that /proc does not show proves nothing about these mounts",
 	},
 	{
-		step: "05-user-namespace", file: "idmap.go",
+		step: "05-user-namespace", file: "ids_map.go",
 		find:    `found.count < enough`,
 		replace: `found.count < 1`,
 		test:    "^TestRootsRanges$",
