@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -136,6 +137,15 @@ func SocketBuffers(t *testing.T, flags ...string) {
 // init adds what fills buffers, up to 160 MiB, and prints how much they took.
 func init() {
 	experiments["test:buffers"] = func([]string) error {
+		// Go's scheduler sends signals, which would interrupt the calls.
+		runtime.LockOSThread()
+		all := unix.Sigset_t{}
+		for i := range all.Val {
+			all.Val[i]--
+		}
+		if err := unix.PthreadSigmask(unix.SIG_BLOCK, &all, nil); err != nil {
+			return err
+		}
 		server, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
 		if err != nil {
 			return err
@@ -156,13 +166,16 @@ func init() {
 			if err != nil {
 				return err
 			}
-			// A write ends after 50 ms, with less than all, when the buffers are full.
-			patience := unix.NsecToTimeval(50_000_000)
-			err = unix.SetsockoptTimeval(client, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &patience)
-			if err := errors.Join(err, unix.Connect(client, address)); err != nil {
+			if err := unix.Connect(client, address); err != nil {
 				return err
 			}
 			if _, _, err := unix.Accept(server); err != nil {
+				return err
+			}
+			// A write ends after 50 ms, with less than all, when the buffers are full.
+			patience := unix.NsecToTimeval(50_000_000)
+			err = unix.SetsockoptTimeval(client, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &patience)
+			if err != nil {
 				return err
 			}
 			before := held
