@@ -56,8 +56,8 @@ var harmless = []exception{
 	{regexp.MustCompile(` container (clone 0x[45]111|pipe2|setsid)$`), 126, "exec /"},
 }
 
-// startsHelper matches the calls that start newuidmap(1) and newgidmap(1). Without these an ordinary
-// user's container has one ID, as for a user who has no more.
+// startsHelper matches the calls that start newuidmap(1) and newgidmap(1). Without these an
+// ordinary user's container has one ID, as for a user who has no more.
 var startsHelper = regexp.MustCompile(`^outer (clone 0x5111|dup3|pipe2)( #[0-9]+)?$`)
 
 // repeated matches a call that the same process has made three times before.
