@@ -120,7 +120,7 @@ var fileAttacks = []attack{
 		name:  "device",
 		tried: "look at the flags with which the volume is mounted",
 		try:   func(h *host) verdict { return h.device() },
-		leak: "A device file in the volume is a device: whoever can put one there has the " +
+		leak: "A device file in the volume is a device: a program that can put one there has the " +
 			"machine's disk, as /dev/sda or by any other name.",
 	},
 	{

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -79,7 +80,7 @@ var networkAttacks = []attack{
 			return verdict{outcome: held, came: came}
 		},
 		leak: "The host is a router for your container: its packets go wherever the host's do, " +
-			"under an address that nobody out there can answer, and past whatever the host has " +
+			"under an address that no other host can answer, and past whatever the host has " +
 			"to say about it.",
 	},
 	{
@@ -111,16 +112,21 @@ var networkAttacks = []attack{
 
 // published tries a forwarded port.
 func (h *host) published() verdict {
-	publish := run{env: []string{"PUBLISH=8080:7000"}, limit: 10 * time.Second}
+	ready, tell, err := os.Pipe()
+	if err != nil {
+		return verdict{missing, err.Error(), ""}
+	}
+	defer ready.Close()
+	publish := run{env: []string{"PUBLISH=8080:7000"}, limit: 10 * time.Second, stdout: tell}
 	cmd, done := h.startProbe(publish, "serve", "0.0.0.0:7000")
+	tell.Close()
 	if cmd == nil {
 		return verdict{missing, done().said(), ""}
 	}
-	said := ""
-	eventually(5*time.Second, func() bool {
-		said = ask("127.0.0.1:8080")
-		return strings.Contains(said, "to the container")
-	})
+	// The server says when it listens. If it ends before, that shows below.
+	_ = ready.SetReadDeadline(time.Now().Add(5 * time.Second))
+	_, _ = ready.Read(make([]byte, 1))
+	said := ask("127.0.0.1:8080")
 	second, third := ask("127.0.0.1:8080"), ask("127.0.0.1:8080")
 	var elsewhere string
 	if addresses, err := net.InterfaceAddrs(); err == nil {
@@ -205,20 +211,20 @@ func newLinks(limit time.Duration) (names []string) {
 var limitAttacks = []attack{
 	{
 		name:  "memory",
-		tried: "use 200 MiB of memory in a container that may have 64",
+		tried: "use 400 MiB of memory in the container (07 allows 64, and 08 256)",
 		try: func(h *host) verdict {
-			a := h.probe(run{}, "eat", "200")
-			return a.leaksIf(strings.Contains(a.out, "used 200 MiB"))
+			a := h.probe(run{}, "eat", "400")
+			return a.leaksIf(strings.Contains(a.out, "used 400 MiB"))
 		},
 		leak: "There is no limit on this container's memory: it could use all of the machine's, " +
 			"and the kernel would then kill others' processes.",
 	},
 	{
 		name:  "processes",
-		tried: "make 120 processes in a container that may have 50",
+		tried: "make 200 processes in the container (07 allows 50, and 08 128)",
 		try: func(h *host) verdict {
-			a := h.probe(run{}, "processes", "120")
-			return a.leaksIf(strings.Contains(a.out, "made 120 processes"))
+			a := h.probe(run{}, "processes", "200")
+			return a.leaksIf(strings.Contains(a.out, "made 200 processes"))
 		},
 		leak: "There is no limit on the number of its processes. A fork bomb in the container is " +
 			"one on the host.",
@@ -242,28 +248,71 @@ var limitAttacks = []attack{
 			"those above it.",
 	},
 	{
+		name:  "weight",
+		tried: "read the weight of the container's cgroup on the host while it runs",
+		try:   func(h *host) verdict { return h.weight() },
+		leak: "Its weight is the usual one: on a busy machine it takes as much as anything " +
+			"beside it.",
+	},
+	{
 		name:  "nothingleft",
 		tried: "list the cgroups of this step after its container has ended",
 		try: func(h *host) verdict {
-			before := cgroupsOf(h.step)
-			a := h.inside("true")
-			if v, broken := a.broken(); broken {
+			var dirs, left []string
+			v := h.whileRunning(func(found []string) verdict {
+				dirs = found
+				return verdict{failed, "no cgroup of this step",
+					"The container isn't in a cgroup of its own."}
+			})
+			if len(dirs) == 0 {
 				return v
 			}
-			var left []string
 			if eventually(3*time.Second, func() bool {
-				left = slices.DeleteFunc(cgroupsOf(h.step), func(dir string) bool {
-					return slices.Contains(before, dir)
+				left = slices.DeleteFunc(slices.Clone(dirs), func(dir string) bool {
+					_, err := os.Stat(filepath.Dir(dir)) // dir is inner
+					return err != nil
 				})
 				return len(left) == 0
 			}) {
 				return verdict{outcome: held, came: "none"}
 			}
-			return verdict{outcome: leaked, came: left[len(left)-1]}
+			return verdict{outcome: leaked, came: filepath.Dir(left[0])}
 		},
 		leak: "A cgroup stays on the host. The kernel ends a namespace with its last process, " +
 			"but a cgroup is a directory, and someone has to remove it.",
 	},
+}
+
+// weight looks for the share of the processor that the container's cgroup has.
+func (h *host) weight() verdict {
+	return h.whileRunning(func(dirs []string) verdict {
+		for _, dir := range dirs { // each is inner
+			for name, want := range map[string]string{"cpu.shares": "102", "cpu.weight": "10"} {
+				text, err := os.ReadFile(filepath.Join(filepath.Dir(dir), name))
+				if err != nil {
+					continue // it is another controller's, or the other version's
+				}
+				// In v2 inner may have no such file.
+				inner, _ := os.ReadFile(filepath.Join(dir, name))
+				weight := strings.TrimSpace(string(text))
+				came := name + " is " + weight
+				switch {
+				case weight == want:
+					return verdict{held, came, ""}
+				case strings.TrimSpace(string(inner)) == want:
+					return verdict{failed, came + ", and in inner " + want,
+						"inner is where the processes " +
+							"are. A weight counts among neighbours, and inner has none."}
+				case weight == "100", weight == "1024":
+					return verdict{outcome: failed, came: came}
+				}
+				return verdict{failed, came,
+					"That isn't a tenth of the usual weight: 100 in v2, 1024 in v1."}
+			}
+		}
+		return verdict{failed, "no cgroup of this step",
+			"The container isn't in a cgroup of its own."}
+	})
 }
 
 var fullAttacks = []attack{
@@ -321,10 +370,11 @@ var fullAttacks = []attack{
 	},
 	{
 		name: "orphans",
-		tried: "leave 60 orphans in the container, one after the other, under a limit of 50 " +
-			"processes",
+		tried: "leave 60 orphans in the container, one after the other, with " +
+			"-pids 40",
 		try: func(h *host) verdict {
-			a := h.inside("sh", "-c", `i=0; while [ $i -lt 60 ]; do (sleep 0.01 &) || exit 1
+			a := h.inside("-pids", "40", "sh", "-c",
+				`i=0; while [ $i -lt 60 ]; do (sleep 0.01 &) || exit 1
 				i=$((i+1)); sleep 0.02; done; echo made them all`)
 			return a.worksIf(strings.Contains(a.out, "made them all"))
 		},

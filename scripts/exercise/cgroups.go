@@ -5,15 +5,40 @@
 package main
 
 import (
+	"golang.org/x/sys/unix"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 // cgroupTop is where the host's cgroups are.
 const cgroupTop = "/sys/fs/cgroup"
+
+// delegated starts this program again in a cgroup that systemd delegates to an ordinary user, if it
+// does: steps 07 and 08 need one, and can't ask for it from a PID namespace.
+func delegated(args []string) {
+	const done = "EXERCISE_DELEGATED=1"
+	if _, err := os.Stat("/run/systemd/system"); err != nil || os.Geteuid() == 0 || len(args) < 4 ||
+		!slices.Contains([]string{"start", "check", "watch"}, args[3]) ||
+		slices.Contains(os.Environ(), done) {
+		return
+	}
+	scope := []string{"systemd-run", "--user", "--scope", "-q", "-p", "Delegate=yes"}
+	path, err := exec.LookPath(scope[0])
+	if err != nil || exec.Command(path, append(scope[1:], "true")...).Run() != nil {
+		return // then the steps say themselves what is missing
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return
+	}
+	// It doesn't return, unless it fails: then we go on without.
+	_ = unix.Exec(path, append(append(scope, self), args[1:]...), append(os.Environ(), done))
+}
 
 // cgroupsOf lists the cgroups whose names say that a step made them, each after those in it.
 func cgroupsOf(step string) (dirs []string) {
@@ -30,12 +55,60 @@ func cgroupsOf(step string) (dirs []string) {
 	return dirs
 }
 
-// removeCgroups removes those that weren't there before. No process is in them any more: your
-// program's ended with its PID namespace.
+// removeCgroups removes those that weren't there before: your program's processes ended with their
+// PID namespace. Others may be making cgroups of the same step at this moment, so it waits until an
+// empty one isn't a new one any more.
 func removeCgroups(step string, before []string) {
-	for _, dir := range cgroupsOf(step) {
-		if !slices.Contains(before, dir) {
-			_ = os.Remove(dir)
+	left := slices.DeleteFunc(cgroupsOf(step), func(dir string) bool {
+		return slices.Contains(before, dir)
+	})
+	if len(left) == 0 {
+		return
+	}
+	time.Sleep(5 * time.Second)
+	for _, dir := range left {
+		_ = os.Remove(dir) // not while a process is in it, and then it isn't yours
+	}
+}
+
+// cgroupOf returns the directories of a process's cgroups.
+func cgroupOf(pid string) (dirs []string) {
+	text, _ := os.ReadFile("/proc/" + pid + "/cgroup") // it may have ended
+	for line := range strings.Lines(string(text)) {
+		fields := strings.SplitN(strings.TrimSpace(line), ":", 3) // number:controllers:path
+		if len(fields) < 3 {
+			continue
+		}
+		for _, top := range []string{"/" + fields[1], "/unified"} {
+			dir := filepath.Join(cgroupTop, top, fields[2])
+			if info, err := os.Stat(dir); err == nil && info.IsDir() {
+				dirs = append(dirs, dir)
+				break
+			}
 		}
 	}
+	return dirs
+}
+
+// whileRunning does something with the cgroups of a container's command.
+func (h *host) whileRunning(do func(dirs []string) verdict) verdict {
+	_, done := h.start(run{limit: 5 * time.Second}, "sleep", "1.4711")
+	var dirs []string
+	eventually(3*time.Second, func() bool {
+		for _, p := range processes("/proc") {
+			text, _ := os.ReadFile("/proc/" + p.pid + "/cmdline") // it may have ended
+			if p.name == "sleep" && strings.HasSuffix(string(text), "1.4711\x00") {
+				dirs = slices.DeleteFunc(cgroupOf(p.pid), func(dir string) bool {
+					return !strings.Contains(dir, "/"+h.step+"-")
+				})
+			}
+		}
+		return len(dirs) > 0
+	})
+	v := do(dirs)
+	a := done()
+	if broken, ok := a.broken(); ok {
+		return broken
+	}
+	return v
 }

@@ -110,6 +110,7 @@ func TestExercises(t *testing.T) {
 			if !some[e.id] && os.Getenv("EXERCISES") == "" {
 				return // scripts/ci/nightly.sh
 			}
+			t.Parallel()
 			p, found := proofs[e.id]
 			if !found {
 				t.Fatal("no proof")

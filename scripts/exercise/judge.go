@@ -144,11 +144,12 @@ func (v verdict) print(tried string) {
 
 // run is how a program is to be started.
 type run struct {
-	stdin *os.File
-	files []*os.File // descriptors 3 and up
-	env   []string
-	name  string // argv[0]
-	limit time.Duration
+	stdin  *os.File
+	stdout *os.File   // rather than into the answer
+	files  []*os.File // descriptors 3 and up
+	env    []string
+	name   string // argv[0]
+	limit  time.Duration
 }
 
 // start starts your program with a command; done waits for it.
@@ -164,6 +165,9 @@ func (h *host) start(r run, command ...string) (cmd *exec.Cmd, done func() answe
 	}
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr, cmd.Dir = &stdout, &stderr, h.dir
+	if r.stdout != nil {
+		cmd.Stdout = r.stdout
+	}
 	if r.stdin != nil {
 		cmd.Stdin = r.stdin
 	}

@@ -61,6 +61,7 @@ func main() {
 	case len(os.Args) < 3:
 		os.Exit(trouble("start this by scripts/exercise.sh"))
 	}
+	delegated(os.Args)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM,
 		syscall.SIGHUP)
 	defer stop()

@@ -76,6 +76,7 @@ var probes = map[string]func(args []string) error{
 		if err != nil {
 			return err
 		}
+		fmt.Println("listening")
 		for n := 1; ; n++ {
 			c, err := l.Accept()
 			if err != nil {

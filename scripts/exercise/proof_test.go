@@ -2,6 +2,8 @@
 
 package main
 
+import "strings"
+
 // variant is a change to a copy, and what the judge has to say of it: nothing, where it is right.
 type variant struct {
 	edits []edit // from the start of the exercise on
@@ -408,6 +410,251 @@ var proofs = map[string]proof{
 	return execCommand(command)`}}, "ran though the outer half was dead"},
 		hint: "Who says when its maps are written?",
 	},
+	"06-1": {
+		starts: "has a lo of its own, and that is down",
+		half: variant{inCable(`inside.setUp("eth0")`, `outside.setUp("lo")`),
+			"has a lo of its own, and that is down"},
+		hint: "Whose is down?",
+	},
+	"06-2": {
+		starts: "no default route",
+		half: variant{inCable(`inside.setUp("eth0")`,
+			`outside.addDefaultRoute(c.container.Addr())`),
+			"no default route"},
+		hint: "the host's route, not the container's",
+	},
+	"06-3": {
+		starts: "has no network of its own",
+		half: variant{[]edit{{file: "main.go", find: "namespaces = unix.CLONE_NEWUSER |",
+			text: "namespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWUTS |"}},
+			"has no network of its own"},
+		hint: "in spite of its looks",
+	},
+	"06-4": {
+		starts: "The host is a router for your container",
+		half: variant{inCable(`inside.setUp("eth0")`, "forward(c.link, true)"),
+			"The host is a router"},
+		hint: "true lets the host forward",
+		other: []variant{{edits: []edit{{file: "net_cable.go",
+			find: "func() error { return disableIPv6(c.link, trace) },",
+			text: `func() error { return disableIPv6(c.link, trace) },
+		func() error {
+			return writeFile("/proc/sys/net/ipv4/conf/"+c.link+"/forwarding", "0")
+		},`}}}},
+	},
+	"06-5": {
+		starts: "Nothing listens on the host's port",
+		half: publishVariant(`	client, err := l.Accept()
+	if err == nil {
+		client.Close()
+	}
+	_ = address`, "127.0.0.1:8080", "EOF"),
+		hint: "Who connects to the container?",
+		other: []variant{publishVariant(`	for {
+		client, err := l.(*net.TCPListener).AcceptTCP()
+		if err != nil {
+			return
+		}
+		to, err := net.ResolveTCPAddr("tcp", address)
+		if err != nil {
+			return
+		}
+		server, err := net.DialTCP("tcp", nil, to)
+		if err != nil {
+			client.Close()
+			continue
+		}
+		ended := make(chan error, 2)
+		go func() { _, err := server.ReadFrom(client); ended <- err }()
+		go func() { _, err := client.ReadFrom(server); ended <- err }()
+		go func() { <-ended; client.Close(); server.Close() }()
+	}`, "127.0.0.1:8080", "")},
+		wrong: []variant{
+			publishVariant(forwardEach, "0.0.0.0:8080", "open on all of the host's addresses"),
+			publishVariant(strings.Replace(forwardEach, "for {", "for range 1 {", 1),
+				"127.0.0.1:8080",
+				"The first connection gets through"),
+			publishVariant(strings.Replace(forwardEach, `"tcp", address`, `"tcp", "127.0.0.1:7000"`,
+				1),
+				"127.0.0.1:8080", "doesn't get to the container"),
+		},
+	},
+	"07-1": {
+		starts: "There is no limit on this container's memory",
+		half: variant{[]edit{{file: "cgroup.go", find: "_, err := os.Stat(s.file)",
+			text: "var err error\n\t\tif strings.Contains(s.file, \"memory\") {\n\t\t\t" +
+				"err = writeFile(s.file, s.value)\n\t\t}"}},
+			"no limit on the number of its processes"},
+	},
+	"07-2": {
+		starts: "There is no limit on this container's memory",
+		// Half is what is half on v1; on v2 it is nothing.
+		half: variant{[]edit{{file: "cgroup_v1.go",
+			find: "range c.dirs() {\nif err := writeFile(filepath",
+			text: "range c.dirs() {\n\t\tif dir == c.memory {\n\t\t\tif err := " +
+				"writeFile(dir+\"/inner/tasks\", \"0\"); err != nil {\n\t\t\t\treturn " +
+				"err\n\t\t\t}\n\t\t\tcontinue\n\t\t}\n\t\tif err := writeFile(filepath"}},
+			"There is no limit on"},
+	},
+	"07-3": {
+		starts: "sees where in the host's hierarchy",
+		half: variant{before(privateCall, "defer unix.Unshare(unix.CLONE_NEWCGROUP)"),
+			"sees where"},
+		hint: "A deferred call",
+	},
+	"07-4": {
+		starts: "A cgroup stays on the host",
+		half: variant{[]edit{{file: "cgroup.go",
+			find: "return undoNow(func() error { return nil }) }",
+			text: "return undoNow(func() error { _ = group.remove; return nil }) }"}},
+			"A cgroup stays on the host"},
+	},
+	"07-5": {
+		starts: "Its weight is the usual one",
+		half: variant{[]edit{
+			{file: "cgroup_v1.go",
+				find: `return apply(c.shown(c.memory+"/inner", c.pids+"/inner"))`,
+				text: `return apply(append(c.shown(c.memory+"/inner", c.pids+"/inner"),
+		setting{file: c.cpu + "/inner/cpu.shares", value: "102"}))`},
+			{file: "cgroup_v2.go", find: "return apply(c.shown(c.inner()))",
+				text: `return apply(append(c.shown(c.inner()),
+			setting{file: c.inner() + "/cpu.weight", value: "10"}))`},
+		}, "inner has none"},
+		hint: "A weight counts among neighbours",
+		other: []variant{{edits: []edit{{file: "cgroup.go",
+			find: "if err := group.create(); err != nil {",
+			text: `err = group.create()
+	for _, dir := range strings.Split(group.String(), "\t") {
+		for file, value := range map[string]string{"/cpu.shares": "102", "/cpu.weight": "10"} {
+			if exists(dir + file) {
+				err = errors.Join(err, writeFile(dir+file, value))
+			}
+		}
+	}
+	if err != nil {`}}}},
+		wrong: []variant{{weight07("10", "1"), "That isn't a tenth"}},
+	},
+	"08-1": {
+		starts: "A set-user-ID program in the container would be given",
+		half:   variant{before(capsCall, "_ = noNewPrivs"), "A set-user-ID program"},
+	},
+	"08-2": {
+		starts: "In a new user namespace a process has all capabilities again",
+		half:   variant{before(nnpCall, "defer loadSeccomp()"), "all capabilities again"},
+		hint:   "A deferred call",
+	},
+	"08-3": {
+		starts: "has all capabilities over its namespaces",
+		half: variant{before("// 02: PID 1, with its duties.",
+			"defer dropCapabilities()"), "has all capabilities over its namespaces"},
+		hint: "A deferred call",
+	},
+	"08-4": {
+		starts: "it can read, trace and change it",
+		half: variant{[]edit{{file: "init.go", find: "path, err := lookPath(",
+			text: "defer hideFromCommand()\n\tpath, err := lookPath("}},
+			"it can read, trace and change it"},
+		hint: "A deferred call",
+	},
+	"08-5": {
+		starts: "Zombies have used up the limit",
+		half: variant{[]edit{{file: "init.go", find: "unix.Wait4(command, &status, 0, nil)",
+			text: "unix.Wait4(command, &status, unix.WALL, nil)"}},
+			"Zombies have used up the limit"},
+	},
+	"08-6": {
+		starts: "the container got all of it",
+		half: variant{[]edit{{file: "spec.go",
+			find: "append(slices.Concat(os.Environ(), defaultEnv),",
+			text: "append(slices.Concat(defaultEnv, os.Environ()),"}},
+			"the container got all of it"},
+	},
+	"08-7": {
+		starts: "The container can still make directories",
+		half: variant{[]edit{{file: "seccomp_refused.go", find: someRow,
+			text: someRow + "\n\t" + mkdiratRow}}, "A filter that knows only one of them is none"},
+		hint: "amd64 has an older call, too",
+		wrong: []variant{
+			{[]edit{{file: "seccomp_amd64.go", find: someRowHere, text: mkdirRowHere}},
+				"mkdir is refused, and mkdirat isn't"},
+			{[]edit{
+				{file: "seccomp_refused.go", find: someRow, text: someRow + "\n\t" +
+					strings.Replace(mkdiratRow, "eperm", "enosys", 1)},
+				{file: "seccomp_amd64.go", find: someRowHere, text: strings.Replace(mkdirRowHere,
+					"eperm",
+					"enosys", 1)},
+			}, "but not with EPERM"},
+		},
+	},
+	"08-8": {
+		starts: "it can read, trace and change it",
+		half: variant{before("// 02: PID 1, with its duties.", capsCall+
+			`, dropCapabilities); err != nil {
+		return err
+	}`), "A set-user-ID program"},
+		hint: "What can be had without any?",
+	},
+}
+
+// inCable puts a call in front of another one in plugIn's list.
+func inCable(find, call string) []edit {
+	line := "func() error { return " + find + " },"
+	return []edit{{file: "net_cable.go", find: line,
+		text: "func() error { return " + call + " },\n\t\t" + line}}
+}
+
+// weight07 sets weights.
+func weight07(v1, v2 string) []edit {
+	return []edit{
+		{file: "cgroup_v1.go", find: "return append(c.shown(c.memory, c.pids),",
+			text: "return append(c.shown(c.memory, c.pids),\n\t\t" +
+				`setting{file: c.cpu + "/cpu.shares", value: "` + v1 + `"},`},
+		{file: "cgroup_v2.go", find: "return append(c.shown(c.limits), cpu)",
+			text: "return append(c.shown(c.limits), cpu,\n\t\t" +
+				`setting{file: c.limits + "/cpu.weight", value: "` + v2 + `"})`},
+	}
+}
+
+// forwardEach forwards each connection that is accepted.
+const forwardEach = `	for {
+		client, err := l.Accept()
+		if err != nil {
+			return
+		}
+		server, err := net.Dial("tcp", address)
+		if err != nil {
+			client.Close()
+			continue
+		}
+		go func() { io.Copy(client, server); client.Close() }()
+		go io.Copy(server, client)
+	}`
+
+// publishVariant is another publish, with a body for what is done with its listener.
+func publishVariant(body, listen, says string) variant {
+	return variant{[]edit{{file: "net_publish.go", text: `//go:build linux
+
+package main
+
+import (
+	"io"
+	"net"
+)
+
+func publish(spec string, c cable) error {
+	l, err := net.Listen("tcp", "` + listen + `")
+	if err != nil {
+		return err
+	}
+	go forwardAll(l, c.container.Addr().String()+":7000")
+	return nil
+}
+
+func forwardAll(l net.Listener, address string) {
+	_ = io.Copy
+` + body + `
+}
+`}}, says}
 }
 
 // before puts a text before another one in main.go.

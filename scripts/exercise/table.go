@@ -81,4 +81,5 @@ func (e *exercise) others() (names []string) {
 }
 
 // exercises is all of them, in the order in which to do them.
-var exercises = slices.Concat(exercises01, exercises02, exercises03, exercises04, exercises05)
+var exercises = slices.Concat(exercises01, exercises02, exercises03, exercises04, exercises05,
+	exercises06, exercises07, exercises08)

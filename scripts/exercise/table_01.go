@@ -88,12 +88,13 @@ var exercises01 = []exercise{
 		near: []near{
 			{"unix.CloseRange(0", "", "You begin at descriptor 0. Those of the command are 0, 1 " +
 				"and 2."},
-			{"unix.CloseOnExec(5)", "", "You close one descriptor. Whoever starts the jail may " +
-				"have any open."},
+			{"unix.CloseOnExec(5)", "",
+				"You close one descriptor. The program that starts the jail may " +
+					"have any open."},
 			{"/proc/self/fd", "", "In the jail there is no /proc: read the list before the " +
 				"chroot."},
 		},
-		why: "A descriptor is a reference to an open file, and no root stands between. Whoever " +
+		why: "A descriptor is a reference to an open file, and no root stands between. Whatever " +
 			"starts the jail can't know what else is open in this process, so all are closed, " +
 			"not those that it knows of. (Step 03 shows why even that is a moment late.)",
 	},

@@ -119,8 +119,8 @@ var exercises02 = []exercise{
 		attacks:  []string{"reaps", "passes"},
 		except:   []string{"pid1"},
 		hints: []string{
-			"An orphan's new parent is PID 1. Whoever has ended stays as a zombie until its " +
-				"parent asks how it ended.",
+			"An orphan's new parent is PID 1. A process that has ended stays as a zombie until " +
+				"its parent asks how it ended.",
 			"container must not become the command: it starts it, with syscall.ForkExec (os/exec " +
 				"would wait for its own child only), and loops.",
 			"wait4(2) for any child, unix.Wait4(-1, &status, 0, nil), in a loop; end when the " +

@@ -168,7 +168,7 @@ var exercises03 = []exercise{
 		},
 		why: "A volume is a bind mount made while the host's path can still be seen, and carried " +
 			"along by pivot_root. Its flags are set afterwards, on every mount in it: nodev, as " +
-			"whoever fills the directory could bring a disk, and nosuid.",
+			"a program that fills the directory could bring a disk, and nosuid.",
 	},
 	{
 		id: "03-7", step: "03-mount-namespace", title: "The whole container", minutes: 30,

@@ -130,7 +130,7 @@ var exercises05 = []exercise{
 		},
 		near: []near{{"unix.CLONE_NEWUTS|unix.CLONE_NEWUTS", "", "You have that flag twice. " +
 			"Which one makes users?"}},
-		why: "CLONE_NEWUSER is the flag that makes root inside somebody else's number outside. " +
+		why: "CLONE_NEWUSER is the flag that makes root inside another ID outside. " +
 			"The others need a privilege; this one needs none, and gives it, for what it owns.",
 	},
 	{
@@ -140,7 +140,7 @@ var exercises05 = []exercise{
 		start:   []edit{{file: "main.go", stmt: `if err := awaitHost()`}},
 		attacks: []string{"waits"},
 		hints: []string{
-			"The judge started the inside half itself, with a pipe on which nobody writes.",
+			"The judge started the inside half itself, with a pipe that no process writes to.",
 			"The outer half writes one byte to a pipe when it has done its part; descriptor 3 is " +
 				"the other end. Who reads it?",
 			"awaitHost() is written already. Call it in container before anything else is done, " +
@@ -178,7 +178,7 @@ var exercises05 = []exercise{
 				"now, and one group."},
 		},
 		why: "A map is a list of ranges. Most images have more users than root, so containers " +
-			"get a range: root takes one that belongs to nobody, a user takes what /etc/subuid " +
+			"get a range: root takes one that no account has, a user takes what /etc/subuid " +
 			"sets aside.",
 	},
 	{

@@ -1,0 +1,183 @@
+//go:build linux
+
+// The exercises of step 08, the full container.
+
+package main
+
+// The walls that 08 adds, by how their statements begin.
+const (
+	nnpCall     = `if err := s.wall("no-new-privs"`
+	seccompCall = `if err := s.wall("seccomp"`
+	capsCall    = `if err := s.wall("capabilities"`
+	hideCall    = `if err := hideFromCommand()`
+)
+
+// deferred is a hint for 08, whose PID 1 ends by os.Exit.
+const deferred = "A deferred call runs when the function returns. If all goes well it never does."
+
+// A row for the table of refused calls, and where it goes.
+const (
+	someRow      = `{unix.SYS_SETHOSTNAME, eperm, "the name has been given"},`
+	mkdiratRow   = `{unix.SYS_MKDIRAT, eperm, "an exercise"},`
+	someRowHere  = `var refusedHere = []callRule{`
+	mkdirRowHere = someRowHere + "\n\t" + `{unix.SYS_MKDIR, eperm, "an exercise"},`
+)
+
+var exercises08 = []exercise{
+	{
+		id: "08-1", step: "08-full-container", title: "New privileges", minutes: 5,
+		task: "A set-user-ID program in this container gets its owner's rights. One wall is " +
+			"missing in container, in main.go.",
+		start:   []edit{{file: "main.go", stmt: nnpCall}},
+		attacks: []string{"nnp"},
+		hints: []string{
+			"/proc/self/status says NoNewPrivs: 0.",
+			"container puts up its last walls just before it runs the command: s.wall(NAME, " +
+				"FUNCTION).",
+			"s.wall(\"no-new-privs\", noNewPrivs), which is prctl(2), PR_SET_NO_NEW_PRIVS.",
+		},
+		why: "With no_new_privs, execve(2) gives nothing that the process doesn't have: no " +
+			"set-user-ID bits, no file capabilities. It is inherited, and can't be taken off.",
+	},
+	{
+		id: "08-2", step: "08-full-container", title: "All of the kernel", minutes: 10,
+		task: "Every system call is open to this container. One wall is missing in container, " +
+			"in main.go.",
+		start:   []edit{{file: "main.go", stmt: seccompCall}},
+		attacks: []string{"seccomp"},
+		hints: []string{
+			"unshare --user needs no capability at all, and brings all of them back, in a " +
+				"namespace.",
+			"A filter is loaded just before the capabilities go; see the comment there.",
+			"s.wall(\"seccomp\", loadSeccomp) (seccomp(2)).",
+		},
+		near: []near{{"deferloadSeccomp()", "", deferred}},
+		why: "Capabilities say what root may do; a filter says which code of the kernel can be " +
+			"reached at all. It is the wall against the faults that aren't known yet.",
+	},
+	{
+		id: "08-3", step: "08-full-container", title: "All of root", minutes: 10,
+		task: "Root in this container still has all 41 capabilities. One wall is missing in " +
+			"container, in main.go.",
+		start:   []edit{{file: "main.go", stmt: capsCall}},
+		attacks: []string{"capabilities"},
+		hints: []string{
+			"CAP_NET_ADMIN is enough to take a link down, and the filter says nothing about that " +
+				"call.",
+			"It goes last, as the steps before it need some of them.",
+			"s.wall(\"capabilities\", dropCapabilities) (capabilities(7)).",
+		},
+		near: []near{{"deferdropCapabilities()", "", deferred}},
+		why: "Docker leaves 14 of the 41, and so does this step: enough for an ordinary program " +
+			"that is root. They go from every set, or execve(2) would give them back.",
+	},
+	{
+		id: "08-4", step: "08-full-container", title: "An open PID 1", minutes: 10,
+		task: "The command can look into PID 1, which is this program. A call is missing in " +
+			"runCommand, in init.go.",
+		start:   []edit{{file: "init.go", stmt: hideCall}},
+		attacks: []string{"init"},
+		hints: []string{
+			"/proc/1/environ can be read, and so could PID 1's memory be written.",
+			"Both are the same user. A process can say about itself that others may not look " +
+				"into it.",
+			"hideFromCommand(), before the command is started: prctl(2), PR_SET_DUMPABLE 0.",
+		},
+		near: []near{{"deferhideFromCommand()", "", deferred}},
+		why: "PID 1 stays in the container, with a line to the outside, and threads that have " +
+			"kept their capabilities. All that keeps the command out is one bit.",
+	},
+	{
+		id: "08-5", step: "08-full-container", title: "Zombies count", minutes: 10,
+		task: "After a few dozen orphans nothing can be started in this container. Repair the " +
+			"loop in runCommand, in init.go.",
+		start: []edit{{file: "init.go", find: "unix.Wait4(-1, &status, 0, nil)",
+			text: "unix.Wait4(command, &status, 0, nil)"}},
+		attacks: []string{"orphans"},
+		hints: []string{
+			"Each orphan that ended is a zombie, and counts against -pids.",
+			"PID 1 is the parent of all orphans. For which child does it wait?",
+			"wait4(2) with -1 waits for any child.",
+		},
+		near: []near{{"unix.Wait4(0,", "",
+			"0 stands for the children in PID 1's process group. Orphans have " +
+				"other groups."}},
+		why: "An ended process keeps its PID until its parent has asked how it ended, and a PID " +
+			"is what pids.max counts.",
+	},
+	{
+		id: "08-6", step: "08-full-container", title: "Secrets come along", minutes: 10,
+		task: "The container has the environment of your shell. Repair newSpec, in spec.go.",
+		start: []edit{{file: "spec.go",
+			find: "append(slices.Clone(defaultEnv), \"HOSTNAME=\"+o.hostname)",
+			text: "append(slices.Concat(os.Environ(), defaultEnv), \"HOSTNAME=\"+o.hostname)"}},
+		attacks: []string{"environment"},
+		hints: []string{
+			"env in the container prints TOKEN, which the judge had in its own environment.",
+			"A container's environment should be made of what is known: a PATH, a hostname, what " +
+				"the image and -env say.",
+			"Start from slices.Clone(defaultEnv), not from os.Environ().",
+		},
+		near: []near{{"os.Unsetenv", "",
+			"You take variables away by name. Which names will the next reader's " +
+				"secrets have?"}},
+		why: "Give what is needed rather than take away what is known to be bad: you can't know " +
+			"the names of all secrets.",
+	},
+	{
+		id: "08-7", step: "08-full-container", title: "One more refused call", minutes: 20,
+		build: true,
+		task: "Let the filter refuse to make directories, with EPERM. The table is in " +
+			"seccomp_refused.go; what only one architecture has is in seccomp_amd64.go and its " +
+			"neighbours.",
+		solution: []edit{
+			{file: "seccomp_refused.go", find: someRow, text: someRow + "\n\t" + mkdiratRow},
+			{file: "seccomp_amd64.go", find: someRowHere, text: mkdirRowHere},
+		},
+		attacks: []string{"mkdir"},
+		except:  []string{"root"},
+		hints: []string{
+			"strace -f mkdir x on your machine shows one of the calls that make a directory. The " +
+				"judge knows another.",
+			"A row is a number, what to answer, and why: {unix.SYS_..., eperm, \"...\"}. Old " +
+				"architectures have two numbers for one thing.",
+			"unix.SYS_MKDIRAT in refused, and on amd64 unix.SYS_MKDIR in refusedHere (mkdir(2)).",
+		},
+		near: []near{
+			{"unix.SYS_MKDIRAT", "unix.SYS_MKDIR,",
+				"That is one of its numbers. amd64 has an older call, too."},
+			{"unix.SYS_MKDIR,", "unix.SYS_MKDIRAT",
+				"That is one of its numbers. Newer programs use another call."},
+			{"unix.SYS_MKDIRAT,enosys", "",
+				"ENOSYS says that the kernel doesn't have the call. EPERM says no."},
+		},
+		why: "A filter sees numbers, and one thing may have several: on amd64, mkdir and " +
+			"mkdirat. (io_uring makes directories as well, and no filter sees that; so the step " +
+			"refuses all of io_uring.)",
+	},
+	{
+		id: "08-8", step: "08-full-container", title: "All that is new", minutes: 20,
+		task: "All four walls that 08 adds are gone: three in container, in main.go, and one in " +
+			"runCommand, in init.go. Put them up again. The order matters.",
+		start: []edit{
+			{file: "main.go", stmt: nnpCall}, {file: "main.go", stmt: seccompCall},
+			{file: "main.go", stmt: capsCall}, {file: "init.go", stmt: hideCall},
+		},
+		attacks: []string{"nnp", "seccomp", "capabilities", "init"},
+		hints: []string{
+			"Take the attacks one by one: the first that gets through says which wall is missing.",
+			"s.wall(NAME, FUNCTION) three times, in container; the names are in walls.go. And " +
+				"one call in runCommand, before anything is started.",
+			"noNewPrivs, loadSeccomp, dropCapabilities, in this order, and hideFromCommand.",
+		},
+		near: []near{
+			{"loadSeccomp", "noNewPrivs);",
+				"The filter is there. What about set-user-ID programs?"},
+			{"noNewPrivs", "loadSeccomp", "No new privileges; but the old ones?"},
+			{"dropCapabilities", "loadSeccomp",
+				"The capabilities are gone. What can be had without any?"},
+		},
+		why: "Each wall stops what the others let through, which is what these four attacks were " +
+			"chosen for; 08's lesson measures it, by leaving out one at a time.",
+	},
+}
