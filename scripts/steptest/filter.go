@@ -154,6 +154,9 @@ func (f *filtered) serve(answer func(*notification) unix.Errno) {
 	ended := make(chan error, 1)
 	f.cmd.WaitDelay = time.Minute // for what may be left with its output open
 	go func() { ended <- f.cmd.Wait() }()
+	// A signal may interrupt a call that waits for the answer. Then the kernel asks once more about
+	// the same call, and gets the same answer.
+	interrupted := map[notification]unix.Errno{}
 	for {
 		waiting := []unix.PollFd{{Fd: int32(f.fd), Events: unix.POLLIN}}
 		_, err := unix.Poll(waiting, -1)
@@ -165,10 +168,19 @@ func (f *filtered) serve(answer func(*notification) unix.Errno) {
 			continue // it was killed meanwhile
 		}
 		v := verdict{id: n.id, flags: unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE}
-		if errno := answer(&n); errno != 0 {
+		q := n
+		q.id, q.flags = 0, 0
+		errno, again := interrupted[q]
+		if !again {
+			errno = answer(&n)
+		}
+		delete(interrupted, q)
+		if errno != 0 {
 			v.errno, v.flags = -int32(errno), 0
 		}
-		ioctl(f.fd, unix.SECCOMP_IOCTL_NOTIF_SEND, unsafe.Pointer(&v))
+		if ioctl(f.fd, unix.SECCOMP_IOCTL_NOTIF_SEND, unsafe.Pointer(&v)) != 0 {
+			interrupted[q] = errno
+		}
 	}
 	<-ended // its exit status is in f.cmd.ProcessState
 }

@@ -7,6 +7,7 @@ package steptest
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -57,7 +58,9 @@ func Verdicts(t *testing.T, lesson func() ([]Experiment, error), holds, leaks in
 	if count["held"] != holds || count["LEAK"] != leaks {
 		t.Errorf("%v, want %d held and %d LEAK", count, holds, leaks)
 	}
-	for line := range strings.Lines(string(text)) {
+	// Where the tests run at a terminal, the lesson has colours.
+	plain := regexp.MustCompile("\x1b\\[[0-9;]*m").ReplaceAllString(string(text), "")
+	for line := range strings.Lines(plain) {
 		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 80 {
 			t.Errorf("%d columns: %s", n, line)
 		}
