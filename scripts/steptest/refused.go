@@ -51,7 +51,7 @@ var harmless = []exception{
 	// Where root may not raise the limit for core dumps, at least no file is written.
 	{regexp.MustCompile(` (outer|host) prlimit64 4$`), 0, ""},
 	// Go raises the soft limit on open files for itself, and lowers it again for the command.
-	{regexp.MustCompile(` container prlimit64 7$`), 0, ""},
+	{regexp.MustCompile(` (outer|host|container) prlimit64 7$`), 0, ""},
 	// PID 1 starts the command. Where it can't, that looks like a command that can't be executed.
 	{regexp.MustCompile(` container (clone 0x[45]111|pipe2|setsid)$`), 126, "exec /"},
 }
