@@ -74,7 +74,7 @@ truncate -s 3G "$scratch/disk"
 mke2fs -q -F -t ext4 -d "$disk" "$scratch/disk"
 
 # One processor: with more, the emulation fails now and then. It takes two or three minutes.
-timeout 12m qemu-system-x86_64 -M q35 -accel tcg,thread=multi -cpu qemu64 -smp 1 -m 2048 \
+timeout 30m qemu-system-x86_64 -M q35 -accel tcg,thread=multi -cpu qemu64 -smp 1 -m 2048 \
     -nodefaults -no-user-config -display none -serial stdio -no-reboot \
     -netdev "user,id=world,restrict=on,guestfwd=tcp:10.0.2.100:80-cmd:echo hello" -device virtio-net-pci,netdev=world \
     -drive "file=$scratch/disk,if=virtio,format=raw" \
