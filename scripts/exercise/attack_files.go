@@ -34,6 +34,15 @@ var fileAttacks = []attack{
 			"relative path starts there, and ../../.. leads to all of the host.",
 	},
 	{
+		name:  "starts",
+		tried: "run true inside",
+		try: func(h *host) verdict {
+			a := h.inside("true")
+			return a.worksIf(a.status == 0)
+		},
+		leak: "Not even that runs.",
+	},
+	{
 		name:  "runs",
 		tried: "run ls /bin inside",
 		try: func(h *host) verdict {

@@ -22,6 +22,9 @@ var processAttacks = []attack{
 		tried: "run sh -c 'echo $$' in your container, which prints its PID",
 		try: func(h *host) verdict {
 			a := h.inside("sh", "-c", "echo $$")
+			if v, broken := a.broken(); broken && !a.late {
+				return v
+			}
 			return a.leaksIf(a.status == 0 && strings.TrimSpace(a.out) != "1")
 		},
 		leak: "The command isn't PID 1, so it isn't the first process of a PID namespace: your " +
