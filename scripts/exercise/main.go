@@ -319,8 +319,10 @@ func (w *workshop) judge(e *exercise, c *attempt, all bool) (int, error) {
 		} else if status != statusHeld {
 			fmt.Print(said)
 			say(string(missing), "This was the repository's own %s: it doesn't work here either, "+
-				"so "+
-				"it isn't your code. scripts/doctor.sh says what this machine lacks.", e.step)
+				"so it isn't your code. scripts/doctor.sh says what this machine lacks.", e.step)
+			if os.Geteuid() != 0 {
+				say("", `It may work as root: sudo env "PATH=$PATH" scripts/exercise.sh check %s`, e.id)
+			}
 			return statusCant, nil
 		}
 	}
