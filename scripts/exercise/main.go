@@ -202,11 +202,14 @@ func (w *workshop) makeCopy(e *exercise, dir string, inRepo bool) error {
 		return err
 	}
 	defer os.RemoveAll(tmp) // nothing is mounted there, and after Rename it is gone
-	err = errors.Join(os.Chmod(tmp, 0o755),
-		copyStep(filepath.Join(w.root, e.step), tmp, e.start), (&attempt{ID: e.id,
-			dir: tmp}).save())
+	if err = os.Chmod(tmp, 0o755); err == nil {
+		err = copyStep(filepath.Join(w.root, e.step), tmp, e.start)
+	}
 	if err == nil && !inRepo {
 		err = w.ownModule(tmp)
+	}
+	if err == nil {
+		err = (&attempt{ID: e.id, dir: tmp}).save()
 	}
 	if err != nil {
 		return err
@@ -321,7 +324,8 @@ func (w *workshop) judge(e *exercise, c *attempt, all bool) (int, error) {
 			say(string(missing), "This was the repository's own %s: it doesn't work here either, "+
 				"so it isn't your code. scripts/doctor.sh says what this machine lacks.", e.step)
 			if os.Geteuid() != 0 {
-				say("", `It may work as root: sudo env "PATH=$PATH" scripts/exercise.sh check %s`, e.id)
+				say("", `It may work as root: sudo env "PATH=$PATH" scripts/exercise.sh check %s`,
+					e.id)
 			}
 			return statusCant, nil
 		}
