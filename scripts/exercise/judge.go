@@ -259,8 +259,8 @@ func (a answer) leaksIf(got bool) verdict {
 		return verdict{outcome: leaked, came: a.said()}
 	}
 	if v, ok := a.broken(); ok {
-		return v.otherwise("Your program ran nothing. That is safe, and no container: see what it " +
-			"says itself.")
+		return v.otherwise("Your program ran nothing. That is safe, and no container: see what " +
+			"it says itself.")
 	}
 	return verdict{outcome: held, came: a.said()}
 }
