@@ -51,7 +51,7 @@ func lesson(n *narrator) error {
 	})
 
 	// The name is the secret: by it, the right process is told from another of that PID.
-	target, name, err := start(self("lesson:stay", "secret-"+rand.Text()[:8]))
+	target, name, err := startTarget("lesson:stay", "secret-"+rand.Text()[:8])
 	if err != nil {
 		return err
 	}
@@ -63,6 +63,20 @@ func lesson(n *narrator) error {
 		return err
 	}
 	return whatLeaks(n, target.cmd.Process.Pid, name)
+}
+
+// startTarget starts a host process for the container to reach for. In a small PID namespace, such
+// as another container's, the host's PIDs are as low as the container's own, and the same PID
+// inside would be another process. So the target's is higher than any that the container uses.
+func startTarget(args ...string) (target *helper, line string, err error) {
+	for {
+		if target, line, err = start(self(args...)); err != nil || target.cmd.Process.Pid >= 100 {
+			return target, line, err
+		}
+		if err := target.end(); err != nil {
+			return nil, "", err
+		}
+	}
 }
 
 // within prepares an experiment to run in the container.

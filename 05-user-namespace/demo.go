@@ -27,6 +27,7 @@ import (
 // compare. Each prints what it measured.
 var experiments = map[string]func([]string) error{
 	"lesson:stay":    makeAndStay,
+	"lesson:wait":    func([]string) error { return waitForEOF("ready") },
 	"lesson:try":     tryAll,
 	"lesson:network": printNetwork,
 	"lesson:hear":    hear,
@@ -44,6 +45,20 @@ func lesson(n *narrator) error {
 		}
 	}
 	return nil
+}
+
+// startTarget starts a host process for the container to reach for. In a small PID namespace, such
+// as another container's, the host's PIDs are as low as the container's own, and the same PID
+// inside would be another process. So the target's is higher than any that the container uses.
+func startTarget(args ...string) (target *helper, line string, err error) {
+	for {
+		if target, line, err = start(self(args...)); err != nil || target.cmd.Process.Pid >= 100 {
+			return target, line, err
+		}
+		if err := target.end(); err != nil {
+			return nil, "", err
+		}
+	}
 }
 
 // within prepares an experiment to be run in a container, as a reader would run any command.
@@ -140,7 +155,12 @@ func makeAndStay(args []string) error {
 // whatRootMay runs all trials on the host, in a user namespace that owns no other namespace, and in
 // the container.
 func whatRootMay(n *narrator) error {
-	pid := strconv.Itoa(os.Getpid())
+	target, _, err := startTarget("lesson:wait")
+	if err != nil {
+		return err
+	}
+	defer target.end()
+	pid := strconv.Itoa(target.cmd.Process.Pid)
 	outside := self("lesson:try", pid)
 	if holds(unix.CAP_SYS_ADMIN) { // so that no success changes the host
 		outside.SysProcAttr.Cloneflags = unix.CLONE_NEWNS | unix.CLONE_NEWUTS

@@ -28,6 +28,7 @@ var experiments = map[string]func([]string) error{
 	"keep:pasta":    keepPasta,
 	"keeper:undo":   undo,
 	"lesson:init":   seeInit,
+	"lesson:wait":   func([]string) error { return waitForEOF("ready") },
 	"lesson:look":   look,
 	"lesson:try":    try,
 	"lesson:kernel": printKernel,
@@ -48,9 +49,10 @@ func lesson(n *narrator) error {
 		return err
 	}
 	if refusal != "" {
-		say("host", "no cgroup, so nothing is run: a full container has limits")
-		put(strings.Repeat(" ", margin) + refusal + "\n")
-		say("next", "%s", remedy())
+		sayLong("host", "I can't make a cgroup: "+refusal, "")
+		say("host", "so nothing is run: a full container has limits")
+		put("\n")
+		sayLong("next", remedy(), "")
 		return nil
 	}
 	for _, part := range []func(*narrator) error{twoViews, whatItSees, whatItTries, sameKernel} {
@@ -61,9 +63,38 @@ func lesson(n *narrator) error {
 	return nil
 }
 
+// startTarget starts a host process for the container to reach for. In a small PID namespace, such
+// as another container's, the host's PIDs are as low as the container's own, and the same PID
+// inside would be another process. So the target's is higher than any that the container uses.
+func startTarget(args ...string) (target *helper, line string, err error) {
+	for {
+		if target, line, err = start(self(args...)); err != nil || target.cmd.Process.Pid >= 100 {
+			return target, line, err
+		}
+		if err := target.end(); err != nil {
+			return nil, "", err
+		}
+	}
+}
+
 // within prepares an experiment to be run in a container, as a reader would run any command.
 func within(args ...string) *exec.Cmd {
 	return self(append([]string{"/proc/self/exe"}, args...)...)
+}
+
+// sayLong prints a fact on as many lines as it needs. Each but the last ends in end.
+func sayLong(who, text, end string) {
+	for most := width - margin; len(text) > most; {
+		blank := strings.LastIndex(text[:most-len(end)+1], " ")
+		if blank < most/2 { // a long word follows: say cuts that
+			if blank = most + strings.Index(text[most:], " "); blank < most {
+				break
+			}
+		}
+		say(who, "%s", text[:blank]+end)
+		text = "  " + text[blank+1:]
+	}
+	say(who, "%s", text)
 }
 
 // tryCgroup makes a cgroup and removes it. If the kernel refuses, it returns the reason.
@@ -186,11 +217,17 @@ func whatItTries(n *narrator) error {
 		return err
 	}
 	defer port.Close()
-	rows, err := n.rows("lesson:try", strconv.Itoa(os.Getpid()), port.Addr().String())
+	target, _, err := startTarget("lesson:wait")
 	if err != nil {
 		return err
 	}
-	by, err := heldBy("lesson:try", strconv.Itoa(os.Getpid()), port.Addr().String())
+	defer target.end()
+	attack := []string{"lesson:try", strconv.Itoa(target.cmd.Process.Pid), port.Addr().String()}
+	rows, err := n.rows(attack...)
+	if err != nil {
+		return err
+	}
+	by, err := heldBy(attack...)
 	if err != nil {
 		return err
 	}

@@ -35,7 +35,8 @@ func notRoot() string {
 // user.
 func playHost(args []string, isLesson bool, reason string) error {
 	if isLesson {
-		say("host", "process %d, %s: a network namespace plays the host", os.Getpid(), reason)
+		sayLong("host", fmt.Sprintf("process %d, uid %d, %s: a namespace plays the host",
+			os.Getpid(), os.Getuid(), reason), "")
 	}
 	line, theirs, err := newLine()
 	if err != nil {

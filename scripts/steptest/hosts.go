@@ -274,9 +274,6 @@ func init() {
 		if err := unix.Mount("proc", "/proc", "proc", 0, "hidepid="+args[0]); err != nil {
 			return err
 		}
-		// On a host PIDs are large. Here the lesson could meet the same PID in the container and
-		// take it for a leak. (A kernel without CONFIG_CHECKPOINT_RESTORE doesn't have the file.)
-		_ = os.WriteFile("/proc/sys/kernel/ns_last_pid", []byte("10000"), 0)
 		id, err := strconv.Atoi(args[1])
 		if err != nil {
 			return err
