@@ -229,7 +229,7 @@ func TestProgramsStayTheHosts(t *testing.T) {
 func TestHelpers(t *testing.T) {
 	steptest.Need(t, "newuidmap", "uidmap")
 	if os.Getuid() != 0 {
-		steptest.Skip(t, "only root can set ids aside for somebody; run it as root")
+		steptest.Skip(t, "only root can give another user IDs; run it as root")
 	}
 	const ownUID, ownGID = "0 12345 1 ", "0 23456 1 "
 	for _, c := range []struct{ name, uids, gids, privileges, want string }{

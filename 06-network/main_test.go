@@ -338,7 +338,7 @@ func TestForgedSender(t *testing.T) {
 func TestManyIDs(t *testing.T) {
 	steptest.Need(t, "newuidmap", "uidmap")
 	if os.Getuid() != 0 {
-		steptest.Skip(t, "only root can set ids aside for somebody; run it as root")
+		steptest.Skip(t, "only root can give another user IDs; run it as root")
 	}
 	cmd := self("test:ids")
 	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNS

@@ -304,8 +304,8 @@ func newBench(t *testing.T, u steptest.User) *bench {
 	return &bench{u, dir, filepath.Join(dir, "cache")}
 }
 
-// ownBench makes one for whoever runs the tests, and skips the test where that user may make no
-// cgroup for an unpacker.
+// ownBench makes one for the user who runs the tests, and skips the test if that user can't make a
+// cgroup for the unpacker.
 func ownBench(t *testing.T) *bench {
 	t.Helper()
 	u := steptest.Caller()

@@ -1215,7 +1215,7 @@ func TestCacheOfOthers(t *testing.T) {
 func TestHelpersUnpack(t *testing.T) {
 	steptest.Need(t, "newuidmap", "uidmap")
 	if os.Getuid() != 0 {
-		steptest.Skip(t, "only root can set ids aside for somebody; run it as root")
+		steptest.Skip(t, "only root can give another user IDs; run it as root")
 	}
 	b := newBench(t, steptest.Ordinary)
 	m := layered([]item{file("f", "").owned(1000, 100, 0o4755)})

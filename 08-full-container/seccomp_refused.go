@@ -77,7 +77,7 @@ var refused = []callRule{
 	// What has no namespace: it is one thing, and the host's.
 	{unix.SYS_ADD_KEY, enosys, "keys go by uid, through all containers of it (keyrings(7))"},
 	{unix.SYS_REQUEST_KEY, enosys, "as add_key; starts a program on the host (request-key(8))"},
-	{unix.SYS_KEYCTL, enosys, "as add_key; its faults have been ways out (CVE-2016-0728)"},
+	{unix.SYS_KEYCTL, enosys, "as add_key; its faults have been escapes (CVE-2016-0728)"},
 	{unix.SYS_SETTIMEOFDAY, eperm, "sets the clock"},
 	{unix.SYS_CLOCK_SETTIME, eperm, "sets the clock"},
 	{unix.SYS_SYSLOG, eperm, "reads the kernel's log, and empties it"},

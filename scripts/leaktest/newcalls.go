@@ -1,9 +1,9 @@
 //go:build linux
 
-// Does a seccomp filter let through the numbers of system calls that it has never heard of? One
-// can't just call one: the answer is "not implemented" either way. So a filter of our own is put in
-// front that hands such a number to us (seccomp_unotify(2)). The kernel asks all filters, and heeds
-// the sternest. Only if all others let it pass, do we get to hear of it.
+// Does a seccomp filter let through system calls newer than itself? Calling one doesn't tell: the
+// kernel answers ENOSYS either way. So this adds a filter of its own that hands such a call to us
+// (seccomp_unotify(2)). The kernel asks every filter and obeys the strictest, so we hear of the
+// call only if all other filters let it pass.
 
 package main
 
