@@ -247,7 +247,8 @@ func ask(cmd *exec.Cmd) (string, error) {
 	cmd.Stdin, cmd.Stdout = nil, nil
 	answer, err := cmd.Output()
 	if err != nil {
-		return "", fmt.Errorf("experiment %s: %w", strings.Join(cmd.Args, " "), err)
+		// %v: its exit status mustn't become ours, without a word.
+		return "", fmt.Errorf("experiment %s: %v", strings.Join(cmd.Args, " "), err)
 	}
 	return strings.TrimSpace(string(answer)), nil
 }
@@ -302,7 +303,7 @@ func (h *helper) listen() (string, error) {
 	if ended := h.end(); ended != nil {
 		err = ended
 	}
-	return "", fmt.Errorf("experiment %s: %w", strings.Join(h.cmd.Args, " "), err)
+	return "", fmt.Errorf("experiment %s: %v", strings.Join(h.cmd.Args, " "), err)
 }
 
 // end closes the conversation and waits until the helper has ended.

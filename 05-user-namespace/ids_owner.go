@@ -8,6 +8,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"runtime"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -51,7 +52,7 @@ func startOwned(cmd *exec.Cmd) error {
 // all threads.
 func setThreadUser(uid int) error {
 	number, same := uintptr(unix.SYS_SETRESUID), ^uintptr(0)
-	if number == 164 { // on 32-bit x86 and Arm, for 16-bit IDs; SYS_SETRESUID32 takes larger ones
+	if runtime.GOARCH == "386" || runtime.GOARCH == "arm" { // SYS_SETRESUID is for 16-bit IDs
 		number = 208
 	}
 	_, _, failed := unix.Syscall(number, same, uintptr(uid), same)

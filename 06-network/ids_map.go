@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -125,7 +124,7 @@ func toGive(kind string) ([]syscall.SysProcIDMap, error) {
 	if err != nil {
 		return nil, err
 	}
-	if found.count > 0 && slices.ContainsFunc(own, found.isWithin) {
+	if found.count > 0 {
 		return []syscall.SysProcIDMap{{HostID: int(found.first), Size: int(found.count)}}, nil
 	}
 	var shared []syscall.SysProcIDMap

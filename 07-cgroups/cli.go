@@ -55,7 +55,8 @@ func exitStatus(err error) int {
 	case err == nil:
 		return 0
 	case errors.As(err, &exit):
-		// One of our processes ended like this, and has printed its own error.
+		// One of our processes ended like this, and has printed its own error, or a signal ended
+		// it.
 		status := exit.Sys().(syscall.WaitStatus)
 		if status.Signaled() {
 			return 128 + int(status.Signal())

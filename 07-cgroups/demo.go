@@ -344,7 +344,8 @@ func forkMany(args []string) error {
 	}
 	var pids []int
 	for range count {
-		pid, failed := syscall.ForkExec(sleep, []string{"sleep", "60"}, nil)
+		pid, failed := syscall.ForkExec(sleep, []string{"sleep", "60"},
+			&syscall.ProcAttr{Sys: &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}})
 		if err = failed; err != nil {
 			break
 		}

@@ -148,19 +148,21 @@ func asksOthers() bool {
 }
 
 // setAside returns the largest range that /etc/subuid or /etc/subgid grants the caller, or an empty
-// one.
+// one. A range that this user namespace doesn't have can't be given on.
 func setAside(kind string) (most idRange, err error) {
 	names := []string{strconv.Itoa(os.Getuid())}
 	if u, err := account.LookupId(names[0]); err == nil {
 		names = append(names, u.Username)
 	}
-	all, err := entries(kind)
+	all, err1 := entries(kind)
+	own, err2 := ownIDs(kind)
 	for _, e := range all {
-		if slices.Contains(names, e.owner) && e.count > most.count {
+		if slices.Contains(names, e.owner) && e.count > most.count &&
+			slices.ContainsFunc(own, e.isWithin) {
 			most = e.idRange
 		}
 	}
-	return most, err
+	return most, errors.Join(err1, err2)
 }
 
 // entry is a line of /etc/subuid or /etc/subgid: an owner and the owner's IDs (subuid(5)).

@@ -114,7 +114,7 @@ func undoNow(undo func() error) error {
 func cleanUp(err error, undo func() error) error {
 	left := undo()
 	if exit := (*exec.ExitError)(nil); left != nil && errors.As(err, &exit) {
-		fmt.Fprintf(os.Stderr, "%s: clean up: %v\n", step, left)
+		fmt.Fprintf(os.Stderr, "%s: clean up: %s\n", step, legible(left.Error()))
 		return err
 	}
 	return errors.Join(err, left)

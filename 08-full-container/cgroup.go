@@ -158,6 +158,8 @@ func whyRefused(err error, group cgroup) string {
 	case errors.Is(err, fs.ErrPermission):
 		return " (with cgroup v1 only root can make cgroups: " + remedy() +
 			", or root delegates one: scripts/delegate.sh)"
+	case errors.Is(err, unix.EINVAL) && !one:
+		return " (with cgroup v1 a limit can't exceed that of the cgroup above)"
 	case errors.Is(err, unix.EROFS):
 		return " (read-only, as in most containers: run this on the host)"
 	case errors.Is(err, fs.ErrNotExist):

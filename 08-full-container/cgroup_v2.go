@@ -49,7 +49,11 @@ func (c cgroup2) create() error {
 
 // settings are the limits.
 func (c cgroup2) settings() []setting {
-	cpu := setting{file: c.limits + "/cpu.max", value: fmt.Sprint(cpuLimit, " ", cpuPeriod)}
+	quota := strconv.Itoa(cpuLimit)
+	if cpuLimit < 0 {
+		quota = "max" // none; in version 1, -1 says so
+	}
+	cpu := setting{file: c.limits + "/cpu.max", value: fmt.Sprint(quota, " ", cpuPeriod)}
 	return append(c.shown(c.limits), cpu)
 }
 

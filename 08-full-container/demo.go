@@ -145,8 +145,8 @@ func seeInit([]string) error {
 	return waitForEOF(users[0])
 }
 
-// onTheHost is who somebody is on the host, whom this process sees as uid. It may play the host,
-// and be in a user namespace itself.
+// onTheHost translates a uid that this process sees into the host's, through its own uid_map: it
+// may play the host, in a user namespace.
 func onTheHost(uid string) (int, error) {
 	seen, err := strconv.Atoi(uid)
 	if err != nil {
@@ -165,7 +165,7 @@ func onTheHost(uid string) (int, error) {
 			return outside + seen - first, nil
 		}
 	}
-	return seen, nil
+	return 0, fmt.Errorf("uid %d has no mapping in /proc/self/uid_map", seen)
 }
 
 // firstProcess finds the first process of the container that an outer half has started.
@@ -253,18 +253,20 @@ func whatItTries(n *narrator) error {
 	return nil
 }
 
-// heldBy makes the attacks again with one wall missing at a time, and says for each attack without
-// which it gets through: one by itself, or several, when all must be missing.
+// heldBy repeats the attacks with one wall missing at a time, then with all missing. A wall holds
+// an attack if the attack gets through without it; "several" means only without all.
 func heldBy(args ...string) ([]string, error) {
 	by := make([]string, len(attacks))
 	for i, missing := range append(slices.Clone(walls), strings.Join(walls, ",")) {
 		cmd := self(append([]string{"-without", missing, "/proc/self/exe"}, args...)...)
 		cmd.Stderr = nil // where it says what is missing
-		out, err := ask(cmd)
-		if err != nil {
+		out, err := cmd.Output()
+		if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+			return nil, fmt.Errorf("without %s: %v: %s", missing, err, exit.Stderr)
+		} else if err != nil {
 			return nil, err
 		}
-		answers := strings.Split(out, "\n")
+		answers := strings.Split(string(out), "\n")
 		for a := range attacks {
 			_, answer, _ := strings.Cut(answers[a], "\t")
 			switch {
@@ -518,7 +520,8 @@ func startMany(count int) string {
 	}
 	var pids []int
 	for range count {
-		pid, failed := syscall.ForkExec(sleep, []string{"sleep", "60"}, nil)
+		pid, failed := syscall.ForkExec(sleep, []string{"sleep", "60"},
+			&syscall.ProcAttr{Sys: &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}})
 		if err = failed; err != nil {
 			break
 		}

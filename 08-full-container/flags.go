@@ -11,8 +11,10 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // options is what the caller asks for. What is empty is the image's to say.
@@ -126,7 +128,7 @@ func parseFlags(args []string) (*options, error) {
 	return o, o.check()
 }
 
-// check refuses what makes no sense, and says what would.
+// check rejects invalid options and says what is valid.
 func (o *options) check() error {
 	switch {
 	case o.image != "" && o.root != "":
@@ -140,7 +142,8 @@ func (o *options) check() error {
 			maxPIDs)
 	case !(o.cpus >= 0.01 && o.cpus <= 1024):
 		return fmt.Errorf("-cpus %v: from 0.01 to 1024", o.cpus)
-	case o.hostname == "" || len(o.hostname) > 64 || strings.ContainsAny(o.hostname, " /\n"):
+	case o.hostname == "" || len(o.hostname) > 64 ||
+		strings.ContainsFunc(o.hostname, notInName):
 		return fmt.Errorf("-hostname %q: 1 to 64 characters, no blanks", o.hostname)
 	case o.workdir != "" && !filepath.IsAbs(o.workdir):
 		return fmt.Errorf("-workdir %s: an absolute path, such as /work", o.workdir)
@@ -154,8 +157,14 @@ func (o *options) check() error {
 	}
 	memoryLimit, pidsLimit = o.memory, o.pids
 	cpuLimit = int(o.cpus * cpuPeriod)
+	if slices.Contains(o.without, "limits") {
+		cpuLimit = -1 // none: a number could be more than the cgroup above allows
+	}
 	return nil
 }
+
+// notInName finds what doesn't belong into a hostname: it goes into /etc/hosts and the prompt.
+func notInName(r rune) bool { return r == '/' || unicode.IsSpace(r) || !unicode.IsPrint(r) }
 
 // parseSize reads a number of bytes: 1024, 64K, 256M, 2G.
 func parseSize(text string) (int, error) {

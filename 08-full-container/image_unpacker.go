@@ -108,9 +108,8 @@ func newUnpackerCgroup() (group cgroup, release func() error, err error) {
 // undoUnpacker is for the keeper. When the outer process dies, the unpacker tidies up the cache and
 // ends. The keeper waits for that; what takes longer than 30 seconds undoCgroup kills.
 func undoUnpacker(which string) error {
-	for dir := range strings.SplitSeq(which, "\t") {
-		_ = removeCgroup(dir+"/inner", func() error { return nil }) // or undoCgroup does
-	}
+	dir, _, _ := strings.Cut(which, "\t")                       // the process is in all of them
+	_ = removeCgroup(dir+"/inner", func() error { return nil }) // or undoCgroup does
 	return nil
 }
 

@@ -86,6 +86,10 @@ func run(args []string) error {
 // starts this same program once more, as the first process of new namespaces, gives it what can be
 // given only from here, and waits for the end.
 func host(o *options) error {
+	if len(o.without) > 0 {
+		fmt.Fprintf(os.Stderr, "%s: this container is without %s\n", step,
+			strings.Join(o.without, ", "))
+	}
 	runtime.GOMAXPROCS(1) // it waits most of the time, and memory goes by the CPUs that it may use
 	if err := checkStreams(); err != nil {
 		return err

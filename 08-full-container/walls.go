@@ -7,13 +7,12 @@ package main
 import (
 	"fmt"
 	"math"
-	"os"
 	"slices"
 	"strings"
 )
 
-// walls are those that -without can take away. Never the mount, the user or the PID namespace: what
-// is left must still keep to itself, and leave nothing.
+// walls are those that -without can take away. Never the mount, user or PID namespace: the
+// container must still end with us and leave nothing.
 var walls = []string{
 	"seccomp", "capabilities", "no-new-privs", "masks", "read-only", "net", "limits",
 }
@@ -29,18 +28,13 @@ func (o *options) parseWalls(text string) error {
 	return nil
 }
 
-// leaveOut makes the options those of a container without the walls, and says so.
+// leaveOut makes the options those of a container without the walls.
 func (o *options) leaveOut() {
-	if len(o.without) == 0 {
-		return
-	}
-	fmt.Fprintf(os.Stderr, "%s: this container is without %s\n", step,
-		strings.Join(o.without, ", "))
 	if slices.Contains(o.without, "net") {
 		o.net = false // no cable: it shares the host's network
 	}
 	if slices.Contains(o.without, "limits") {
-		o.memory, o.pids, o.cpus = math.MaxInt, maxPIDs, 1024
+		o.memory, o.pids = math.MaxInt, maxPIDs // and see check
 	}
 }
 

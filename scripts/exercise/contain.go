@@ -78,6 +78,9 @@ func threadsOf(uid int) (count int) {
 // beInit is PID 1 of the namespaces. It gets them ready, starts the judge, watches how much is used
 // up, and returns the judge's exit status.
 func beInit(args []string) int {
+	if os.Getpid() != 1 {
+		return trouble("not PID 1 of new namespaces")
+	}
 	if err := errors.Join(checkParent(args[0]), prepare()); err != nil {
 		return trouble("prepare namespaces for your program: %v", err)
 	}

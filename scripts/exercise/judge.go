@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -79,6 +80,9 @@ type answer struct {
 // after the other, and prints what came of them. Those behind "also" are only mentioned if they
 // get through.
 func beJudge(args []string) int {
+	if os.Getppid() != 1 {
+		return trouble("started as %q, and not by PID 1 of new namespaces", judgeName)
+	}
 	h := &host{step: args[0], program: args[1]}
 	if err := h.plant(); err != nil {
 		return trouble("make a directory of the host: %v", err)
@@ -212,9 +216,11 @@ func (h *host) startProbe(r run, name string, args ...string) (*exec.Cmd, func()
 		return nil, func() answer { return answer{status: 125, err: err.Error()} }
 	}
 	r.stdin = self
-	cmd, done := h.start(r, append([]string{"sh", "-c", "cat >/tmp/probe && chmod 700 /tmp/probe " +
-		"&& " +
-		`exec /tmp/probe "$@"`, "sh", probeFlag, name}, args...)...)
+	// 125, as for a container that wasn't built: an attack that can't start hasn't failed.
+	const script = `cat >/tmp/probe && chmod 700 /tmp/probe && [ -x /tmp/probe ] ||
+		{ echo "/tmp/probe can't be executed" >&2; exit 125; }
+		exec /tmp/probe "$@"`
+	cmd, done := h.start(r, append([]string{"sh", "-c", script, "sh", probeFlag, name}, args...)...)
 	self.Close()
 	return cmd, done
 }
@@ -230,7 +236,7 @@ func (a answer) said() string {
 		}
 		lines := strings.Split(strings.TrimSpace(text), "\n")
 		if last := lines[len(lines)-1]; last != "" {
-			return "\"" + strings.ToValidUTF8(last[:min(len(last), 300)], "?") + "\""
+			return strconv.QuoteToGraphic(last[:min(len(last), 300)])
 		}
 	}
 	return fmt.Sprintf("nothing, exit status %d", a.status)

@@ -370,7 +370,8 @@ func (w *workshop) contained(e *exercise, program string, attacks []string) (int
 			err)
 	}
 	status := cmd.ProcessState.ExitCode()
-	if status == statusTrouble || status < 0 || status > statusCant {
+	// Go's runtime ends a program that panics with 2, which the judge doesn't otherwise.
+	if status == statusTrouble || status == statusUsage || status < 0 || status > statusCant {
 		return 0, "", fmt.Errorf("the judge ended with %v: "+
 			"%s", err, strings.TrimSpace(errs.String()))
 	}

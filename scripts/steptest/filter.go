@@ -144,7 +144,10 @@ func start(cmd *exec.Cmd, only string) (*filtered, error) {
 		fd, err = unix.PidfdGetfd(process, fd, 0)
 		unix.Close(process)
 	}
-	return &filtered{cmd, fd}, err
+	if err != nil {
+		return nil, errors.Join(err, cmd.Process.Kill(), cmd.Wait())
+	}
+	return &filtered{cmd, fd}, nil
 }
 
 // serve answers what the filter asks until no process is under it any more, and the command has

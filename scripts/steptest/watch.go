@@ -73,7 +73,10 @@ func globalState(t *testing.T) []string {
 	}
 	// A cgroup of ours has the step's name; where there are no cgroups, there is nothing to walk.
 	_ = filepath.WalkDir("/sys/fs/cgroup", func(path string, entry os.DirEntry, err error) error {
-		if err == nil && entry.IsDir() && strings.HasPrefix(entry.Name(), step.Name+"-") {
+		others := strings.Contains(path, "-delegated-") &&
+			!strings.Contains(path, "-"+fmt.Sprint(os.Getpid())) // another test run's
+		if err == nil && entry.IsDir() && !others &&
+			strings.HasPrefix(entry.Name(), step.Name+"-") {
 			state = append(state, path)
 		}
 		return nil // a cgroup may go while we walk
