@@ -1,6 +1,6 @@
 //go:build linux
 
-// Which IDs of the host the container gets: /etc/subuid and /etc/subgid, or unused ones.
+// Which host IDs the container gets: those in /etc/subuid and /etc/subgid, or unused ones.
 
 package main
 

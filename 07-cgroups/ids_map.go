@@ -1,6 +1,6 @@
 //go:build linux
 
-// Which users of the host the container's users are: the ID maps of its user namespace.
+// Which host users the container's users map to: the ID maps of its user namespace.
 
 package main
 

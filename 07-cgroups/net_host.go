@@ -1,6 +1,6 @@
 //go:build linux
 
-// An ordinary user's host: a network namespace plays it.
+// The network namespace that plays the host for an ordinary user.
 
 package main
 

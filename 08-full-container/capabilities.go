@@ -1,7 +1,7 @@
 //go:build linux
 
 // What root may still do in the container: the capabilities that it keeps (capabilities(7)). They
-// count for what belongs to the container's user namespace; for the host they are worth nothing.
+// work on what belongs to the container's user namespace; on the host they are worth nothing.
 
 package main
 

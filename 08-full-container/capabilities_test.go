@@ -1,6 +1,6 @@
 //go:build linux
 
-// What is left to root inside, and to those who would like to be PID 1.
+// Which capabilities root keeps inside, and whether the command can get at PID 1, which has more.
 
 package main
 

@@ -1,8 +1,9 @@
 //go:build linux
 
-// The program behind /proc/1/exe. It is the host's file, and a container whose root is that file's
-// owner could write to it; the next one to start it, on the host, runs the container's code. That
-// was CVE-2019-5736, in runc. So the inner half is started from where nobody can write to it.
+// The program behind /proc/1/exe. It is a file of the host, and a container whose root owns that
+// file could write to it; the next user to start the program on the host would run the container's
+// code. That was CVE-2019-5736, in runc. So the inner process starts from a file that no process
+// can write to.
 
 package main
 

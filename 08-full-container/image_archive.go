@@ -1,6 +1,6 @@
 //go:build linux
 
-// An image's archive: a tar, as a whole perhaps compressed, whose members are read in any order.
+// An image's archive: a tar, perhaps compressed as a whole, whose members are read in any order.
 
 package main
 

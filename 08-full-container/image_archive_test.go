@@ -1,6 +1,6 @@
 //go:build linux
 
-// What is kept in memory of an archive, and of a layer: names, and nothing that comes with them.
+// What the step keeps in memory of an archive and of a layer: names, and nothing else.
 
 package main
 

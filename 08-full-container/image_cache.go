@@ -1,17 +1,17 @@
 //go:build linux
 
-// Unpacked layers are kept, each as a directory that is called by its diff_id, so that the second
-// start of an image is immediate, and images share what they have in common. A layer is in the
-// cache as a whole or not at all.
+// Unpacked layers are cached, each as a directory named after its diff_id, so that an image starts
+// at once the second time, and images share the layers that they have in common. The cache holds a
+// layer whole or not at all.
 //
-// What is in the cache is believed later. So no user can enter it but the one who runs this; the
+// The step later trusts what is in the cache. So only the user who runs the step can enter it; the
 // unpacker and the container get it as an open descriptor. It is one of these:
 //
 //	/var/cache/jail-to-container/layers       Root's. Files belong to the IDs that the image
 //	                                          names, and idmapped mounts show them to containers
 //	                                          as theirs, whichever IDs those have on the host.
 //	/var/cache/jail-to-container/shifted-U-G  Root's where that can't be done. Files belong to
-//	                                          the container's IDs, of which U and G are the first.
+//	                                          the container's IDs; U and G are the first ones.
 //	~/.cache/jail-to-container/UID            A user's. Files belong to the container's IDs: to
 //	                                          the user, and to those of /etc/subuid.
 

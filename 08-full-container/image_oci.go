@@ -1,7 +1,7 @@
 //go:build linux
 
 // OCI layouts (github.com/opencontainers/image-spec), which `docker save` writes today as well: a
-// chain of digests, from index.json over a manifest to the config and the layers.
+// chain of digests, from index.json through a manifest to the config and the layers.
 
 package main
 

@@ -1,7 +1,7 @@
 //go:build linux
 
-// Images that others have made: a busybox and a Debian, saved by a Docker engine, and packed by
-// umoci and skopeo.
+// Images made by other tools: a busybox and a Debian, saved by a Docker engine, and packed by umoci
+// and skopeo.
 
 package main
 

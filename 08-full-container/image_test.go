@@ -1,6 +1,6 @@
 //go:build linux
 
-// Images of all the kinds there are, made here, whole and broken.
+// Images of every kind, made here, valid and broken.
 
 package main
 

@@ -1,10 +1,10 @@
 //go:build linux
 
-// A layer becomes a directory as overlayfs wants it: files, and marks for what is gone.
+// How a layer becomes a directory as overlayfs wants it: files, and whiteouts for removed ones.
 //
-// Nothing that a layer says leads out of that directory. There are two fences. An entry's parents
-// are directories of this same layer, wherever its links and ".." say they are; and every call goes
-// through os.Root, which doesn't follow a link to the outside either.
+// Nothing in a layer can lead out of that directory. Two fences see to that. An entry's parents are
+// directories of this same layer, whatever its links and ".." say; and every call goes through
+// os.Root, which doesn't follow a link to the outside either.
 
 package main
 

@@ -1,6 +1,6 @@
 //go:build linux
 
-// What becomes of a layer: of an honest one, of a hostile one, and of one whose unpacker dies.
+// What becomes of an honest layer, of a hostile one, and of one whose unpacker dies.
 
 package main
 

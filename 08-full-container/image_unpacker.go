@@ -1,10 +1,10 @@
 //go:build linux
 
-// The process that reads an image. What is in an archive was written by others, so it is read by
-// nobody but the container's own root: in a user namespace with the container's map, who owns
-// nothing of the host's. It gets no variable of the caller's, and six descriptors: /dev/null, a
-// pipe for what it has found, the caller's standard error, the archive, a pipe whose end says that
-// nobody waits any more, and the directory for the layers.
+// The process that reads an image. Don't trust an archive: others wrote it. So only the container's
+// own root reads it, in a user namespace with the container's map, as a user who owns nothing on
+// the host. The process gets none of the caller's variables, and six descriptors: /dev/null, a pipe
+// for what it has found, the caller's standard error, the archive, a pipe that ends when the caller
+// no longer waits, and the directory for the layers.
 
 package main
 

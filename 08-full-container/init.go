@@ -1,8 +1,8 @@
 //go:build linux
 
-// PID 1's duties. In the steps before, the command itself was PID 1, and had none of the manners of
-// one: a process there dies of no signal that it hasn't asked for, and is the parent of every
-// orphan (pid_namespaces(7)). So now this program stays, as an init.
+// PID 1's duties. In earlier steps the command itself was PID 1, and few commands know how to be:
+// PID 1 ignores every signal that it has no handler for, and is the parent of every orphan
+// (pid_namespaces(7)). So now this program stays, as an init.
 
 package main
 

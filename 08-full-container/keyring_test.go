@@ -1,6 +1,6 @@
 //go:build linux
 
-// The session keyring: whose the command holds.
+// Which session keyring the command has.
 
 package main
 

@@ -6,7 +6,7 @@
 //	go run ./08-full-container sh                               a shell
 //	docker save alpine | go run ./08-full-container -image - ls an image
 //
-// What holds: each step before, and capabilities, seccomp and masks on top.
+// What holds: all earlier steps, with capabilities, seccomp and masks on top.
 // What doesn't: the kernel is the host's. That is what a virtual machine is for.
 //
 // New here: seccomp*.go (seccomp_refused.go lists the refused calls), capabilities.go, root_*.go

@@ -1,6 +1,6 @@
 //go:build linux
 
-// What the chapter of 08 claims, of the container as a whole.
+// What 08's chapter claims about the container as a whole.
 
 package main
 

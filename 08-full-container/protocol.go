@@ -1,6 +1,6 @@
 //go:build linux
 
-// How a spec travels from the outer half to the inner one.
+// How a spec travels from the outer process to the inner one.
 
 package main
 

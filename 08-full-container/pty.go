@@ -1,8 +1,9 @@
 //go:build linux
 
 // A terminal of the container's own (pty(7)). The command's end of it, the slave, is /dev/pts/0 in
-// the container's devpts. The other end, the master, goes out to the outer half, which copies
-// between it and the terminal that it was started at. The host's terminal itself stays outside.
+// the container's devpts. The other end, the master, goes to the outer process, which copies
+// between it and the terminal that the step was started at. The host's terminal itself stays
+// outside.
 
 package main
 

@@ -1,6 +1,6 @@
 //go:build linux
 
-// The container's terminal, seen from the keyboard of the one outside; and no terminal at all.
+// The container's terminal, typed at from the terminal outside; and a container without one.
 
 package main
 

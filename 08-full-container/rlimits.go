@@ -1,7 +1,7 @@
 //go:build linux
 
-// What a process inherits from its caller besides descriptors and variables, and a container must
-// not: limits, and how likely it is to be killed when memory runs out.
+// What a container must not inherit from its caller, besides descriptors and variables: limits, and
+// how likely the kernel is to kill it when memory runs out.
 
 package main
 

@@ -1,6 +1,6 @@
 //go:build linux
 
-// What a container has instead of its caller's limits. Those on core files are in main_test.go.
+// The limits that a container has instead of its caller's. Those on core files are in main_test.go.
 
 package main
 

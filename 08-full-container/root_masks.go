@@ -1,7 +1,7 @@
 //go:build linux
 
-// What is taken back of /proc and /sys: much in there has no namespace and is the whole machine's.
-// The paths are Docker's.
+// What the container doesn't get of /proc and /sys: much of them has no namespace and shows the
+// whole machine. The paths are Docker's.
 
 package main
 

@@ -1,7 +1,7 @@
 //go:build linux
 
 // The root that a container writes to: overlayfs shows a stack of read-only directories as one, and
-// keeps what is written in another one on top.
+// keeps everything written in another directory on top.
 
 package main
 

@@ -1,7 +1,7 @@
 //go:build linux
 
-// The container's root: an image, a directory, or the embedded root that the steps before have
-// used. On top there is a layer to write to, which is gone with the container.
+// The container's root: an image, a directory, or the embedded root that earlier steps used. On top
+// is a writable layer, which disappears with the container.
 
 package main
 

@@ -1,6 +1,6 @@
 //go:build linux
 
-// Paths that an image, a flag, or another container has a say in.
+// Paths that an image, a flag, or another container can influence.
 
 package main
 

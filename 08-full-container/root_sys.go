@@ -1,6 +1,6 @@
 //go:build linux
 
-// The container's own /sys, and the cgroups in it. Both to be looked at only.
+// The container's own /sys and the cgroups in it, both read-only.
 
 package main
 

@@ -1,6 +1,6 @@
 //go:build linux
 
-// Paths of the host that are shown inside: -volume, and the directory of -root.
+// Paths of the host that are mounted inside: -volume, and the directory of -root.
 
 package main
 

@@ -1,15 +1,14 @@
 //go:build linux && (amd64 || arm64 || riscv64)
 
-// The seccomp filter: which system calls are answered by "no" before the kernel has looked at them
+// The seccomp filter: which system calls are refused before the kernel has looked at them
 // (seccomp(2)). Namespaces and capabilities decide what a call may do. The filter decides whether
-// the kernel's code for it runs at all, faults included.
+// the kernel's code for it runs at all, bugs included.
 //
 // Docker's list, for runc, names what is allowed: a call that its authors didn't think of is
-// refused, and every new call breaks something until the list has grown. This one, in
-// seccomp_refused.go, names what is refused, with the reason, since that is what a reader wants to
-// know. The price of such a list is what it forgets, and what the kernel learns later. So its end
-// is closed: every call newer than the list answers ENOSYS. What it forgets among the older ones
-// stays open.
+// refused, and every new call breaks something until they add it. This one, in seccomp_refused.go,
+// names what is refused, with the reason, because that is what a reader wants to know. The price is
+// the calls that the list forgets, and those that later kernels add. Against the second kind, every
+// call newer than the list answers ENOSYS. An older call that the list forgets stays allowed.
 
 package main
 

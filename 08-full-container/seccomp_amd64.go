@@ -1,6 +1,7 @@
 //go:build linux
 
-// What the filter has to know of amd64, and of i386 and x32, which its kernel may understand too.
+// What the filter has to know about amd64, and about i386 and x32, which its kernel may understand
+// too.
 
 package main
 

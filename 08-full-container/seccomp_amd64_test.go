@@ -1,6 +1,6 @@
 //go:build linux
 
-// Calls by the ways of i386, which a kernel for amd64 may understand as well.
+// Calls made the i386 way, which a kernel for amd64 may understand too.
 
 package main
 

@@ -1,6 +1,7 @@
 //go:build linux
 
-// What the filter has to know of arm64, and of the 32-bit ARM that its kernel may understand too.
+// What the filter has to know about arm64, and about the 32-bit ARM that its kernel may understand
+// too.
 
 package main
 

@@ -2,7 +2,7 @@
 
 // An assembler for classic BPF, the small machine that a seccomp filter is a program for: one
 // register, a piece of memory to read from, comparisons, and jumps that only go forward (bpf(4) of
-// the BSDs, seccomp(2)). It counts the jumps, which by hand is where mistakes are made.
+// the BSDs, seccomp(2)). It counts the jumps, which are easy to get wrong by hand.
 
 package main
 

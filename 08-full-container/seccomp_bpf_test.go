@@ -1,6 +1,6 @@
 //go:build linux && (amd64 || arm64 || riscv64)
 
-// The assembler, and an interpreter of what it makes, to ask a filter without a kernel.
+// The assembler, and an interpreter for what it makes, which tests a filter without a kernel.
 
 package main
 

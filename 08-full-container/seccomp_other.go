@@ -1,6 +1,6 @@
 //go:build linux && !amd64 && !arm64 && !riscv64
 
-// Architectures that nobody has written the numbers down for.
+// Architectures whose system call numbers aren't written down here.
 
 package main
 

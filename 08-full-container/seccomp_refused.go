@@ -1,8 +1,8 @@
 //go:build linux && (amd64 || arm64 || riscv64)
 
-// Which system calls the filter refuses, and why. Most need a capability that the container hasn't
-// got, and would be refused anyhow. Then this is the second lock, for the day on which the kernel
-// asks for the wrong one, or for none.
+// Which system calls the filter refuses, and why. Most need a capability that the container doesn't
+// have, and would be refused anyway. For those the filter is a second lock, for the day on which
+// the kernel checks the wrong capability, or none.
 
 package main
 

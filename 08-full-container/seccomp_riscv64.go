@@ -1,6 +1,6 @@
 //go:build linux
 
-// What the filter has to know of riscv64.
+// What the filter has to know about riscv64.
 
 package main
 

@@ -1,6 +1,6 @@
 //go:build linux && (amd64 || arm64 || riscv64)
 
-// The filter, asked twice: as a program, by the interpreter, and as part of the kernel.
+// The filter, tested twice: as a program, by the interpreter, and as part of the kernel.
 
 package main
 

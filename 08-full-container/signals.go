@@ -1,8 +1,8 @@
 //go:build linux
 
-// Signals on their way to the command. Each half passes on to the next what it gets, and each is in
-// a session of its own (setsid(2)). So a key such as Ctrl-C, which a terminal turns into a signal
-// for a whole group of processes, comes in at one place, the outer half, and arrives once.
+// Signals on their way to the command. Each process passes on what it gets, and each is in a
+// session of its own (setsid(2)). So a key such as Ctrl-C, which a terminal turns into a signal for
+// a whole group of processes, comes in at one place, the outer process, and arrives once.
 
 package main
 

@@ -1,7 +1,7 @@
 //go:build linux
 
-// What a container is to be, in one message from the outer half to the inner one. (What runc reads
-// is much the same: config.json, of the OCI runtime specification.)
+// What the container should be, in one message from the outer process to the inner one. (runc reads
+// much the same: config.json, of the OCI runtime specification.)
 
 package main
 

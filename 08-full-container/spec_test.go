@@ -1,6 +1,6 @@
 //go:build linux
 
-// What a spec is made of.
+// What goes into a spec.
 
 package main
 

@@ -1,8 +1,7 @@
 //go:build linux
 
-// The container's own time: the clocks that count from the start of a machine count from the start
-// of the container (time_namespaces(7)). The time of day is the host's; there is no namespace for
-// that.
+// The container's own time: clocks that count from the machine's start count from the container's
+// instead (time_namespaces(7)). The time of day is the host's; there is no namespace for it.
 
 package main
 

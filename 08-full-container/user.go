@@ -1,6 +1,6 @@
 //go:build linux
 
-// As whom the command runs, and where: what the image's own files say of a user.
+// Which user the command runs as, and where: what the image's own files say about a user.
 
 package main
 

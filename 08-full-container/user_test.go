@@ -1,6 +1,6 @@
 //go:build linux
 
-// As whom a command runs, where the image's tables are made to mislead.
+// Which user a command runs as when the image's tables are made to mislead.
 
 package main
 

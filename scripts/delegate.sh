@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Hands an ordinary user a part of the tree of cgroups, for one command. A system with systemd needs
-# this not: there systemd-run does it (see chapter 07).
+# Delegates a cgroup to an ordinary user, for one command. You don't need this where systemd runs:
+# there systemd-run does it (see chapter 07).
 set -euo pipefail
 
 usage() {
     cat <<'END'
 usage: scripts/delegate.sh UID COMMAND [ARG...]
 
-As root: makes a cgroup in which the user UID may make others (one in each tree, in version 1),
-runs COMMAND in it, still as root, and removes it when COMMAND has ended. COMMAND may be
-`setpriv --reuid=UID …` or `su`. Exits with COMMAND's status; passes SIGTERM and SIGHUP on to all in
-there.
+Run it as root. It makes a cgroup and delegates it to the user UID (with cgroup v1, one in each
+hierarchy), runs COMMAND in it, still as root, and removes it when COMMAND has ended. To become the
+user, make COMMAND `setpriv --reuid=UID …` or `su`. Exits with COMMAND's status; passes SIGTERM and
+SIGHUP on to all processes in the cgroup.
 END
 }
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Says which steps run on this machine, and what helps where one doesn't: -h says more. Plain POSIX
+# Says which steps run on this machine, and what to do about those that don't: -h says more. Plain POSIX
 # sh, since it has to run where nothing is installed yet: dash, busybox, macOS, Git Bash.
 set -u
 export LC_ALL=C
@@ -8,21 +8,21 @@ usage() {
     cat <<'END'
 usage: scripts/doctor.sh [-format json]
 
-Looks at this machine and says for each step whether it runs here, for you:
+Looks at this machine and says for each step whether you can run it here:
 
     works                 go run ./NN-name
     works with sudo       go run -exec sudo ./NN-name
-    works after: COMMAND  type COMMAND first, in the shell in which you then run the step
+    works after: COMMAND  type COMMAND first, then run the step in the same shell
     won't here: REASON    use another machine
 
-It needs neither Go nor root, changes nothing, and loads no kernel module: whatever it tries, it
-tries in namespaces that are gone a moment later.
+It needs neither Go nor root, changes nothing, and loads no kernel module: everything that it
+tries happens in namespaces that are gone a moment later.
 
   -format json  the same for a program to read
   -h            this text
 
 With DOCTOR_ROOT=DIR it looks at DIR/proc, DIR/sys, DIR/dev ... instead of this machine's.
-Exit status: 0 if all eight steps run somehow, 1 if one of them doesn't, 2 for wrong arguments.
+Exit status: 0 if all eight steps run one way or another, 1 if one doesn't, 2 for wrong arguments.
 END
 }
 

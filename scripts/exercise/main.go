@@ -28,13 +28,13 @@ Exercises that check themselves. You get a copy of a step with something missing
 
   list                 all exercises (also without a command)
   start N              copies exercise N, such as 02-1, to _exercise/N, and shows what is wrong
-  check [N]            builds your copy and attacks it, and says what came back and what it means
+  check [N]            builds your copy, attacks it, and says what came back and what that means
   watch [N]            the same after every save, until Ctrl-C
   hint [N]             a hint; it looks at your code, and says more each time
   solution [N]         how it is done: the difference from your copy, and why
-  reset [N]            begins again; your files are kept in _exercise/N/.before-reset
+  reset [N]            starts over; your files are kept in _exercise/N/.before-reset
 
-Without N it is the exercise that you started last, or the one whose directory you are in.
+N defaults to the exercise that you started last, or the one whose directory you are in.
 start -dir DIR N copies to DIR instead.
 
 The exit status is 0 if your container holds, and 1 if it doesn't.

@@ -37,7 +37,7 @@ const initBody = `	if pid := os.Getpid(); pid != 1 {
 
 var exercises02 = []exercise{
 	{
-		id: "02-1", step: "02-pid-namespace", title: "Not number 1", minutes: 5,
+		id: "02-1", step: "02-pid-namespace", title: "Not PID 1", minutes: 5,
 		task: "The container refuses to start: it isn't PID 1. One line is missing in " +
 			"main.go, where it starts itself again.",
 		start:   []edit{{file: "main.go", find: "Cloneflags: namespaces,"}},
@@ -62,7 +62,7 @@ var exercises02 = []exercise{
 			"the check at the start of container.",
 	},
 	{
-		id: "02-2", step: "02-pid-namespace", title: "It believes its name", minutes: 10,
+		id: "02-2", step: "02-pid-namespace", title: "It trusts its name", minutes: 10,
 		task: "The program believes that it is in a container because its argv[0] says so. Make " +
 			"container, in main.go, see for itself.",
 		start:   []edit{{file: "main.go", stmt: `if pid := os.Getpid()`}},
@@ -85,7 +85,7 @@ var exercises02 = []exercise{
 			"runs a command with no isolation, and says nothing.",
 	},
 	{
-		id: "02-3", step: "02-pid-namespace", title: "The container that stays", minutes: 10,
+		id: "02-3", step: "02-pid-namespace", title: "The container that lives on", minutes: 10,
 		task: "Kill the outer process with kill -9, and the container goes on without it. " +
 			"Something in the SysProcAttr in main.go is missing.",
 		start:   []edit{{file: "main.go", find: "Pdeathsig: unix.SIGKILL,"}},

@@ -31,7 +31,7 @@ var exercises03 = []exercise{
 			"given, and does it first.",
 	},
 	{
-		id: "03-2", step: "03-mount-namespace", title: "One root above the other", minutes: 10,
+		id: "03-2", step: "03-mount-namespace", title: "One root on top of the other", minutes: 10,
 		task: "The container has its own root, and the host's is still there as well. Repair " +
 			"pivotRoot, in main.go.",
 		start:   []edit{{file: "main.go", stmt: unmountCall}},
@@ -50,8 +50,7 @@ var exercises03 = []exercise{
 			"unmounted does no path lead to the host's files any more.",
 	},
 	{
-		id: "03-3", step: "03-mount-namespace", title: "What happens inside shows " +
-			"outside", minutes: 10,
+		id: "03-3", step: "03-mount-namespace", title: "Mounts that show outside", minutes: 10,
 		task: "On most hosts this container doesn't start, and leaves its mounts on the host. On " +
 			"this one you can't see it with mount(8), so let check show you. A call is missing " +
 			"in container, in main.go.",
@@ -77,7 +76,7 @@ var exercises03 = []exercise{
 			"inside. Go does it by itself for Unshareflags, and not for Cloneflags.",
 	},
 	{
-		id: "03-4", step: "03-mount-namespace", title: "Not for writing", minutes: 10,
+		id: "03-4", step: "03-mount-namespace", title: "Writable programs", minutes: 10,
 		task: "The container has the host's programs in /usr, and can write to them. Repair " +
 			"bindReadOnly, in rootfs.go.",
 		start: []edit{{file: "rootfs.go", find: "target, " +

@@ -25,7 +25,7 @@ var exercises04 = []exercise{
 			"namespace of its own, the container has the host's.",
 	},
 	{
-		id: "04-2", step: "04-uts-ipc", title: "Found by a number", minutes: 5,
+		id: "04-2", step: "04-uts-ipc", title: "Found by its key", minutes: 5,
 		task: "A program in the container finds the host's shared memory. A flag is missing in " +
 			"main.go.",
 		start: []edit{{file: "main.go", find: "unix.CLONE_NEWUTS | unix.CLONE_NEWIPC",

@@ -282,7 +282,7 @@ var exercises07 = []exercise{
 			"of the process that makes it, so that should be in its place first.",
 	},
 	{
-		id: "07-4", step: "07-cgroups", title: "What stays", minutes: 10,
+		id: "07-4", step: "07-cgroups", title: "What stays behind", minutes: 10,
 		task: "Each run of this step leaves a cgroup on the host. Repair newCgroup, in cgroup.go.",
 		start: []edit{{file: "cgroup.go", find: "return undoNow(group.remove) }",
 			text: "return undoNow(func() error { return nil }) }"}},

@@ -40,7 +40,7 @@ var exercises08 = []exercise{
 			"set-user-ID bits, no file capabilities. It is inherited, and can't be taken off.",
 	},
 	{
-		id: "08-2", step: "08-full-container", title: "All of the kernel", minutes: 10,
+		id: "08-2", step: "08-full-container", title: "Every system call", minutes: 10,
 		task: "Every system call is open to this container. One wall is missing in container, " +
 			"in main.go.",
 		start:   []edit{{file: "main.go", stmt: seccompCall}},
@@ -56,7 +56,7 @@ var exercises08 = []exercise{
 			"reached at all. It is the wall against the faults that aren't known yet.",
 	},
 	{
-		id: "08-3", step: "08-full-container", title: "All of root", minutes: 10,
+		id: "08-3", step: "08-full-container", title: "Every capability", minutes: 10,
 		task: "Root in this container still has all 41 capabilities. One wall is missing in " +
 			"container, in main.go.",
 		start:   []edit{{file: "main.go", stmt: capsCall}},
@@ -72,7 +72,7 @@ var exercises08 = []exercise{
 			"that is root. They go from every set, or execve(2) would give them back.",
 	},
 	{
-		id: "08-4", step: "08-full-container", title: "An open PID 1", minutes: 10,
+		id: "08-4", step: "08-full-container", title: "An exposed PID 1", minutes: 10,
 		task: "The command can look into PID 1, which is this program. A call is missing in " +
 			"runCommand, in init.go.",
 		start:   []edit{{file: "init.go", stmt: hideCall}},
@@ -106,7 +106,7 @@ var exercises08 = []exercise{
 			"is what pids.max counts.",
 	},
 	{
-		id: "08-6", step: "08-full-container", title: "Secrets come along", minutes: 10,
+		id: "08-6", step: "08-full-container", title: "Inherited secrets", minutes: 10,
 		task: "The container has the environment of your shell. Repair newSpec, in spec.go.",
 		start: []edit{{file: "spec.go",
 			find: "append(slices.Clone(defaultEnv), \"HOSTNAME=\"+o.hostname)",
@@ -156,7 +156,7 @@ var exercises08 = []exercise{
 			"refuses all of io_uring.)",
 	},
 	{
-		id: "08-8", step: "08-full-container", title: "All that is new", minutes: 20,
+		id: "08-8", step: "08-full-container", title: "All four walls", minutes: 20,
 		task: "All four walls that 08 adds are gone: three in container, in main.go, and one in " +
 			"runCommand, in init.go. Put them up again. The order matters.",
 		start: []edit{
