@@ -39,6 +39,7 @@ func TestBadFlags(t *testing.T) {
 		{"-cpus 0", "from 0.01"},
 		{"-cpus NaN", "from 0.01"},
 		{"-hostname a/b", "1 to 64 characters"},
+		{"-hostname a\x1b[7m", "1 to 64 characters"},
 		{"-workdir here", "an absolute path"},
 		{"-env A", "K=V was expected"},
 		{"-env =A", "K=V was expected"},
@@ -708,5 +709,24 @@ func TestHelpHasAllFlags(t *testing.T) {
 		if !strings.Contains(out, name) {
 			t.Errorf("no wall %s in the help", name)
 		}
+	}
+}
+
+// TestWithoutLimits: no number is written for the CPU, since one could be more than the cgroup
+// above allows, which version 1 refuses.
+func TestWithoutLimits(t *testing.T) {
+	memory, pids, cpu := memoryLimit, pidsLimit, cpuLimit
+	defer func() { memoryLimit, pidsLimit, cpuLimit = memory, pids, cpu }()
+	if _, err := parseFlags([]string{"-without", "limits", "true"}); err != nil {
+		t.Fatal(err)
+	}
+	got := ""
+	for _, s := range append(cgroup1{"/m", "/p", "/c"}.settings(), cgroup2{"/2"}.settings()...) {
+		if strings.Contains(s.file, "quota") || strings.HasSuffix(s.file, "cpu.max") {
+			got += s.value + ";"
+		}
+	}
+	if got != "-1;max 100000;" {
+		t.Errorf("quotas %q, want none", got)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -48,7 +49,9 @@ func GiveIDs(uids, gids string) error {
 	return errors.Join(err, os.Remove(dir))
 }
 
-// RootsRanges gives root ranges of its own, other groups than users, and looks for them inside.
+// RootsRanges gives root ranges of its own, other groups than users, and looks for them inside. If
+// the step needs nothing else of the host's, it also starts in a user namespace that has fewer IDs:
+// a range that isn't there can't be given on, and the container gets another.
 func RootsRanges(t *testing.T) {
 	text, err := os.ReadFile("/proc/self/uid_map")
 	if err != nil {
@@ -67,6 +70,17 @@ func RootsRanges(t *testing.T) {
 		if out := strings.Join(strings.Fields(Output(t, cmd)), " "); out != want {
 			t.Errorf("with %s: maps of users and groups: %q, want %q", given, out, want)
 		}
+	}
+	if slices.Contains(step.Namespaces, "net") {
+		return
+	}
+	cmd := self("test:roots-ranges", "root:1000000000:65536")
+	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNS | unix.CLONE_NEWUSER
+	few := []syscall.SysProcIDMap{{ContainerID: 0, HostID: 0, Size: 1_000_000_000}}
+	cmd.SysProcAttr.UidMappings, cmd.SysProcAttr.GidMappings = few, few
+	out := strings.Fields(Output(t, cmd))
+	if len(out) != 6 || out[1] == "0" || out[2] != "65536" {
+		t.Errorf("with a range that isn't there: maps of users and groups: %q", out)
 	}
 }
 
