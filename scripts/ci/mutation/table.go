@@ -720,8 +720,15 @@ var table = []row{
 		step: "08-full-container", file: "main.go",
 		find:    `if err := s.wall("masks", maskPaths); err != nil {`,
 		replace: "if err := error(nil); err != nil {",
+		test:    "^TestMasks$",
+		why:     "what has no namespace in /proc would be there to read",
+	},
+	{
+		step: "08-full-container", file: "main.go",
+		find:    `if err := s.wall("read-only", protectPaths); err != nil {`,
+		replace: "if err := error(nil); err != nil {",
 		test:    "^(TestMasks|TestProcSysCannotBeSet)$",
-		why:     "what has no namespace in /proc would be there to read, or to set",
+		why:     "/proc/sys could be written to",
 	},
 	{
 		step: "08-full-container", file: "main.go",
@@ -937,7 +944,7 @@ var table = []row{
 		step: "08-full-container", file: "image_archive.go",
 		find:    `len(raw) != sha256.Size`,
 		replace: `len(raw) < 0`,
-		test:    "^TestBroken$/digits$",
+		test:    "^TestBroken$/^(no|66)_digits$",
 		why:     "a digest is a layer's name in the cache, and no digits would be the whole cache",
 	},
 	{
