@@ -6,9 +6,9 @@
 //
 //	leaks DIRECTORY ROOT [flags]    DIRECTORY has the programs, ROOT is the repository
 //
-// columns.go says how each system is started, collect.go runs leaktest in it, matrix.go and
-// formats.go show what came of it, record.go compares it with what was recorded, and with what it
-// should be, and state.go looks whether the host is as it was.
+// columns.go says how each system is started, collect.go runs leaktest in it, matrix.go, formats.go
+// and picture.go show what came of it, record.go compares it with what was recorded, and with what
+// it should be, and state.go looks whether the host is as it was.
 package main
 
 import (
