@@ -375,7 +375,8 @@ func TestState(t *testing.T) {
 }
 
 // TestChaptersNameTheirRows compares what the chapters say of the leak test with the record: at the
-// end of each stand the rows that leak there and are held from the next step on.
+// end of each stand the rows that leak there and are held from the next step on, and the command
+// that shows them.
 func TestChaptersNameTheirRows(t *testing.T) {
 	recorded, err := os.ReadFile("record/root-v1.txt")
 	if err != nil {
@@ -403,8 +404,36 @@ func TestChaptersNameTheirRows(t *testing.T) {
 			t.Fatal(err)
 		}
 		sentence += strings.Join(want, ", ") + "."
-		if !strings.Contains(strings.Join(strings.Fields(string(text)), " "), sentence) {
-			t.Errorf("%s doesn't say: %s", chapters[0], sentence)
+		first := min(n, 7)
+		command := fmt.Sprintf("`scripts/leaks.sh -only %02d,%02d -changed`", first, first+1)
+		for _, want := range []string{sentence, command} {
+			if !strings.Contains(strings.Join(strings.Fields(string(text)), " "), want) {
+				t.Errorf("%s doesn't say: %s", chapters[0], want)
+			}
 		}
+	}
+}
+
+// TestChanged: only the rows that differ are shown, and why.
+func TestChanged(t *testing.T) {
+	m := made("02 03", "a 03 LEAK held", "b - LEAK LEAK", "c 02 held held", "d - held n/a")
+	got, err := m.changed("02", "03")
+	want := `2 of 4 rows differ between 02 and 03:
+
+a: It | leaks. (closed by 03; )
+    02     LEAK  seen <so>
+    03     held  seen <so>
+
+d: It | leaks. (no container closes it; )
+    02     held  seen <so>
+    03     n/a   seen <so>
+`
+	if err != nil || got != want {
+		t.Errorf("%v\n%s\nwant\n%s", err, got, want)
+	}
+	m.Columns[1].Failed = "why"
+	if got, err := m.changed("02", "03"); err == nil ||
+		err.Error() != "no column for 03: why; nothing to compare" {
+		t.Errorf("without 03: %q, %v", got, err)
 	}
 }

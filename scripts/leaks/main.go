@@ -34,14 +34,14 @@ import (
 
 // options are the flags.
 type options struct {
-	user, dockerd, check, record, why bool
-	only, format                      string
-	bin, root                         string
+	user, dockerd, check, record, why, changed bool
+	only, format                               string
+	bin, root                                  string
 }
 
 // usage is what -h says.
 const usage = `usage: scripts/leaks.sh [-user] [-only LIST] [-format FORMAT] [-why] [-dockerd]
-                        [-check | -record]
+                        [-changed | -check | -record]
 
 Tries some sixty attacks on the bare host, in the eight steps, in each of docker, podman, runc,
 crun and bwrap that is installed, with their defaults, and in a virtual machine (vm: qemu with a
@@ -53,6 +53,8 @@ column that can't be made says why, below. The host is compared before and after
   -only LIST      these columns only, with commas: host,01,08,runc; all for all
   -format FORMAT  text, markdown, json (with all evidence) or svg; text if not given
   -why            after the matrix: what each attack is, and the evidence of each cell
+  -changed        in place of the matrix, the rows that differ between the first and the last column
+                  of -only, with the evidence: -only 02,03 -changed
   -dockerd        start a Docker daemon by hand for the time (as root; no network, storage in /tmp)
   -check          the steps, if not -only: compare with scripts/leaks/record, and with what each
                   step claims; 08 also with the runtimes, if they are among the columns
@@ -84,6 +86,7 @@ func main() {
 	flags.BoolVar(&o.check, "check", false, "")
 	flags.BoolVar(&o.record, "record", false, "")
 	flags.BoolVar(&o.why, "why", false, "")
+	flags.BoolVar(&o.changed, "changed", false, "")
 	flags.StringVar(&o.only, "only", "", "")
 	flags.StringVar(&o.format, "format", "text", "")
 	switch err := flags.Parse(os.Args[3:]); {
@@ -91,7 +94,8 @@ func main() {
 		fmt.Print(usage)
 		return
 	case err != nil || flags.NArg() > 0 || formats[o.format] == nil || o.check && o.record ||
-		o.record && o.only != "":
+		o.record && o.only != "" ||
+		o.changed && (o.check || o.record || !strings.Contains(o.only, ",")):
 		fmt.Fprint(os.Stderr, usage)
 		os.Exit(2)
 	}
@@ -181,7 +185,12 @@ func run(o options) error {
 	if ctx.Err() != nil {
 		return errors.New("ended by a signal")
 	}
-	out, err := formats[o.format](made)
+	format := formats[o.format]
+	if o.changed {
+		names := strings.Split(o.only, ",")
+		format = func(m *matrix) (string, error) { return m.changed(names[0], names[len(names)-1]) }
+	}
+	out, err := format(made)
 	if err != nil {
 		return err
 	}

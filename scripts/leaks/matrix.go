@@ -5,7 +5,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/fatih/color"
@@ -156,6 +158,20 @@ func (m *matrix) text() (string, error) {
 		lines = append(lines, strings.TrimRight(line, " \n"))
 	}
 	return strings.Join(lines, "\n") + "\n", nil
+}
+
+// changed shows the rows in which two columns differ, with the evidence.
+func (m *matrix) changed(from, to string) (string, error) {
+	first, last := m.column(from), m.column(to)
+	if first == nil || last == nil {
+		return "", errors.New(strings.Join(append(m.remarks(), "nothing to compare"), "; "))
+	}
+	differ := *m
+	differ.Rows = slices.DeleteFunc(slices.Clone(m.Rows), func(r row) bool {
+		return first.verdict(r.Name) == last.verdict(r.Name)
+	})
+	return fmt.Sprintf("%d of %d rows differ between %s and %s:\n%s", len(differ.Rows), len(m.Rows),
+		from, to, differ.evidence()), nil
 }
 
 // evidence is what -why adds.
