@@ -8,8 +8,8 @@ usage: scripts/ci/check.sh [-q | -a]
 
 Checks the repository: format, modules, vet and build for every system that it is meant for, the
 oldest Go for it, staticcheck, shellcheck, shfmt and actionlint, then the tests, and last the tests
-of the tests (scripts/ci/mutation): a third of them, another one every day. As root the tests run twice: as root, and as an ordinary user in a
-copy of the tree.
+of the tests (scripts/ci/mutation): a third of them, another one every day, and the verdicts of all
+lessons. As root the tests run twice: as root, and as an ordinary user in a copy of the tree.
 
   -q  quick: without scripts/ci/mutation, which takes minutes
   -a  with all rows of scripts/ci/mutation
@@ -157,6 +157,10 @@ fi
 if [ -n "$part" ]; then
     say "mutation: lines of isolation taken out, one at a time, and a test that notices; part $part"
     go run ./scripts/ci/mutation -part "$part"
+    if [ "$(id -u)" = 0 ]; then
+        say "mutation: leaks closed and holes opened, and lessons that say so"
+        go run ./scripts/ci/mutation -lessons
+    fi
 fi
 
 printf '\n%d passed, 0 failed\n' "$passed"

@@ -9,7 +9,7 @@ usage: scripts/ci/nightly.sh [PART...]
 Runs what is too long for the gate, all parts or those given, and prints how long each took. As root.
 Install what .ci/run installs first.
 
-  mutation  every row of scripts/ci/mutation
+  mutation  every row of scripts/ci/mutation, and the lessons' verdicts
   kills     each step killed 300 times while it starts; KILLS=1500 for more
   kernels   the steps' tests in virtual machines: kernels, cgroup v1 and v2, arm64
   leaks     the attacks in such a machine, on cgroup v2
@@ -32,6 +32,7 @@ cd "$(dirname "$0")/../.."
 
 mutation() {
     go run ./scripts/ci/mutation
+    go run ./scripts/ci/mutation -lessons
 }
 
 kills() {

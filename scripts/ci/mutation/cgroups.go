@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // cgroupsOf lists the cgroups below top whose names say that a step has made them, each one after
@@ -27,14 +28,18 @@ func cgroupsOf(top, step string) []string {
 	return dirs
 }
 
-// removeCgroups removes those that weren't there before. Nobody is in them any more: the processes
-// of the run ended with its PID namespace.
+// removeCgroups removes those that weren't there before. No process of the run is in them any more:
+// they ended with its PID namespace. One that is busy belongs to somebody else.
 func removeCgroups(top, step string, before []string) (err error) {
 	for _, dir := range cgroupsOf(top, step) {
 		if slices.Contains(before, dir) {
 			continue
 		}
-		if failed := os.Remove(dir); failed != nil && !errors.Is(failed, fs.ErrNotExist) {
+		failed := os.Remove(dir)
+		if errors.Is(failed, fs.ErrNotExist) || errors.Is(failed, syscall.EBUSY) {
+			continue
+		}
+		if failed != nil {
 			err = errors.Join(err, fmt.Errorf("left by an altered step: %w", failed))
 		}
 	}

@@ -19,17 +19,17 @@ var hostsCgroups = []string{"07-", "08-"}
 //
 // What the lanes still share doesn't tell them apart: the steps' own tests run at the same time in
 // "go test ./..." too, on the same network and under cgroups of different names.
-func lanesOf(rows []row) [][]int {
+func lanesOf[R stepRow](rows []R) [][]int {
 	var lanes [][]int
 	of := map[string]int{} // the lane of a step
 	for i, r := range rows {
 		shared := slices.ContainsFunc(hostsCgroups, func(prefix string) bool {
-			return strings.HasPrefix(r.step, prefix)
+			return strings.HasPrefix(r.of(), prefix)
 		})
-		lane, begun := of[r.step]
+		lane, begun := of[r.of()]
 		if !shared || !begun {
 			lane = len(lanes)
-			of[r.step], lanes = lane, append(lanes, nil)
+			of[r.of()], lanes = lane, append(lanes, nil)
 		}
 		lanes[lane] = append(lanes[lane], i)
 	}
@@ -59,4 +59,31 @@ func (s *mutator) inLanes(lanes [][]int, do func(int)) (wait func()) {
 		})
 	}
 	return all.Wait
+}
+
+// inOrder does something for each number of each lane, and reports on each in the order of the
+// numbers. It returns false if the run is interrupted.
+func (s *mutator) inOrder(lanes [][]int, do, report func(int)) bool {
+	ended := map[int]chan bool{}
+	for _, lane := range lanes {
+		for _, i := range lane {
+			ended[i] = make(chan bool)
+		}
+	}
+	wait := s.inLanes(lanes, func(i int) {
+		do(i)
+		close(ended[i])
+	})
+	defer wait() // also where this returns before the end: they are at work in our directory
+	for i := range len(ended) {
+		select {
+		case <-s.ctx.Done():
+		case <-ended[i]:
+		}
+		if s.ctx.Err() != nil {
+			return false
+		}
+		report(i)
+	}
+	return true
 }

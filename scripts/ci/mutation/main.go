@@ -3,8 +3,9 @@
 //
 //	go run ./scripts/ci/mutation              all rows of the table (table.go)
 //	go run ./scripts/ci/mutation -step 03     those of one step
-//	go run ./scripts/ci/mutation -part 2/3 every third, from the second on
+//	go run ./scripts/ci/mutation -part 2/3    every third, from the second on
 //	go run ./scripts/ci/mutation -p 1         one after the other
+//	go run ./scripts/ci/mutation -lessons     the lessons' verdicts instead (lessons.go)
 //	go run ./scripts/ci/mutation -v           with all that the tests print
 //
 // A test that passes shows little as long as nobody has seen it fail: it may look in the wrong
@@ -61,6 +62,7 @@ func main() {
 	}
 	only := flag.String("step", "", "only the rows of this `step`, such as 03")
 	part := flag.String("part", "1/1", "only every Mth row, from the Nth on: `N/M`, such as 2/3")
+	lessons := flag.Bool("lessons", false, "change steps so that verdicts of their lessons change")
 	// Not more: some tests need a fair share of a processor to see a limit of theirs reached.
 	atOnce := flag.Int("p", runtime.NumCPU(), "how many rows to try at once")
 	verbose := flag.Bool("v", false, "print the output of the tests as well")
@@ -74,21 +76,15 @@ func main() {
 		fmt.Fprintf(os.Stderr, "mutation: -p %d: at least one\n", *atOnce)
 		os.Exit(2)
 	}
-	rows := ofStep(table, *only)
-	if len(rows) == 0 && *only != "" {
-		fmt.Fprintf(os.Stderr, "mutation: the table has no row for step %s\n", *only)
-		os.Exit(2)
+	var try func(*mutator) bool
+	if *lessons {
+		rows := choose(flips, *only, *part)
+		try = func(s *mutator) bool { s.contain = containLesson; return s.flipAll(rows) }
+	} else {
+		rows := choose(table, *only, *part)
+		try = func(s *mutator) bool { return s.tryAll(rows) }
 	}
-	var n, m int
-	if _, err := fmt.Sscanf(*part, "%d/%d", &n, &m); err != nil || n < 1 || n > m {
-		fmt.Fprintf(os.Stderr, "mutation: -part %s: want N/M, such as 2/3\n", *part)
-		os.Exit(2)
-	}
-	var some []row
-	for i := n - 1; i < len(rows); i += m {
-		some = append(some, rows[i])
-	}
-	red, err := tryAll(some, *atOnce, *verbose)
+	red, err := withMutator(*atOnce, *verbose, try)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "mutation: %v\n", err)
 	}
@@ -97,20 +93,43 @@ func main() {
 	}
 }
 
+// choose returns those rows that the flags -step and -part ask for.
+func choose[R stepRow](table []R, step, part string) (some []R) {
+	rows := ofStep(table, step)
+	if len(rows) == 0 && step != "" {
+		fmt.Fprintf(os.Stderr, "mutation: the table has no row for step %s\n", step)
+		os.Exit(2)
+	}
+	var n, m int
+	if _, err := fmt.Sscanf(part, "%d/%d", &n, &m); err != nil || n < 1 || n > m {
+		fmt.Fprintf(os.Stderr, "mutation: -part %s: want N/M, such as 2/3\n", part)
+		os.Exit(2)
+	}
+	for i := n - 1; i < len(rows); i += m {
+		some = append(some, rows[i])
+	}
+	return some
+}
+
+// stepRow is a row of either table: it belongs to a step.
+type stepRow interface{ of() string }
+
+// of is its step.
+func (r row) of() string { return r.step }
+
 // ofStep returns the rows of one step, by its number or its name, or all if there is none given.
-func ofStep(rows []row, step string) []row {
-	var some []row
+func ofStep[R stepRow](rows []R, step string) (some []R) {
 	for _, r := range rows {
-		if step == "" || r.step == step || strings.HasPrefix(r.step, step+"-") {
+		if step == "" || r.of() == step || strings.HasPrefix(r.of(), step+"-") {
 			some = append(some, r)
 		}
 	}
 	return some
 }
 
-// tryAll tries the rows on the module that the working directory is in, and says whether all of
-// them went red.
-func tryAll(rows []row, atOnce int, verbose bool) (bool, error) {
+// withMutator tries something on the module that the working directory is in, and returns what came
+// of it.
+func withMutator(atOnce int, verbose bool, try func(*mutator) bool) (bool, error) {
 	// Ctrl-C ends the tests first, and only then is their directory removed. So does the end of
 	// whoever reads the output ("| head").
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM,
@@ -122,7 +141,7 @@ func tryAll(rows []row, atOnce int, verbose bool) (bool, error) {
 	}
 	defer s.close()
 	s.contain, s.atOnce, s.verbose = contain, atOnce, verbose
-	red := s.tryAll(rows)
+	red := try(s)
 	if ctx.Err() != nil {
 		return false, errors.New("interrupted")
 	}
@@ -197,29 +216,18 @@ func (s *mutator) tryAll(rows []row) bool {
 	}
 	controls := s.controls(rows)
 	results := make([]result, len(rows))
-	ended := make([]chan bool, len(rows))
-	for i := range ended {
-		ended[i] = make(chan bool)
-	}
-	wait := s.inLanes(lanesOf(rows), func(i int) {
+	reds := 0
+	finished := s.inOrder(lanesOf(rows), func(i int) {
 		r, of := rows[i], &results[i]
 		of.evidence, of.err = s.try(r, controls[r.step][r.test], &of.log)
-		close(ended[i])
-	})
-	defer wait() // also where this returns before the end: they are at work in our directory
-	reds := 0
-	for i, r := range rows {
-		select {
-		case <-s.ctx.Done():
-		case <-ended[i]:
-		}
-		if s.ctx.Err() != nil {
-			return false
-		}
+	}, func(i int) {
 		if results[i].err == nil {
 			reds++
 		}
-		s.print(r, &results[i])
+		s.print(rows[i], &results[i])
+	})
+	if !finished {
+		return false
 	}
 	fmt.Fprintf(s.out, "\n%d of %d red\n", reds, len(rows))
 	return reds == len(rows)
@@ -331,7 +339,7 @@ func passed(o *outcome, test string) control {
 // try takes out the line of one row. It returns the first thing that the tests complained of, or
 // an error if anything but a failure of all of them came of it.
 func (s *mutator) try(r row, c control, log io.Writer) (string, error) {
-	overlay, err := s.alter(r)
+	overlay, err := s.alter(r.step, edit{r.file, r.find, r.replace})
 	if err != nil {
 		return "", err
 	}
@@ -356,29 +364,42 @@ func (s *mutator) try(r row, c control, log io.Writer) (string, error) {
 	return o.message(c.tests[0]), nil
 }
 
-// alter writes the altered file and the overlay that puts it in the real one's place, and returns
-// the overlay's path.
-func (s *mutator) alter(r row) (string, error) {
-	path := filepath.Join(s.root, r.step, r.file)
-	original, err := os.ReadFile(path)
-	if err != nil {
-		return "", err
-	}
-	altered, err := cut(string(original), r.find, r.replace)
-	if err != nil {
-		return "", fmt.Errorf("%s/%s: %w", r.step, r.file, err)
-	}
+// edit is a text to take out of a file, and what to put in its place.
+type edit struct{ file, find, replace string }
+
+// alter writes the altered files and the overlay that puts them in the real ones' place, and
+// returns the overlay's path.
+func (s *mutator) alter(step string, edits ...edit) (string, error) {
 	dir, err := os.MkdirTemp(s.scratch, "row-")
 	if err != nil {
 		return "", err
 	}
-	copied, overlay := filepath.Join(dir, "altered"), filepath.Join(dir, "overlay.json")
-	list, err := json.Marshal(map[string]any{"Replace": map[string]string{path: copied}})
+	altered := map[string]string{} // by the real file
+	for _, e := range edits {
+		path := filepath.Join(s.root, step, e.file)
+		source := path
+		if altered[path] != "" {
+			source = altered[path]
+		}
+		text, err := os.ReadFile(source)
+		if err != nil {
+			return "", err
+		}
+		changed, err := cut(string(text), e.find, e.replace)
+		if err != nil {
+			return "", fmt.Errorf("%s/%s: %w", step, e.file, err)
+		}
+		altered[path] = filepath.Join(dir, e.file)
+		if err := os.WriteFile(altered[path], []byte(changed), 0o644); err != nil {
+			return "", err
+		}
+	}
+	list, err := json.Marshal(map[string]any{"Replace": altered})
 	if err != nil {
 		return "", err
 	}
-	return overlay, errors.Join(os.WriteFile(copied, []byte(altered), 0o644),
-		os.WriteFile(overlay, list, 0o644))
+	overlay := filepath.Join(dir, "overlay.json")
+	return overlay, os.WriteFile(overlay, list, 0o644)
 }
 
 // goTest runs tests of one step, with an overlay or without, and writes what they print to log. The
