@@ -50,7 +50,7 @@ func fromMarkdown(t *testing.T, page string, list []byte) *matrix {
 	rows := 0
 	for line := range strings.Lines(page) {
 		cells := strings.Split(strings.Trim(line, "| \n"), " | ")
-		name, _, isRow := strings.Cut(strings.TrimPrefix(cells[0], "`"), "`: ")
+		name, what, isRow := strings.Cut(strings.TrimPrefix(cells[0], "`"), "`: ")
 		switch {
 		case strings.HasPrefix(line, "Made as "):
 			// "Made as root, Linux 6.18, …. (A remark.) (Another.)"
@@ -72,6 +72,9 @@ func fromMarkdown(t *testing.T, page string, list []byte) *matrix {
 					&column{Name: name, Step: name < "1", Cells: map[string]cell{}})
 			}
 		case isRow && len(cells) == len(m.Columns)+1:
+			if want := m.Rows[rows]; name != want.Name || what != want.Leaks {
+				t.Errorf("row %s says %q, leaktest %s: %q", name, what, want.Name, want.Leaks)
+			}
 			rows++
 			for i, word := range cells[1:] {
 				for verdict, w := range words {

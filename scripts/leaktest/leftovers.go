@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// environment looks for a variable of whoever started the container.
+// environment looks for a variable of the caller's.
 func environment(f *facts) result {
 	variables := os.Environ()
 	for _, variable := range variables {
@@ -106,9 +106,9 @@ func openFiles(f *facts) result {
 		return cannot("getrlimit: %s", errno(err))
 	}
 	if limit.Cur == f.OpenFiles {
-		return isLeak("RLIMIT_NOFILE is the %d of whoever started this", limit.Cur)
+		return isLeak("RLIMIT_NOFILE is the caller's %d", limit.Cur)
 	}
-	return isHeld("RLIMIT_NOFILE isn't the %d of whoever started this", f.OpenFiles)
+	return isHeld("RLIMIT_NOFILE isn't the caller's %d", f.OpenFiles)
 }
 
 // oomScore looks whether oom_score_adj is the odd one that the host's part has set.
@@ -121,9 +121,9 @@ func oomScore(f *facts) result {
 		return cannot("%v", err)
 	}
 	if score := trim(text); score != oddScore {
-		return isHeld("oom_score_adj is %s, not the %s of whoever started this", score, oddScore)
+		return isHeld("oom_score_adj is %s, not the caller's %s", score, oddScore)
 	}
-	return isLeak("oom_score_adj is the %s of whoever started this", oddScore)
+	return isLeak("oom_score_adj is the caller's %s", oddScore)
 }
 
 // sharedKernel asks for the kernel's version. A virtual machine has its own; a container can't.
