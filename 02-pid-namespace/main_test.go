@@ -80,6 +80,9 @@ func TestLesson(t *testing.T) {
 // TestVerdicts judges the lesson's answers again.
 func TestVerdicts(t *testing.T) { steptest.Verdicts(t, asked, 2, 1) }
 
+// TestAnotherHost runs both tests on a host with a long name and another network.
+func TestAnotherHost(t *testing.T) { steptest.AnotherHost(t) }
+
 // asked runs the lesson and returns its experiments.
 func asked() (all []steptest.Experiment, err error) {
 	n := &narrator{}

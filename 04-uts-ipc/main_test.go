@@ -53,7 +53,7 @@ func TestLesson(t *testing.T) {
 		for _, c := range []struct{ row, want string }{
 			{"hostname  (.+)  container", unix.ByteSliceToString(names.Nodename[:])},
 			{"NIS domain  (.+)  jail.example", unix.ByteSliceToString(names.Domainname[:])},
-			{`host  hostname (\S+)`, unix.ByteSliceToString(names.Nodename[:])},
+			{`host  (hostname \S+)`, "hostname " + unix.ByteSliceToString(names.Nodename[:])},
 		} {
 			// A long name is cut in the middle.
 			got := row(c.row)[0]
@@ -88,6 +88,9 @@ func TestVerdicts(t *testing.T) {
 		steptest.Verdicts(t, asked, 11, 0)
 	}
 }
+
+// TestAnotherHost runs both tests on a host with a long name and another network.
+func TestAnotherHost(t *testing.T) { steptest.AnotherHost(t) }
 
 // asked runs the lesson and returns its experiments.
 func asked() (all []steptest.Experiment, err error) {

@@ -119,6 +119,9 @@ func TestVerdicts(t *testing.T) {
 	steptest.Verdicts(t, asked, 10, 1)
 }
 
+// TestAnotherHost runs both tests on a host with a long name and another network.
+func TestAnotherHost(t *testing.T) { steptest.AnotherHost(t) }
+
 // asked runs the lesson and returns its experiments.
 func asked() (all []steptest.Experiment, err error) {
 	n := &narrator{}

@@ -136,7 +136,7 @@ if [ "$(id -u)" -eq 0 ]; then
     [ -d /dev/net ] || tun=()
     roots="TestHelpers|TestHelpersUnpack|TestManyIDs|TestPasta|TestUsualCache|TestRealImages"
     roots+="|TestHidepid|TestVolumeBelowVolume|TestSharedMounts|TestMountBelowUsr|TestRootWithMountBelow"
-    roots+="|TestSharedTmp|TestTakenIDs|TestRootsRanges|TestRootsCache|TestUserOpensPipes"
+    roots+="|TestSharedTmp|TestAnotherHost|TestTakenIDs|TestRootsRanges|TestRootsCache|TestUserOpensPipes"
     roots+="|TestLargeSet|TestEnvironmentOfPID1|TestWhiteoutOnOverlay|TestQuotaOfRoot"
     roots+="|TestCheckCache|TestGroups|TestUserOwnsTerminal|TestUptimeInATimeNamespace|TestCompareVMKilled"
     login=(HOME="$scratch/home" USER=reader LOGNAME=reader SHELL=/bin/bash LANG=C.UTF-8

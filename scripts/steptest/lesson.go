@@ -5,7 +5,9 @@
 package steptest
 
 import (
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -64,6 +66,37 @@ func Verdicts(t *testing.T, lesson func() ([]Experiment, error), holds, leaks in
 		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 80 {
 			t.Errorf("%d columns: %s", n, line)
 		}
+	}
+}
+
+// AnotherHost tests the lesson again on a host with the longest name there can be, and with another
+// network. What it prints about its host must be true there, too, and fit.
+func AnotherHost(t *testing.T) {
+	if os.Getuid() != 0 {
+		Skip(t, "only root can give a host another name; run it as root")
+	}
+	Need(t, "ip", "iproute2")
+	cmd := self("test:another-host", strings.Repeat("another-", 8))
+	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWUTS | unix.CLONE_NEWNET
+	r := Run(t, cmd)
+	if r.Status != 0 || strings.Count(r.Stdout, "\n--- PASS: ") != 2 {
+		t.Errorf("exit status %d:\n%s%s", r.Status, r.Stdout, r.Stderr)
+	}
+}
+
+// init adds the other host, which runs the tests.
+func init() {
+	experiments["test:another-host"] = func(args []string) error {
+		out, err := exec.Command("ip", "link", "set", "lo", "up").CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("ip link set lo up: %w: %s", err, out)
+		}
+		if err := unix.Sethostname([]byte(args[0])); err != nil {
+			return err
+		}
+		return unix.Exec("/proc/self/exe", []string{
+			"another.test", "-test.v", "-test.run=^(TestLesson|TestVerdicts)$",
+		}, os.Environ())
 	}
 }
 
