@@ -70,6 +70,29 @@ func TestStills(t *testing.T) {
 	}
 }
 
+// TestFigures: the PIDs, IDs, addresses and names in a chapter's figures are those in its text.
+func TestFigures(t *testing.T) {
+	figures, err := filepath.Glob("../../../0*/*.svg")
+	if err != nil || len(figures) < 16 {
+		t.Fatalf("%d pictures: %v", len(figures), err)
+	}
+	name := regexp.MustCompile(`\d{5,}|\d+\.\d+\.\d+\.\d+|\b0\d-\w+-\w{8}\b`)
+	for _, figure := range figures {
+		picture, err1 := os.ReadFile(figure)
+		chapter, err2 := os.ReadFile(filepath.Join(filepath.Dir(figure), "README.md"))
+		if err1 != nil || err2 != nil {
+			t.Fatal(err1, err2)
+		}
+		for _, text := range regexp.MustCompile(`>[^<]+<`).FindAllString(string(picture), -1) {
+			for _, found := range name.FindAllString(text, -1) {
+				if !strings.Contains(string(chapter), found) {
+					t.Errorf("%s shows %s, which isn't in its chapter", figure, found)
+				}
+			}
+		}
+	}
+}
+
 // TestScreen reads what a terminal shows, draws it, and reads the picture.
 func TestScreen(t *testing.T) {
 	s, err := parseTerminal("\x1b[36mhost\x1b[0m  <a>\r\n\r\n" +

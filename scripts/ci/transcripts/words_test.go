@@ -23,10 +23,11 @@ var foreign = []struct{ word, instead string }{
 	{"ways? out", "escape"},
 }
 
-// TestWords looks for these words in the prose of every page.
+// TestWords looks for these words in the prose of every page and in every picture.
 func TestWords(t *testing.T) {
 	var pages []string
-	for _, pattern := range []string{"*.md", "0*/*.md", "scripts/*.md", "scripts/*/*.md"} {
+	for _, pattern := range []string{"*.md", "0*/*.md", "scripts/*.md", "scripts/*/*.md",
+		".pictures/*.svg", "0*/*.svg"} {
 		found, err := filepath.Glob(filepath.Join("../../..", pattern))
 		if err != nil || len(found) == 0 {
 			t.Fatal(pattern, len(found), err)
