@@ -454,7 +454,7 @@ func TestChooseCable(t *testing.T) {
 func TestReachable(t *testing.T) {
 	text := "# a comment\nsearch example\nnameserver 127.0.0.53\nnameserver\nnameserver fe80::1\n" +
 		"nameserver 192.0.2.53\noptions edns0\nnameserver  198.51.100.7 # x\n"
-	want := "nameserver 192.0.2.53\nnameserver 198.51.100.7\n"
+	want := "search example\nnameserver 192.0.2.53\noptions edns0\nnameserver 198.51.100.7\n"
 	if got := reachable(text); got != want {
 		t.Errorf("reachable: %q, want %q", got, want)
 	}

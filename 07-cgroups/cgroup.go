@@ -194,8 +194,9 @@ func (c counter) read() (int, error) {
 func warnOfOOM(group cgroup) {
 	counter := group.counters().oomKills
 	if kills, err := counter.read(); err == nil && kills > 0 {
-		fmt.Fprintf(os.Stderr, "%s: killed by the kernel, for more than %d MiB of memory "+
-			"(%s: %s %d)\n", step, memoryLimit>>20, counter.file, counter.key, kills)
+		fmt.Fprintf(os.Stderr, "%s: killed by the kernel, for more than %d MiB of memory, "+
+			"written files included (%s: %s %d)\n",
+			step, memoryLimit>>20, counter.file, counter.key, kills)
 	}
 }
 

@@ -159,7 +159,8 @@ func TestMemory(t *testing.T) {
 		if r.Status != 137 || r.Stdout != "" {
 			t.Errorf("four times the limit: exit status %d, output %q", r.Status, r.Stdout)
 		}
-		steptest.Contains(t, r.Stderr, "killed by the kernel, for more than 64 MiB of memory")
+		steptest.Contains(t, r.Stderr,
+			"killed by the kernel, for more than 64 MiB of memory, written files included (")
 	})
 }
 

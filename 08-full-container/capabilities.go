@@ -13,8 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kept are the 14 capabilities that Docker keeps, out of some 40. They make package managers and
-// servers work that are started as root. CAP_SYS_ADMIN is the one that matters among those dropped:
+// kept are the 11 capabilities that podman keeps, out of some 40 (containers.conf(5)). They make
+// package managers and servers work that are started as root. Docker keeps three more: for raw
+// packets (openPorts does for ping), to make devices, and to write to the audit log; the user
+// namespace refuses the last two anyway. CAP_SYS_ADMIN is the one that matters among those dropped:
 // with it a container could mount.
 var kept = []struct {
 	capability int
@@ -24,8 +26,6 @@ var kept = []struct {
 	{unix.CAP_DAC_OVERRIDE, "read and write files whatever their modes"},
 	{unix.CAP_FSETID, "keep the set-user-ID bit of a file that is written to"},
 	{unix.CAP_FOWNER, "change modes and times of other users' files"},
-	{unix.CAP_MKNOD, "make devices; the user namespace refuses it all the same"},
-	{unix.CAP_NET_RAW, "ping(8): packets as they are, on the container's own links"},
 	{unix.CAP_SETGID, "become another group, as servers do after their start"},
 	{unix.CAP_SETUID, "become another user"},
 	{unix.CAP_SETFCAP, "write file capabilities, as packages with ping in them do"},
@@ -33,7 +33,6 @@ var kept = []struct {
 	{unix.CAP_NET_BIND_SERVICE, "listen on ports below 1024"},
 	{unix.CAP_SYS_CHROOT, "chroot(2), as sshd and postfix do; 01's escape ends in the container"},
 	{unix.CAP_KILL, "send signals to other users' processes"},
-	{unix.CAP_AUDIT_WRITE, "report logins to the audit log, as sshd and sudo do"},
 }
 
 // dropCapabilities leaves this thread, and what it starts, with those in kept, in every set there
@@ -70,6 +69,27 @@ func dropCapabilities() error {
 		return fmt.Errorf("drop capabilities: %w", os.NewSyscallError("capset", err))
 	}
 	return nil
+}
+
+// openPorts lets every user inside do on the container's own network what would take a capability
+// on the host's: ping(8), and listen on ports below 1024 (icmp(7), ip(7)). After protectPaths these
+// files are read-only.
+func openPorts() error {
+	groups, err := ownIDs("gid")
+	if err != nil {
+		return err
+	}
+	last := groups[len(groups)-1]
+	const dir, pings = "/proc/sys/net/ipv4/", "ping_group_range"
+	everybody := fmt.Sprintf("0\t%d\n", last.first+last.count-1)
+	err = errors.Join(writeFile(dir+"ip_unprivileged_port_start", "0"),
+		writeFile(dir+pings, everybody))
+	// The kernel compares the host's IDs. If they are in another order, the range is empty: then
+	// root alone may, as in podman.
+	if got, _ := os.ReadFile(dir + pings); err == nil && string(got) != everybody {
+		err = writeFile(dir+pings, "0 0")
+	}
+	return err
 }
 
 // noNewPrivs makes this thread, and what it starts, never get more by execve(2) than they have:

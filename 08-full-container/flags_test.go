@@ -100,7 +100,8 @@ func TestLimits(t *testing.T) {
 		if r.Stdout == "40000000\n" {
 			t.Errorf("beyond the limit: %+v", r)
 		}
-		steptest.Contains(t, r.Stderr, "killed by the kernel, for more than 24 MiB of memory")
+		steptest.Contains(t, r.Stderr,
+			"killed by the kernel, for more than 24 MiB of memory, written files included (")
 
 		many := "i=0; while [ $i -lt 30 ]; do sleep 5 & i=$((i+1)); done; echo $i"
 		if out := u.Output(t, "sh", "-c", many); out != "30\n" {
@@ -527,8 +528,11 @@ func TestRootsFlags(t *testing.T) {
 			out := u.Output(t, command...)
 			row := "none"
 			for line := range strings.Lines(out) {
-				if place, r := steptest.MountRow(line); place == "/" {
+				switch place, r := steptest.MountRow(line); {
+				case place == "/":
 					row = r
+				case place == "/usr" && !strings.HasPrefix(r, "/usr ro,nosuid"):
+					t.Errorf("%q", r)
 				}
 			}
 			if !strings.HasPrefix(row, want+" ") {

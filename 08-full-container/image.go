@@ -25,6 +25,7 @@ type imageConfig struct {
 	Env              []string
 	WorkingDir, User string
 	Entrypoint, Cmd  []string
+	Volumes          map[string]struct{} // VOLUME in a Dockerfile: here, just directories
 }
 
 // layerBlob is a layer in an archive. Its diff_id is the digest of the tar that it is. Where blob

@@ -929,7 +929,7 @@ func init() {
 			return err
 		}
 		before, _ := os.ReadFile("/proc/self/mounts")
-		if err := mountOverlay("/tmp", layers, contents{dirs: mountPoints}); err != nil {
+		if err := mountOverlay("/tmp", layers, contents{dirs: mountPoints}, 64<<20); err != nil {
 			if after, _ := os.ReadFile("/proc/self/mounts"); bytes.Equal(after, before) {
 				err = fmt.Errorf("%w; nothing is mounted on /tmp", err)
 			}

@@ -264,32 +264,15 @@ func unpack(file *os.File, name, cache string, gone func() error) (*unpacked, er
 	if err != nil {
 		return nil, err
 	}
-	uids, err1 := mapped("uid")
-	gids, err2 := mapped("gid")
+	users, err1 := isMapped("uid", 1)
+	groups, err2 := isMapped("gid", 1)
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, err
 	}
 	left := budget{read: maxBytes, written: maxBytes, entries: maxEntries, names: maxNames}
-	if err := fill(cache, image.layers, uids > 1 && gids > 1, left, gone); err != nil {
+	if err := fill(cache, image.layers, users && groups, left, gone); err != nil {
 		return nil, err
 	}
 	stack, err := stacked(cache, image.layers)
 	return &unpacked{stack, image.config}, err
-}
-
-// mapped counts the ids that this user namespace has, "uid" or "gid".
-func mapped(kind string) (int, error) {
-	text, err := os.ReadFile("/proc/self/" + kind + "_map")
-	if err != nil {
-		return 0, err
-	}
-	sum := 0
-	for line := range strings.Lines(string(text)) {
-		var first, outside, count int
-		if _, err := fmt.Sscan(line, &first, &outside, &count); err != nil {
-			return 0, fmt.Errorf("read %q in /proc/self/%s_map: %w", line, kind, err)
-		}
-		sum += count
-	}
-	return sum, nil
 }

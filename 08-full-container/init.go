@@ -7,12 +7,14 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -64,6 +66,10 @@ func runCommand(p process, signals <-chan os.Signal) error {
 		case err != nil:
 			return os.NewSyscallError("wait4", err)
 		case child == command && status.Signaled():
+			if status.Signal() == unix.SIGSYS {
+				fmt.Fprintf(os.Stderr, "%s: killed by the seccomp filter (SIGSYS): system calls "+
+					"of 32-bit programs and of other architectures aren't allowed\n", step)
+			}
 			os.Exit(128 + int(status.Signal()))
 		case child == command:
 			os.Exit(status.ExitStatus())
@@ -85,15 +91,20 @@ func hideFromCommand() error {
 // start every two minutes, for nothing, on threads of its own.
 func quiet() { debug.SetGCPercent(-1) }
 
-// lookPath finds a program on the PATH of another environment than this process's.
+// lookPath finds a program on the PATH of another environment than this process's. As for
+// execvp(3), a PATH may lead to the working directory: Go warns of that with an error.
 func lookPath(program string, env []string) (string, error) {
 	os.Unsetenv("PATH")
 	for _, variable := range env {
 		if path, found := strings.CutPrefix(variable, "PATH="); found {
-			os.Setenv("PATH", path)
+			os.Setenv("PATH", cmp.Or(path, "."))
 		}
 	}
-	return exec.LookPath(program)
+	path, err := exec.LookPath(program)
+	if errors.Is(err, exec.ErrDot) {
+		err = nil
+	}
+	return path, err
 }
 
 // asUser returns what makes the command a user's, inside. An ordinary user's container may have
@@ -122,20 +133,8 @@ func asUser(uid, gid uint32, groups []uint32) (*syscall.Credential, error) {
 	return user, nil
 }
 
-// isMapped reports whether an id, "uid" or "gid", means somebody in this user namespace.
+// isMapped reports whether an id, "uid" or "gid", exists in this user namespace.
 func isMapped(kind string, id uint32) (bool, error) {
-	text, err := os.ReadFile("/proc/self/" + kind + "_map")
-	if err != nil {
-		return false, err
-	}
-	for line := range strings.Lines(string(text)) {
-		var first, outside, count uint32
-		if _, err := fmt.Sscan(line, &first, &outside, &count); err != nil {
-			return false, fmt.Errorf("read %q in /proc/self/%s_map: %w", line, kind, err)
-		}
-		if first <= id && id-first < count {
-			return true, nil
-		}
-	}
-	return false, nil
+	own, err := ownIDs(kind)
+	return slices.ContainsFunc(own, idRange{int64(id), 1}.isWithin), err
 }

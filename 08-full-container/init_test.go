@@ -148,6 +148,28 @@ func TestEnds(t *testing.T) {
 	})
 }
 
+// TestPathOfCommand looks up a program as execvp(3) does: an element that is relative or empty
+// counts from the working directory. The control's PATH leads elsewhere.
+func TestPathOfCommand(t *testing.T) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		b := newBench(t, u)
+		tool := b.write(t, "tool", []byte("#!/bin/sh\necho found\n"))
+		if err := os.Chmod(tool, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for path, status := range map[string]int{
+			"/nowhere:.": 0, ":/nowhere": 0, "/nowhere:": 0, "": 0, "../tmp": 0, "/tmp": 0,
+			"/nowhere": 127, "bin": 127,
+		} {
+			r := u.Run(t, "-net=false", "-volume", tool+":/tmp/tool:ro", "-workdir", "/tmp",
+				"-env", "PATH="+path, "tool")
+			if r.Status != status || (r.Stdout == "found\n") != (status == 0) {
+				t.Errorf("PATH=%s: %+v, want status %d", path, r, status)
+			}
+		}
+	})
+}
+
 // TestSignalAtAnyTime ends the outer process by SIGTERM at ever other moments of the start. Whether
 // the signal comes before the command or after, it is what ends it, and nothing is left.
 func TestSignalAtAnyTime(t *testing.T) {

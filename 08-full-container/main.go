@@ -249,6 +249,9 @@ func container() error {
 	if err := s.wall("masks", maskPaths); err != nil {
 		return err
 	}
+	if err := s.wall("net", openPorts); err != nil {
+		return err
+	}
 	if err := s.wall("read-only", protectPaths); err != nil {
 		return err
 	}
@@ -270,9 +273,6 @@ func container() error {
 	if err != nil {
 		return err
 	}
-	if err := s.closeRoot(); err != nil {
-		return err
-	}
 	master := -1
 	if s.TTY {
 		if master, err = openTerminal(command.uid()); err != nil {
@@ -281,6 +281,12 @@ func container() error {
 	}
 	signals := <-caught
 	if err := handOver(line, master); err != nil {
+		return err
+	}
+	if err := addToHosts(s.Hostname); err != nil {
+		return err
+	}
+	if err := s.closeRoot(); err != nil {
 		return err
 	}
 	go listen(line, signals)

@@ -322,7 +322,8 @@ func TestMounts(t *testing.T) {
 			strings.Contains(line, " ro,nosuid,nodev,noexec") &&
 				strings.Contains(line, " - tmpfs ") && strings.Contains(line, "mode=555")
 	}
-	steptest.Mounts(t, elsewhere, "/dev/mqueue rw,nosuid,nodev,noexec mqueue ",
+	steptest.Mounts(t, elsewhere, "/ rw,nosuid,nodev tmpfs size=262144k,mode=755",
+		"/dev/mqueue rw,nosuid,nodev,noexec mqueue ",
 		"/dev rw,nosuid,noexec tmpfs size=64k,mode=755", "/sys ro,nosuid,nodev,noexec sysfs ",
 		"/proc/bus ro,nosuid,nodev,noexec proc ", "/proc/fs ro,nosuid,nodev,noexec proc ",
 		"/proc/irq ro,nosuid,nodev,noexec proc ", "/proc/sys ro,nosuid,nodev,noexec proc ",

@@ -25,9 +25,10 @@ func (s *spec) encode() (text []byte) {
 	for _, v := range s.Volumes {
 		volumes = append(volumes, v.Source, v.Target, strconv.FormatBool(v.ReadOnly))
 	}
-	for _, line := range [][]string{s.Args, s.Env, s.Layers, s.Without, volumes, {
+	for _, line := range [][]string{s.Args, s.Env, s.Layers, s.Dirs, s.Without, volumes, {
 		s.Dir, s.User, s.Hostname, s.ResolvConf,
 		strconv.FormatBool(s.ReadOnly), strconv.FormatBool(s.TTY), strconv.Itoa(s.Lent),
+		strconv.Itoa(s.Memory),
 	}} {
 		for _, word := range line {
 			text = append(strconv.AppendQuote(text, word), ' ')
@@ -56,19 +57,20 @@ func decode(text string) (*spec, error) {
 		}
 		lines = append(lines, words)
 	}
-	if len(lines) != 6 || len(lines[4])%3 != 0 || len(lines[5]) != 7 {
+	if len(lines) != 7 || len(lines[5])%3 != 0 || len(lines[6]) != 8 {
 		return nil, fmt.Errorf("not a spec: %q", text)
 	}
-	s := &spec{Args: lines[0], Env: lines[1], Layers: lines[2], Without: lines[3]}
-	for v := lines[4]; len(v) > 0; v = v[3:] {
+	s := &spec{Args: lines[0], Env: lines[1], Layers: lines[2], Dirs: lines[3], Without: lines[4]}
+	for v := lines[5]; len(v) > 0; v = v[3:] {
 		s.Volumes = append(s.Volumes, volume{Source: v[0], Target: v[1], ReadOnly: v[2] == "true"})
 	}
-	last := lines[5]
+	last := lines[6]
 	s.Dir, s.User, s.Hostname, s.ResolvConf = last[0], last[1], last[2], last[3]
 	s.ReadOnly, s.TTY = last[4] == "true", last[5] == "true"
-	var err error
-	s.Lent, err = strconv.Atoi(last[6])
-	return s, err
+	var err1, err2 error
+	s.Lent, err1 = strconv.Atoi(last[6])
+	s.Memory, err2 = strconv.Atoi(last[7])
+	return s, errors.Join(err1, err2)
 }
 
 // send sends the spec over the line, to the container whose first process is pid, with a zero byte

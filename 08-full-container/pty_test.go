@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -143,6 +144,24 @@ func (s *sitting) settings() unix.Termios {
 }
 
 const prompt = inside + "# "
+
+// TestTERM starts at a terminal whose type the caller's TERM says, or nothing does.
+func TestTERM(t *testing.T) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		for given, want := range map[string]string{
+			"TERM=screen": "screen\r\n", "TERM=": "xterm\r\n", "NONE=": "xterm\r\n",
+		} {
+			cmd := u.Program("-net=false", "sh", "-c", "echo $TERM")
+			cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool {
+				return strings.HasPrefix(v, "TERM=")
+			})
+			cmd.Env = append(cmd.Env, given)
+			if got := sit(t, cmd).look().end(0); got != want {
+				t.Errorf("with %s: %q, want %q", given, got, want)
+			}
+		}
+	})
+}
 
 // TestShellAtATerminal is a sitting with a shell: whose terminal it is, keys for the jobs in it,
 // and a window that changes its size.

@@ -17,9 +17,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// upper is the options of the tmpfs that takes what a container writes. It is memory, counts
-// against the container's limit, and is gone with the last process that sees it.
-const upper = "mode=755,size=1g,nr_inodes=262144"
+// tmpfsFor returns the options of the tmpfs that takes what a container writes. It is memory,
+// counts against the container's limit, and is gone with the last process that sees it.
+func tmpfsFor(memory int) string { return fmt.Sprintf("mode=755,nr_inodes=262144,size=%d", memory) }
 
 // contents is what lies on top of the layers from the beginning. It is there, and is what it is,
 // whatever the image has: a symbolic link at /proc would lead a mount elsewhere (CVE-2019-19921 in
@@ -51,7 +51,7 @@ var errNoOverlay = errors.New("overlayfs can't be used here")
 
 // mountOverlay mounts the layers, the lowest first, on target, in the mount namespace of this
 // process, which must see a /proc. If it fails, nothing is mounted.
-func mountOverlay(target string, layers []string, own contents) (err error) {
+func mountOverlay(target string, layers []string, own contents, memory int) (err error) {
 	// First, since target may be above them. O_PATH opens nothing but a place (open(2)).
 	var places []*os.File
 	defer func() {
@@ -68,7 +68,7 @@ func mountOverlay(target string, layers []string, own contents) (err error) {
 	}
 	flags := uintptr(unix.MS_NOSUID | unix.MS_NODEV)
 	// The tmpfs goes to the same place as the overlay, which covers it.
-	if err := mount("tmpfs", target, "tmpfs", flags, upper); err != nil {
+	if err := mount("tmpfs", target, "tmpfs", flags, tmpfsFor(memory)); err != nil {
 		return err
 	}
 	before, err := os.Open(".")

@@ -8,6 +8,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 
@@ -25,7 +26,7 @@ func (s *spec) buildRoot() error {
 		files: map[string]string{
 			"etc/resolv.conf": s.ResolvConf,
 			"etc/hostname":    s.Hostname + "\n",
-			"etc/hosts":       files["/etc/hosts"] + "127.0.1.1\t" + s.Hostname + "\n",
+			"etc/hosts":       files["/etc/hosts"], // see addToHosts
 		},
 	}
 	var err error
@@ -74,7 +75,10 @@ func (s *spec) layeredRoot(own contents) error {
 		err = wholeTree(rootfs)
 	}
 	if err == nil {
-		err = mountOverlay(rootfs, s.Layers, own)
+		err = mountOverlay(rootfs, s.Layers, own, s.Memory)
+	}
+	if err == nil {
+		return openHosts()
 	}
 	if !errors.Is(err, errNoOverlay) || len(s.Layers) > 1 {
 		return err
@@ -100,7 +104,7 @@ func (s *spec) layeredRoot(own contents) error {
 // embeddedRoot is that of the steps before: the host's programs, read-only, in a tmpfs.
 func (s *spec) embeddedRoot(own contents) error {
 	inert := uintptr(unix.MS_NOSUID | unix.MS_NODEV)
-	if err := mount("tmpfs", rootfs, "tmpfs", inert, "mode=755,size=64m"); err != nil {
+	if err := mount("tmpfs", rootfs, "tmpfs", inert, tmpfsFor(s.Memory)); err != nil {
 		return err
 	}
 	own.dirs["root"], own.dirs["tmp"] = 0o700, 0o777|os.ModeSticky
@@ -117,7 +121,47 @@ func (s *spec) embeddedRoot(own contents) error {
 			return err
 		}
 	}
-	return nil
+	return errors.Join(showCertificates(), openHosts())
+}
+
+// showCertificates shows the host's certificates, which HTTPS needs, where the host has them as
+// Debian does. On some hosts it is a symbolic link: mount(2) follows it.
+func showCertificates() error {
+	const file = "/etc/ssl/certs/ca-certificates.crt"
+	if !exists(file) {
+		return nil
+	}
+	return errors.Join(os.MkdirAll(rootfs+"/etc/ssl/certs", 0o755),
+		os.WriteFile(rootfs+file, nil, 0o644), bindReadOnly(file, rootfs+file))
+}
+
+// hosts is /etc/hosts, if it is ours, opened before a volume may cover it.
+var hosts *os.File
+
+// openHosts opens it, while the new root is at rootfs.
+func openHosts() (err error) {
+	hosts, err = os.OpenFile(rootfs+"/etc/hosts", os.O_WRONLY|os.O_APPEND, 0)
+	return err
+}
+
+// addToHosts writes the container's name into /etc/hosts, at eth0's address, as docker does. So it
+// comes after the cable; without one the name is at an address of the loopback.
+func addToHosts(name string) error {
+	if hosts == nil {
+		return nil
+	}
+	address := "127.0.1.1"
+	if eth0, err := net.InterfaceByName("eth0"); err == nil {
+		addresses, err := eth0.Addrs()
+		if err != nil {
+			return err
+		}
+		for _, a := range addresses[:min(1, len(addresses))] {
+			address, _, _ = strings.Cut(a.String(), "/")
+		}
+	}
+	_, err := fmt.Fprintf(hosts, "%s\t%s\n", address, name)
+	return errors.Join(err, hosts.Close())
 }
 
 // closeRoot makes the root read-only if that was asked for, now that all has been made in it that

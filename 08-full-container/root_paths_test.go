@@ -7,6 +7,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -275,6 +276,120 @@ func TestVolumesInVolumes(t *testing.T) {
 	})
 }
 
+// TestHosts looks for the container's name in /etc/hosts: at the address that eth0 has, or on the
+// loopback without one. A volume at that place stays as it is.
+func TestHosts(t *testing.T) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		b := newBench(t, u)
+		mine := b.write(t, "hosts", []byte("192.0.2.1\tmine\n"))
+		if err := os.Chmod(mine, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		const own = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n"
+		for _, c := range []struct{ flags, want string }{
+			{"-net=true", own + "%s\tbox\n"},
+			{"-net=true -read-only", own + "%s\tbox\n"},
+			{"-net=false", own + "127.0.1.1\tbox\n"},
+			{"-net=true -volume " + mine + ":/etc/hosts", "192.0.2.1\tmine\n"},
+		} {
+			args := append(strings.Fields(c.flags), "-hostname", "box")
+			out := u.Output(t, append(args, "/proc/self/exe", "test:hosts")...)
+			address, hosts, _ := strings.Cut(out, "\n")
+			want := strings.Replace(c.want, "%s", address, 1)
+			if hosts != want || (address == "") != strings.Contains(c.flags, "-net=false") {
+				t.Errorf("%s: eth0 has %q, hosts is %q, want %q", c.flags, address, hosts, want)
+			}
+		}
+		if text, err := os.ReadFile(mine); err != nil || string(text) != "192.0.2.1\tmine\n" {
+			t.Errorf("the volume is %q now, %v", text, err)
+		}
+	})
+}
+
+// TestRootSize compares the size of the root, which is memory, with the limit.
+func TestRootSize(t *testing.T) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		bytes := []string{"stat", "-f", "-c", "%b*%S", "/"}
+		for flag, want := range map[string]string{"48M": "12288*4096", "2G": "524288*4096"} {
+			args := []string{"-net=false", "-memory", flag}
+			out := u.Output(t, slices.Concat(args, bytes, []string{"/tmp"})...)
+			if os.Getpagesize() == 4096 && out != want+"\n"+want+"\n" {
+				t.Errorf("-memory %s: / and /tmp have %q, want %s", flag, out, want)
+			}
+			if !overlays(t) || os.Getpagesize() != 4096 {
+				continue
+			}
+			root := newBench(t, u).busyboxRoot(t)
+			args = append(args, "-root", root, "/bin/busybox")
+			out = u.Output(t, slices.Concat(args, bytes)...)
+			if out != want+"\n" {
+				t.Errorf("-memory %s -root: / has %q, want %s", flag, out, want)
+			}
+		}
+	})
+}
+
+// TestCertificates has a host with certificates, with a link to them, and without any.
+func TestCertificates(t *testing.T) {
+	const file = "/etc/ssl/certs/ca-certificates.crt"
+	script := "cat " + file + "; true"
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		host, err := os.ReadFile(file)
+		r := u.Run(t, "-net=false", "sh", "-c", script)
+		if r.Status != 0 || r.Stdout != string(host) {
+			t.Errorf("as on this host (%v): %d bytes, want %d: %s", err, len(r.Stdout), len(host),
+				r.Stderr)
+		}
+		for state, want := range map[string]string{
+			"file": "certificates\n", "link": "certificates\n", "none": "",
+		} {
+			if u.UID != 0 {
+				return // only root can make another host of this one
+			}
+			cmd := u.Program("test:etc", state, "-net=false", "sh", "-c", script)
+			cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNS
+			if r := steptest.Run(t, cmd); r.Status != 0 || r.Stdout != want {
+				t.Errorf("%s: %+v", state, r)
+			}
+		}
+	})
+}
+
+// TestImageVolumes runs images with VOLUMEs, in a directory that a layer has and in others.
+func TestImageVolumes(t *testing.T) {
+	needsOverlay(t)
+	busybox, err := os.ReadFile(steptest.Need(t, "busybox", "busybox-static"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	layer := pack(dir("bin"), file("bin/busybox", string(busybox)).owned(0, 0, 0o755),
+		dir("srv"), file("srv/kept", ""))
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		b := newBench(t, u)
+		run := func(volumes map[string]struct{}, flags ...string) steptest.Result {
+			m := made{layers: [][]byte{layer},
+				change: func(o object) { o["config"] = imageConfig{Volumes: volumes} }}
+			image := b.write(t, "image.tar", m.oci().pack())
+			cmd := u.Program(append(flags, "-net=false", "-image", image, "/bin/busybox", "sh",
+				"-c", "busybox find /srv /data /a | busybox sort; busybox stat -c %a:%u /data; "+
+					"busybox touch /data/f && echo wrote")...)
+			cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+b.dir)
+			return steptest.Run(t, cmd)
+		}
+		volumes := map[string]struct{}{"/data": {}, "/a/b": {}, "/srv": {}, "/sys/fs/x": {}}
+		const found = "/a\n/a/b\n/data\n/srv\n/srv/kept\n755:0\n"
+		if r := run(volumes); r.Stdout != found+"wrote\n" || r.Status != 0 {
+			t.Errorf("got %+v", r)
+		}
+		if r := run(volumes, "-read-only"); r.Stdout != found {
+			t.Errorf("read-only: %+v", r)
+		}
+		if r := run(nil); r.Stdout != "/srv\n/srv/kept\n" {
+			t.Errorf("the control, without: %+v", r)
+		}
+	})
+}
+
 // TestOlderKernel has no mount_setattr(2), as before Linux 5.12: a volume gets its flags by another
 // way, which must not leave out what is mounted in it.
 func TestOlderKernel(t *testing.T) {
@@ -312,6 +427,36 @@ func TestOlderKernel(t *testing.T) {
 
 // init adds what these tests run in the program's place.
 func init() {
+	experiments["test:hosts"] = func([]string) error {
+		address := ""
+		if eth0, err := net.InterfaceByName("eth0"); err == nil {
+			addresses, err := eth0.Addrs()
+			if err != nil {
+				return err
+			}
+			address, _, _ = strings.Cut(addresses[0].String(), "/")
+		}
+		text, err := os.ReadFile("/etc/hosts")
+		fmt.Printf("%s\n%s", address, text)
+		return err
+	}
+	experiments["test:etc"] = func(args []string) error {
+		certs, crt := "/etc/ssl/certs", "/etc/ssl/certs/ca-certificates.crt"
+		err := errors.Join(mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
+			mount("tmpfs", "/etc", "tmpfs", 0, "mode=755"), os.MkdirAll(certs, 0o755))
+		switch args[0] {
+		case "file":
+			err = errors.Join(err, os.WriteFile(crt, []byte("certificates\n"), 0o644))
+		case "link":
+			err = errors.Join(err, os.Symlink("../../bundle", crt),
+				os.WriteFile("/etc/bundle", []byte("certificates\n"), 0o644))
+		}
+		if err != nil {
+			return err
+		}
+		args[0] = step
+		return unix.Exec("/proc/self/exe", args, os.Environ())
+	}
 	experiments["test:create"] = func(args []string) error {
 		return os.WriteFile(args[0], nil, 0o644)
 	}

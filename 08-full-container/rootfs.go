@@ -74,6 +74,9 @@ func show(path string) error {
 // bindReadOnly makes source, with everything mounted in it, visible at target as well, read-only.
 // Root inside can remount it read-write. Then only file permissions protect the host's files: from
 // an ordinary user's container, but not from the host's root.
+//
+// It is nosuid as well: Debian's ping has CAP_NET_RAW as a file capability, and where the bounding
+// set has lost that, execve(2) refuses a program that counts on it (capabilities(7)).
 func bindReadOnly(source, target string) error {
 	if err := mount(source, target, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
 		return err
@@ -81,9 +84,9 @@ func bindReadOnly(source, target string) error {
 	// A bind mount takes no flags: they are set afterwards, and only this call sets them on
 	// everything mounted below (mount_setattr(2)).
 	err := unix.MountSetattr(unix.AT_FDCWD, target, unix.AT_RECURSIVE,
-		&unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
+		&unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID})
 	if errors.Is(err, unix.ENOSYS) {
-		return remount(target, unix.MS_RDONLY) // before Linux 5.12
+		return remount(target, unix.MS_RDONLY|unix.MS_NOSUID) // before Linux 5.12
 	}
 	if err != nil {
 		return &os.PathError{Op: "make read-only", Path: target, Err: err}

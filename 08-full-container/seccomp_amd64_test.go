@@ -11,6 +11,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -35,6 +36,23 @@ func TestKernelKillsI386(t *testing.T) {
 	if r := us.Run(t, "test:filtered", "test:exec", file); r.Status != 128+31 {
 		t.Errorf("under the filter it ends with status %d, want 128 and 31 for SIGSYS", r.Status)
 	}
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		b := newBench(t, u)
+		file := b.write(t, "i386", i386Program())
+		if err := os.Chmod(file, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		r := u.Run(t, "-volume", file+":/i386:ro", "/i386")
+		want := "08-full-container: killed by the seccomp filter (SIGSYS): system calls of " +
+			"32-bit programs and of other architectures aren't allowed\n"
+		if r.Status != 128+31 || r.Stderr != want {
+			t.Errorf("a container's command: %+v, want %q", r, want)
+		}
+		r = u.Run(t, "-volume", file+":/i386:ro", "-without", "seccomp", "/i386")
+		if r.Status != 7 || strings.Contains(r.Stderr, "SIGSYS") {
+			t.Errorf("the control, without the filter: %+v", r)
+		}
+	})
 }
 
 // i386Program is the ELF file, made by hand (elf(5)): a header, one segment, twelve bytes of code.

@@ -6,7 +6,9 @@
 package main
 
 import (
+	"cmp"
 	"errors"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -21,6 +23,8 @@ type spec struct {
 	Hostname   string
 	ResolvConf string
 	Layers     []string // directories, the lowest first; none means the embedded root
+	Dirs       []string // directories that the image's VOLUMEs promise
+	Memory     int      // how many bytes the root can take, too
 	Volumes    []volume // if there are layers, the first is what they are in, at rootfs
 	Lent       int      // so many of Volumes come as descriptors, along with the message
 	ReadOnly   bool
@@ -39,7 +43,7 @@ func newSpec(o *options) (*spec, error) {
 	s := &spec{
 		Args: o.command, Dir: o.workdir, User: o.user, Hostname: o.hostname,
 		Volumes: byDepth(o.volumes), ReadOnly: o.readOnly, TTY: o.tty,
-		Without: o.without,
+		Without: o.without, Memory: o.memory,
 	}
 	var config imageConfig
 	if o.image != "" {
@@ -48,6 +52,7 @@ func newSpec(o *options) (*spec, error) {
 			return nil, err
 		}
 		config = image.Config
+		s.Dirs = slices.Sorted(maps.Keys(config.Volumes))
 		s.Volumes = append([]volume{image.Cache}, s.Volumes...)
 		for _, layer := range image.Layers {
 			s.Layers = append(s.Layers, rootfs+"/"+string(layer))
@@ -81,7 +86,7 @@ func newSpec(o *options) (*spec, error) {
 	}
 	s.Env = append(slices.Clone(defaultEnv), "HOSTNAME="+o.hostname)
 	if s.TTY {
-		s.Env = append(s.Env, "TERM="+os.Getenv("TERM"))
+		s.Env = append(s.Env, "TERM="+cmp.Or(os.Getenv("TERM"), "xterm")) // as docker does
 	}
 	s.Env = unique(slices.Concat(s.Env, config.Env, o.env))
 	return s, nil

@@ -31,7 +31,15 @@ func (s *spec) process() (process, error) {
 			return p, err
 		}
 	}
-	// Docker makes the directory, too, if it isn't there.
+	// Docker makes these directories, too, if they aren't there.
+	for _, dir := range s.Dirs {
+		place, err := openInRoot(dir, unix.S_IFDIR)
+		if err == nil {
+			place.Close()
+		} else if !errors.Is(err, unix.EROFS) { // of a root without overlay, or of /sys
+			return p, fmt.Errorf("the image's VOLUME: %w", err)
+		}
+	}
 	place, err := openInRoot(s.Dir, unix.S_IFDIR)
 	if err == nil {
 		err = errors.Join(place.Chdir(), place.Close())
@@ -59,8 +67,8 @@ func lookUp(text string) (uid, gid uint32, home string, groups []uint32, err err
 	if name == "" {
 		name = "0"
 	}
-	users, err1 := readTable("/etc/passwd", 7)
-	all, err2 := readTable("/etc/group", 4)
+	users, err1 := readTable("/etc/passwd", "", "", "0", "0", "", "/", "")
+	all, err2 := readTable("/etc/group", "", "", "0", "")
 	if err := errors.Join(err1, err2); err != nil {
 		return 0, 0, "", nil, err
 	}
@@ -108,9 +116,10 @@ func lookUp(text string) (uid, gid uint32, home string, groups []uint32, err err
 	return uid, gid, home, nil, err
 }
 
-// readTable reads a file of lines with so many fields each, with colons between them. Without the
-// file there are none, and lines of another kind are passed over.
-func readTable(file string, fields int) (table [][]string, err error) {
+// readTable reads a file of lines with colons between their fields. Fields that are missing or
+// empty have a default: images have such lines, and docker (github.com/moby/sys/user) takes them.
+// Without the file there are no lines.
+func readTable(file string, defaults ...string) (table [][]string, err error) {
 	place, err := openInRoot(file, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -124,10 +133,17 @@ func readTable(file string, fields int) (table [][]string, err error) {
 		return nil, fmt.Errorf("read %s: %w", file, err)
 	}
 	for line := range strings.Lines(string(text)) {
-		entry := strings.Split(strings.TrimSpace(line), ":")
-		if len(entry) == fields {
-			table = append(table, entry)
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' {
+			continue
 		}
+		entry := slices.Clone(defaults)
+		for i, field := range strings.Split(line, ":") {
+			if i < len(entry) && field != "" {
+				entry[i] = field
+			}
+		}
+		table = append(table, entry)
 	}
 	return table, nil
 }

@@ -6,9 +6,11 @@ package main
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -48,6 +50,37 @@ func TestNumbers(t *testing.T) {
 		}
 		if len(wanted) > 0 {
 			t.Errorf("no answer to %v", wanted)
+		}
+	})
+}
+
+// TestMissingFields has lines that end early, as images have them. The right values are those of
+// docker, which takes an ID that is missing for 0 (github.com/moby/sys/user).
+func TestMissingFields(t *testing.T) {
+	passwd := "\n  \n# users\nshort:x:7:8\nhomeless:x:9:10:::\nlong:x:11:12::/long:/bin/sh:more\n" +
+		"nogroup:x:13\nname\nbad:x:one:2::/bad:/bin/sh\n"
+	group := "\n# groups\nusers:x:30:short\nthree:x:31\nlong:x:32:long,short:more\nnumberless\n"
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		b := newBench(t, u)
+		wanted := map[string]string{
+			"short": "7 8 / [30 32]", "homeless": "9 10 / []", "9": "9 10 / []",
+			"long": "11 12 /long [32]", "nogroup": "13 0 / []", "name": "0 0 / []",
+			"short:three": "7 31 / []", "short:numberless": "7 0 / []", "": "0 0 / []",
+			"bad": "invalid syntax", "absent": "no such name", "# users": "no such name",
+		}
+		args := []string{"-net=false",
+			"-volume", b.write(t, "passwd", []byte(passwd)) + ":/etc/passwd",
+			"-volume", b.write(t, "group", []byte(group)) + ":/etc/group",
+			"/proc/self/exe", "test:look-up"}
+		texts := slices.Sorted(maps.Keys(wanted))
+		out := u.Output(t, append(args, texts...)...)
+		for i, line := range slices.Collect(strings.Lines(out)) {
+			if want := wanted[texts[i]]; !strings.HasSuffix(line, want+"\n") {
+				t.Errorf("-user %q: %q, want %q", texts[i], line, want)
+			}
+		}
+		if strings.Count(out, "\n") != len(texts) {
+			t.Errorf("%d answers to %d questions", strings.Count(out, "\n"), len(texts))
 		}
 	})
 }
@@ -100,7 +133,7 @@ func TestUserOpensPipes(t *testing.T) {
 
 // asSubUser prepares the program to be run by an ordinary user with subordinate IDs.
 func asSubUser(args ...string) *exec.Cmd {
-	cmd := steptest.Root.Program(append([]string{"test:as-user"}, args...)...)
+	cmd := steptest.Root.Program(slices.Insert(args, 0, "test:as-user")...)
 	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNS
 	return cmd
 }
@@ -198,12 +231,16 @@ func TestPasswdIsNoStream(t *testing.T) {
 
 // init adds an ordinary user with subordinate IDs who runs the program.
 func init() {
-	experiments["test:as-user"] = func(args []string) error {
-		if err := steptest.GiveIDs(steptest.SubUIDs, steptest.SubGIDs); err != nil {
-			return err
+	asUser := func(groups string) func(args []string) error {
+		return func(args []string) error {
+			if err := steptest.GiveIDs(steptest.SubUIDs, groups); err != nil {
+				return err
+			}
+			cmd := steptest.Ordinary.Program(args...)
+			cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+			return cmd.Run()
 		}
-		cmd := steptest.Ordinary.Program(args...)
-		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-		return cmd.Run()
 	}
+	experiments["test:as-user"] = asUser(steptest.SubGIDs)
+	experiments["test:as-user-of-low-groups"] = asUser("12345:2000:5000\n")
 }

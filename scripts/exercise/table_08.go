@@ -68,8 +68,8 @@ var exercises08 = []exercise{
 			"s.wall(\"capabilities\", dropCapabilities) (capabilities(7)).",
 		},
 		near: []near{{"deferdropCapabilities()", "", deferred}},
-		why: "Docker leaves 14 of the 41, and so does this step: enough for an ordinary program " +
-			"that is root. They go from every set, or execve(2) would give them back.",
+		why: "Podman leaves 11 of the 41, and so does this step: enough for an ordinary program " +
+			"that is root. The others go from every set, or execve(2) would give them back.",
 	},
 	{
 		id: "08-4", step: "08-full-container", title: "An exposed PID 1", minutes: 10,
