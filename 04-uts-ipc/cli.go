@@ -114,6 +114,9 @@ func hint(err error) string {
 		}
 	case errors.Is(err, unix.EROFS) && inContainer():
 		return forbiddenHint()
+	case errors.As(err, &path) && path.Op == "fork/exec" && isPrivate():
+		program, _ := os.Readlink("/proc/self/exe")
+		return " (umask 077 lets only its owner run this program: chmod 755 " + program + ")"
 	case errors.As(err, &path) && path.Op != "fork/exec":
 		// The error is about a file, not about a namespace that we may not make.
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES), errors.Is(err, unix.ENOSPC),
@@ -127,6 +130,13 @@ func hint(err error) string {
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
+}
+
+// isPrivate reports whether this program's file lets no other user execute it. The container's root
+// is one, if the caller is root (05).
+func isPrivate() bool {
+	info, err := os.Stat("/proc/self/exe")
+	return err == nil && info.Mode()&1 == 0
 }
 
 // onNoexec reports whether a command wasn't found or couldn't be executed because its file system

@@ -407,6 +407,7 @@ func TestSharedOffset(t *testing.T)             { steptest.SharedOffset(t) }
 func TestRootsRanges(t *testing.T)              { steptest.RootsRanges(t) }
 func TestQuotaOfRoot(t *testing.T)              { steptest.QuotaOfRoot(t) }
 func TestThreadAfterwards(t *testing.T)         { steptest.ThreadAfterwards(t) }
+func TestPrivateProgram(t *testing.T)           { steptest.PrivateProgram(t) }
 
 // innerGets is what a process in the role of the inner one gets: nothing, or a pipe with the word
 // to go or another word.

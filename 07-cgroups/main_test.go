@@ -603,6 +603,7 @@ func TestSharedOffset(t *testing.T)             { steptest.SharedOffset(t) }
 func TestRootsRanges(t *testing.T)              { steptest.RootsRanges(t) }
 func TestQuotaOfRoot(t *testing.T)              { steptest.QuotaOfRoot(t) }
 func TestThreadAfterwards(t *testing.T)         { steptest.ThreadAfterwards(t) }
+func TestPrivateProgram(t *testing.T)           { steptest.PrivateProgram(t) }
 
 // limits are the container's, written down a second time.
 var limits = map[string]steptest.Limits{"": {Memory: 67108864, PIDs: 50, CPU: 20000}}

@@ -343,6 +343,7 @@ func TestSharedOffset(t *testing.T)             { steptest.SharedOffset(t) }
 func TestRootsRanges(t *testing.T)              { steptest.RootsRanges(t) }
 func TestQuotaOfRoot(t *testing.T)              { steptest.QuotaOfRoot(t) }
 func TestThreadAfterwards(t *testing.T)         { steptest.ThreadAfterwards(t) }
+func TestPrivateProgram(t *testing.T)           { steptest.PrivateProgram(t) }
 
 // limits are the container's by its flags, written down a second time.
 var limits = map[string]steptest.Limits{

@@ -333,6 +333,13 @@ judge() {
         return
     fi
     if [ "$1" -ge 5 ] || ! can "$2" SYS_ADMIN; then need_user_namespace "$2"; fi
+    # Root's containers have another user. What Go has built, it keeps, with its permissions.
+    case $1$2$uid$(umask) in
+        [5-8]root*[1357] | [5-8]me0*[1357])
+            blame "umask $(umask) makes programs that only their owner can execute" \
+                'umask 022 && go clean -cache'
+            ;;
+    esac
     need_namespace pid
     [ "$2$tried_pid" != meno ] || [ -n "$why" ] || blame_policy 'make a PID namespace'
     [ "$1" -lt 3 ] || need_root_directory "$2" "$1"
@@ -412,7 +419,12 @@ look_at_namespaces() { # by trying what the steps do; the hostname is set to wha
     need_user_namespace me
     fact 'user namespaces' "${why:-yes}"
     # The kernel makes none in a chroot, and doesn't say that this is why (clone(2), EPERM).
-    case $why in 'this user may'*) root_of_init || chroot=yes ;; esac
+    case $why in 'this user may'*)
+        # Nothing else forbids it to the host's root.
+        if [ "$uid$initial$container" = 0yes ] && can me SYS_ADMIN; then chroot=yes; fi
+        root_of_init || chroot=yes
+        ;;
+    esac
     if there /proc/self/ns/time; then fact 'time namespaces' yes; else fact 'time namespaces' no; fi
     fact /proc "$(mount_options /proc)"
     below=$(echo "$points" | tr ' ' '\n' | grep '^/usr/' | tr '\n' ' ')

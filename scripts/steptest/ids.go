@@ -132,6 +132,42 @@ func ThreadAfterwards(t *testing.T) {
 	}
 }
 
+// PrivateProgram starts a program that only its owner can execute, as umask 077 makes it. Root's
+// container has another user, so an error says what to type.
+func PrivateProgram(t *testing.T) {
+	AsEveryUser(t, func(t *testing.T, u User) {
+		Ready(t, u)
+		dir, err := os.MkdirTemp("", "private-") // t.TempDir's parent isn't open to other users
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer os.RemoveAll(dir)
+		private := filepath.Join(dir, step.Name)
+		program, err := os.ReadFile("/proc/self/exe")
+		if err := errors.Join(err, os.Chmod(dir, 0o755), os.WriteFile(private, program, 0o700),
+			os.Chown(private, u.UID, u.GID())); err != nil {
+			t.Fatal(err)
+		}
+		start := func() Result {
+			cmd := u.Program("echo", "it runs")
+			cmd.Path = private
+			return Run(t, cmd)
+		}
+		if r := start(); r.Status != 0 {
+			advice := "chmod 755 " + private
+			if u.UID != 0 || r.Status != 125 || !strings.Contains(r.Stderr, advice) {
+				t.Errorf("mode 0700: %+v, want %q", r, advice)
+			}
+			if err := os.Chmod(private, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if r := start(); r.Stdout != "it runs\n" || r.Status != 0 {
+			t.Errorf("%+v", r)
+		}
+	})
+}
+
 // init adds what these checks run in the program's place.
 func init() {
 	experiments["test:roots-ranges"] = func(args []string) error {
