@@ -45,7 +45,7 @@ func firstIDOf(t *testing.T, u steptest.User, kind string, users int) int {
 	if u.UID != 0 {
 		return users
 	}
-	own, ownErr := setAside(kind)
+	own, ownErr := subordinateIDs(kind)
 	ours, mapErr := os.ReadFile("/proc/self/uid_map")
 	if err := errors.Join(ownErr, mapErr); err != nil {
 		t.Fatal(err)
@@ -321,7 +321,7 @@ func TestRanges(t *testing.T) {
 		"few in this namespace": {[]idRange{{0, 165_536}}, nil, 0, 100_000, false},
 		"fewer":                 {[]idRange{{0, 165_535}}, nil, 0, 0, false},
 	} {
-		got, err := choose(c.own, c.taken, func(r idRange) bool {
+		got, err := pickRange(c.own, c.taken, func(r idRange) bool {
 			return c.known == r.first || c.known == r.first+r.count-1
 		})
 		want := idRange{c.first, 65536}

@@ -36,7 +36,7 @@ func mapIDs(attr *syscall.SysProcAttr) (later func(pid int) error, err error) {
 		return later, errors.Join(uidErr, gidErr, err)
 	}
 	_, missing := exec.LookPath("newuidmap")
-	more, err := setAside("uid")
+	more, err := subordinateIDs("uid")
 	if missing != nil || err != nil || more.count == 0 {
 		attr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
 		attr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
@@ -57,7 +57,7 @@ func mapIDs(attr *syscall.SysProcAttr) (later func(pid int) error, err error) {
 func mapByHelpers(pid int) error {
 	proc := fmt.Sprintf("/proc/%d/", pid)
 	for kind, own := range map[string]int{"uid": os.Getuid(), "gid": os.Getgid()} {
-		more, err := setAside(kind)
+		more, err := subordinateIDs(kind)
 		if err != nil {
 			return err
 		}
@@ -113,8 +113,8 @@ func setgroupsAllowed() (bool, error) {
 // /etc/subuid grants root, if they are enough, otherwise IDs that no user of the host has. If this
 // process is in a user namespace that has no such IDs, the container shares all that it has.
 func toGive(kind string) ([]syscall.SysProcIDMap, error) {
-	found, err := setAside(kind)
-	if err == nil && found.count < enough {
+	found, err := subordinateIDs(kind)
+	if err == nil && found.count < idsPerContainer {
 		found, err = freeIDs()
 	}
 	if err != nil {

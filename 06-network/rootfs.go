@@ -55,7 +55,7 @@ func buildRoot() error {
 		}
 	}
 	for _, path := range programs {
-		if err := show(path); err != nil {
+		if err := bindFromHost(path); err != nil {
 			return err
 		}
 	}
@@ -74,9 +74,9 @@ func buildRoot() error {
 	return buildDev(rootfs + "/dev")
 }
 
-// show makes a path of the host appear in the new root, at the same place and read-only. A
+// bindFromHost binds a path of the host at the same place in the new root, read-only. A
 // symbolic link stays one: /bin is usr/bin almost everywhere by now.
-func show(path string) error {
+func bindFromHost(path string) error {
 	target := rootfs + path
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -20,9 +20,9 @@ import (
 // much for an int on a 32-bit machine.
 type idRange struct{ first, count int64 }
 
-// enough is how many IDs root gives a container unless /etc/subuid grants root more: all that a
-// Linux distribution uses.
-const enough = 65536
+// idsPerContainer is how many IDs root gives a container unless /etc/subuid grants root more: all
+// that a Linux distribution uses.
+const idsPerContainer = 65536
 
 // candidates returns the ranges in which root looks for IDs that no user or group of the host has,
 // in this order. useradd hands out IDs up to 600,100,000 (login.defs(5)), systemd-nspawn up to
@@ -32,15 +32,15 @@ const enough = 65536
 func candidates() (all []idRange) {
 	for _, first := range []int64{2_100_000_000, 700_000_000, 100_000} {
 		for n := range int64(10) {
-			all = append(all, idRange{first + n*100_000, enough})
+			all = append(all, idRange{first + n*100_000, idsPerContainer})
 		}
 	}
 	return all
 }
 
-// choose returns the first candidate that exists in this user namespace (own), overlaps no taken
+// pickRange returns the first candidate that exists in this user namespace (own), overlaps no taken
 // range, and isn't known. If none exists here, it returns an empty range.
-func choose(own, taken []idRange, known func(idRange) bool) (idRange, error) {
+func pickRange(own, taken []idRange, known func(idRange) bool) (idRange, error) {
 	var err error
 	for _, r := range candidates() {
 		if !slices.ContainsFunc(own, r.isWithin) {
@@ -50,7 +50,7 @@ func choose(own, taken []idRange, known func(idRange) bool) (idRange, error) {
 			return r, nil
 		}
 		err = fmt.Errorf("no %d contiguous IDs are free for a container: give root its own, by a "+
-			"line root:FIRST:%[1]d in both /etc/subuid and /etc/subgid", enough)
+			"line root:FIRST:%[1]d in both /etc/subuid and /etc/subgid", idsPerContainer)
 	}
 	return idRange{}, err
 }
@@ -72,7 +72,7 @@ var freeIDs = sync.OnceValues(func() (idRange, error) {
 	if err := errors.Join(err1, err2); err != nil {
 		return idRange{}, err
 	}
-	return choose(own, taken, isKnown)
+	return pickRange(own, taken, isKnown)
 })
 
 // ownIDs returns the IDs that exist in this process's user namespace.
@@ -147,9 +147,9 @@ func asksOthers() bool {
 	return false
 }
 
-// setAside returns the largest range that /etc/subuid or /etc/subgid grants the caller, or an empty
-// one. A range that this user namespace doesn't have can't be given on.
-func setAside(kind string) (most idRange, err error) {
+// subordinateIDs returns the largest range that /etc/subuid or /etc/subgid grants the caller, or an
+// empty one. A range that this user namespace doesn't have can't be given on.
+func subordinateIDs(kind string) (most idRange, err error) {
 	names := []string{strconv.Itoa(os.Getuid())}
 	if u, err := account.LookupId(names[0]); err == nil {
 		names = append(names, u.Username)

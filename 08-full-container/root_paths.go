@@ -117,7 +117,7 @@ func (s *spec) embeddedRoot(own contents) error {
 		return err
 	}
 	for _, path := range programs {
-		if err := show(path); err != nil {
+		if err := bindFromHost(path); err != nil {
 			return err
 		}
 	}

@@ -39,9 +39,9 @@ var files = map[string]string{
 	"/etc/nsswitch.conf": "hosts: files dns\n",
 }
 
-// show makes a path of the host appear in the new root, at the same place and read-only. A
+// bindFromHost binds a path of the host at the same place in the new root, read-only. A
 // symbolic link stays one: /bin is usr/bin almost everywhere by now.
-func show(path string) error {
+func bindFromHost(path string) error {
 	target := rootfs + path
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {

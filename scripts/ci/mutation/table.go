@@ -1205,7 +1205,7 @@ var table = []row{
 	},
 	{
 		step: "05-user-namespace", file: "ids_map.go",
-		find:    `found.count < enough`,
+		find:    `found.count < idsPerContainer`,
 		replace: `found.count < 1`,
 		test:    "^TestRootsRanges$",
 		why:     "a short range in /etc/subuid would leave root with too few IDs",
