@@ -25,6 +25,9 @@ type options struct {
 	net, readOnly, tty      bool
 	hostname, workdir, user string
 	volumes                 []volume
+	ports                   []port
+	everywhere              string   // a port given as -p, and without an IP
+	entrypoint              []string // nil: the image's
 	env                     []string // K=V
 	command                 []string
 	flagged                 bool     // there are flags
@@ -50,8 +53,9 @@ What to run
                         one of several
   -root DIR             a copy of this directory
   -user UID[:GID]       as this user, or one that the image knows by name
+  -entrypoint CMD       by way of CMD, in place of the image's Entrypoint
   -workdir DIR          in this directory
-  -env K=V              with this variable; can be repeated
+  -env K=V              with this variable; can be repeated; -env K takes yours
   -hostname NAME        on a machine of this name (default container)
   -tty                  with a terminal of its own (default: if there is one)
         %[1]s -image alpine.tar -user nobody id
@@ -60,8 +64,12 @@ What it shares with the host
   -volume SRC:DST[:ro]  mount the host's SRC at DST; can be repeated
   -net                  a cable to the host and a way to the world (default
                         true; -net=false does without)
+  -publish [IP:]HOST:CONTAINER
+                        the host's port HOST leads to the port CONTAINER; on
+                        127.0.0.1 without an IP; can be repeated
   -read-only            a read-only root
         %[1]s -volume "$PWD:/work" -workdir /work -net=false sh
+        %[1]s -publish 8080:80 busybox httpd -f -p 80 -h /usr
 
 How much it may use
   -memory SIZE          memory, such as 64M or 1G (default 256M)
@@ -75,6 +83,7 @@ For learning
                         %[3]s
         %[1]s -without seccomp unshare -U id
 
+Docker's spellings, such as -it, -v, -p and --rm, are understood, too.
 As root: go run -exec sudo ./%[1]s
 `
 
@@ -91,18 +100,21 @@ func parseFlags(args []string) (*options, error) {
 	flags.StringVar(&o.root, "root", "", "")
 	flags.StringVar(&o.user, "user", "", "")
 	flags.StringVar(&o.workdir, "workdir", "", "")
+	flags.Func("entrypoint", "", o.setEntrypoint)
 	flags.Func("env", "", o.addEnv)
 	flags.StringVar(&o.hostname, "hostname", "container", "")
 	flags.BoolVar(&o.tty, "tty", terminalAt(0) >= 0 && terminalAt(1) >= 0, "")
 	flags.Func("volume", "", o.addVolume)
 	flags.BoolVar(&o.net, "net", true, "")
+	flags.Func("publish", "", o.addPort)
 	flags.BoolVar(&o.readOnly, "read-only", false, "")
 	flags.Func("memory", "",
 		func(text string) (err error) { o.memory, err = parseSize(text); return err })
 	flags.IntVar(&o.pids, "pids", o.pids, "")
-	flags.Float64Var(&o.cpus, "cpus", o.cpus, "")
+	flags.Func("cpus", "", o.parseCPUs)
 	flags.BoolVar(&o.pause, "pause", false, "")
 	flags.Func("without", "", o.parseWalls)
+	o.addDocker(flags)
 
 	err := flags.Parse(args)
 	switch {
@@ -110,7 +122,7 @@ func parseFlags(args []string) (*options, error) {
 		_, err := fmt.Print(said.String())
 		return nil, err
 	case err != nil && strings.HasPrefix(err.Error(), "flag provided but not defined: "):
-		return nil, usage(args[len(args)-flags.NArg()-1])
+		return nil, unknownFlag(args[len(args)-flags.NArg()-1])
 	case err != nil:
 		return nil, err
 	}
@@ -133,7 +145,7 @@ func (o *options) check() error {
 	switch {
 	case o.image != "" && o.root != "":
 		return errors.New("-image and -root: one of them, not both")
-	case o.flagged && o.image == "" && len(o.command) == 0:
+	case o.flagged && o.image == "" && len(o.command)+len(o.entrypoint) == 0:
 		return errors.New("no COMMAND, and no -image that could say what to run")
 	case o.memory < 6<<20:
 		return fmt.Errorf("-memory %d: at least 6M, or the container's own start fails", o.memory)
@@ -147,6 +159,8 @@ func (o *options) check() error {
 		return fmt.Errorf("-hostname %q: 1 to 64 characters, no blanks", o.hostname)
 	case o.workdir != "" && !filepath.IsAbs(o.workdir):
 		return fmt.Errorf("-workdir %s: an absolute path, such as /work", o.workdir)
+	case len(o.ports) > 0 && !o.net:
+		return errors.New("-publish: a port needs the cable (not -net=false or -without net)")
 	}
 	if o.root != "" {
 		if info, err := os.Stat(o.root); err != nil {
@@ -166,13 +180,21 @@ func (o *options) check() error {
 // notInName finds what doesn't belong into a hostname: it goes into /etc/hosts and the prompt.
 func notInName(r rune) bool { return r == '/' || unicode.IsSpace(r) || !unicode.IsPrint(r) }
 
-// parseSize reads a number of bytes: 1024, 64K, 256M, 2G.
+// parseSize reads a number of bytes: 1024, 64K, 256M, 2G. A unit may be longer, as in 256MB and
+// 256MiB, and means the same, as with docker.
 func parseSize(text string) (int, error) {
-	number, shift := text, 0
-	for i, unit := range []string{"K", "M", "G"} {
-		if rest, found := strings.CutSuffix(strings.ToUpper(text), unit); found {
-			number, shift = rest, 10*(i+1)
-		}
+	text = strings.ToUpper(text)
+	number, shift := strings.TrimRight(text, "KMGIB"), 0
+	switch text[len(number):] {
+	case "", "B":
+	case "K", "KB", "KI", "KIB":
+		shift = 10
+	case "M", "MB", "MI", "MIB":
+		shift = 20
+	case "G", "GB", "GI", "GIB":
+		shift = 30
+	default:
+		number = "" // no unit
 	}
 	n, err := strconv.Atoi(number)
 	if err != nil || n <= 0 || n > math.MaxInt>>shift {
@@ -181,10 +203,35 @@ func parseSize(text string) (int, error) {
 	return n << shift, nil
 }
 
-// addEnv notes a variable.
+// parseCPUs reads a number of CPUs.
+func (o *options) parseCPUs(text string) (err error) {
+	if o.cpus, err = strconv.ParseFloat(text, 64); err != nil {
+		return errors.New("a number with a point was expected, such as 0.5")
+	}
+	return nil
+}
+
+// setEntrypoint notes what the command is an argument of. An empty one is none.
+func (o *options) setEntrypoint(text string) error {
+	o.entrypoint = []string{}
+	if text != "" {
+		o.entrypoint = []string{text}
+	}
+	return nil
+}
+
+// addEnv notes a variable. Without a value it gets the caller's, if the caller has one.
 func (o *options) addEnv(text string) error {
-	if name, _, found := strings.Cut(text, "="); !found || name == "" {
+	name, _, given := strings.Cut(text, "=")
+	if name == "" {
 		return errors.New("K=V was expected, such as LANG=C")
+	}
+	if !given {
+		value, found := os.LookupEnv(name)
+		if !found {
+			return nil
+		}
+		text += "=" + value
 	}
 	o.env = append(o.env, text)
 	return nil
@@ -193,8 +240,11 @@ func (o *options) addEnv(text string) error {
 // addVolume notes a path of the host to be shown inside.
 func (o *options) addVolume(text string) error {
 	parts := strings.Split(text, ":")
-	if len(parts) == 3 && parts[2] != "ro" || len(parts) < 2 || len(parts) > 3 || parts[0] == "" {
-		return errors.New("SRC:DST or SRC:DST:ro was expected")
+	if len(parts) == 2 {
+		parts = append(parts, "rw")
+	}
+	if len(parts) != 3 || parts[2] != "ro" && parts[2] != "rw" || parts[0] == "" {
+		return errors.New("SRC:DST, SRC:DST:ro or SRC:DST:rw was expected")
 	}
 	source, err := filepath.Abs(parts[0])
 	if err != nil {
@@ -207,7 +257,7 @@ func (o *options) addVolume(text string) error {
 		return errors.New("DST must be an absolute path, and not / or in /proc, /sys or /dev")
 	}
 	o.volumes = append(o.volumes, volume{
-		Source: source, Target: filepath.Clean(parts[1]), ReadOnly: len(parts) == 3,
+		Source: source, Target: filepath.Clean(parts[1]), ReadOnly: parts[2] == "ro",
 	})
 	return nil
 }

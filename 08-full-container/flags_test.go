@@ -38,13 +38,14 @@ func TestBadFlags(t *testing.T) {
 		{"-pids x", "parse error"},
 		{"-cpus 0", "from 0.01"},
 		{"-cpus NaN", "from 0.01"},
+		{"-cpus 0,5", "a number with a point was expected, such as 0.5"},
 		{"-hostname a/b", "1 to 64 characters"},
 		{"-hostname a\x1b[7m", "1 to 64 characters"},
 		{"-workdir here", "an absolute path"},
-		{"-env A", "K=V was expected"},
 		{"-env =A", "K=V was expected"},
 		{"-volume /tmp", "SRC:DST"},
-		{"-volume /tmp:/x:rw", "SRC:DST"},
+		{"-volume /tmp:/x:rx", "SRC:DST"},
+		{"-volume /tmp:/x:rw:ro", "SRC:DST"},
 		{"-volume /no/such/path:/x", "no such file"},
 		{"-volume /tmp:x", "DST must be an absolute path"},
 		{"-volume /tmp:/a/..", "DST must be an absolute path"},
@@ -58,6 +59,20 @@ func TestBadFlags(t *testing.T) {
 		{"-root " + file, "must be a directory"},
 		{"-image /no/such/image", "no such file"},
 		{"-net=perhaps", "parse error"},
+		{"-publish 80", "two ports from 1 to 65535, such as 8080:80"},
+		{"-publish 8080:", "two ports from 1 to 65535"},
+		{"-publish :80", "two ports from 1 to 65535"},
+		{"-publish 0:80", "two ports from 1 to 65535"},
+		{"-publish 8080:0", "two ports from 1 to 65535"},
+		{"-publish 8080:65536", "two ports from 1 to 65535"},
+		{"-publish 65536:80", "two ports from 1 to 65535"},
+		{"-publish 8080-8081:80-81", "two ports from 1 to 65535"},
+		{"-publish localhost:8080:80", "an address, not a name, such as 127.0.0.1:8080:80"},
+		{"-publish ::1:8080:80", "two ports from 1 to 65535"},
+		{"-publish 8080:53/udp", "only TCP can be published"},
+		{"-publish 8080:80/", "only TCP can be published"},
+		{"-net=false -publish 8080:80", "a port needs the cable"},
+		{"-without net -publish 8080:80", "a port needs the cable"},
 	} {
 		args := append(strings.Fields(c.flags), "echo", "the command ran")
 		r := steptest.Caller().Run(t, args...)
@@ -78,6 +93,9 @@ func TestBadFlags(t *testing.T) {
 func TestParseSize(t *testing.T) {
 	for text, want := range map[string]int{
 		"1": 1, "64K": 64 << 10, "256m": 256 << 20, "1G": 1 << 30,
+		"7b": 7, "64kB": 64 << 10, "256MB": 256 << 20, "256Mi": 256 << 20, "256MiB": 256 << 20,
+		"256mib": 256 << 20, "1gb": 1 << 30, "1Gi": 1 << 30,
+		"7i": 0, "7IB": 0, "7BM": 0, "7KM": 0, "MB": 0, "K7": 0, "7 M": 0, "\u00df\u00df": 0,
 		"": 0, "M": 0, "0": 0, "-1": 0, "1.5G": 0, "1T": 0, "8589934592G": 0,
 	} {
 		if got, err := parseSize(text); got != want || (err == nil) != (want > 0) {

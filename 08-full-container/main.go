@@ -11,8 +11,8 @@
 //
 // New here: seccomp*.go (seccomp_refused.go lists the refused calls), capabilities.go, root_*.go
 // (overlay, volumes, masks), image_*.go (image_entries.go makes the whiteouts), init.go, pty.go,
-// spec.go, protocol.go (what the outer process tells the inner one). Carried from 07: cgroup*.go,
-// net_*.go (net_nat.go has the NAT rule), ids_*.go, undo.go. The lesson: demo.go and walls.go.
+// spec.go and protocol.go (what the inner process is told), net_publish.go. Carried from 07:
+// cgroup*.go, net_*.go (net_nat.go has the NAT rule), ids_*.go, undo.go. Lesson: demo.go, walls.go.
 package main
 
 import (
@@ -71,7 +71,7 @@ func run(args []string) error {
 	} else if reason := notRoot(); reason != "" {
 		enterScope(o.isLesson())
 		quitQuietly()
-		return playHost(args, o.isLesson(), reason)
+		return playHost(args, o, reason)
 	}
 	if o.isLesson() {
 		return tell(o.pause)
@@ -90,6 +90,10 @@ func host(o *options) error {
 		fmt.Fprintf(os.Stderr, "%s: this container is without %s\n", step,
 			strings.Join(o.without, ", "))
 	}
+	sockets, err := openHostPorts(o)
+	if err != nil {
+		return err
+	}
 	runtime.GOMAXPROCS(1) // it waits most of the time, and memory goes by the CPUs that it may use
 	if err := checkStreams(); err != nil {
 		return err
@@ -104,12 +108,12 @@ func host(o *options) error {
 	}
 	return inCgroup(func(group cgroup) error {
 		defer warnOfOOM(group)
-		return contain(group, s, o)
+		return contain(group, s, o, sockets)
 	})
 }
 
-// contain starts the container of a spec in a cgroup.
-func contain(group cgroup, s *spec, o *options) error {
+// contain starts the container of a spec in a cgroup. The sockets are the host's ports, opened.
+func contain(group cgroup, s *spec, o *options, sockets []*os.File) error {
 	line, theirs, err := newLine()
 	if err != nil {
 		return err
@@ -163,9 +167,9 @@ func contain(group cgroup, s *spec, o *options) error {
 	if o.net {
 		if err := elsewhere(func() (err error) {
 			if disconnect, err = connect(cmd.Process.Pid); err != nil {
-				err = fmt.Errorf("%w; -net=false does without a cable", err)
+				return fmt.Errorf("%w; -net=false does without a cable", err)
 			}
-			return err
+			return publish(o.ports, sockets, cmd.Process.Pid)
 		}); err != nil {
 			err = abandon(cmd, err)
 			if cmd.ProcessState.Exited() { // by itself, meanwhile, and has said why

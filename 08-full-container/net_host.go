@@ -33,10 +33,15 @@ func notRoot() string {
 // plays the host. Only the real host's root could plug that namespace into the world. But where
 // pasta(1) is installed, it carries a command's packets there and back, as connections of this
 // user.
-func playHost(args []string, isLesson bool, reason string) error {
+func playHost(args []string, o *options, reason string) error {
+	isLesson := o.isLesson()
 	if isLesson {
 		sayLong("host", fmt.Sprintf("process %d, uid %d, %s: a namespace plays the host",
 			os.Getpid(), os.Getuid(), reason), "")
+	}
+	sockets, err := openHostPorts(o)
+	if err != nil {
+		return err
 	}
 	line, theirs, err := newLine()
 	if err != nil {
@@ -46,7 +51,8 @@ func playHost(args []string, isLesson bool, reason string) error {
 	cmd := exec.Command("/proc/self/exe", args...)
 	cmd.Args[0] = role(played)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.ExtraFiles = []*os.File{theirs} // descriptor 3 there
+	// Descriptors 3 and, of the ports, from 4 on there.
+	cmd.ExtraFiles = append([]*os.File{theirs}, sockets...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNET,
 		Pdeathsig:  unix.SIGKILL,
@@ -57,7 +63,9 @@ func playHost(args []string, isLesson bool, reason string) error {
 		return err
 	}
 	err = cmd.Start()
-	theirs.Close()
+	for _, file := range cmd.ExtraFiles {
+		file.Close()
+	}
 	if err != nil {
 		return fmt.Errorf("play the host: %w", err)
 	}

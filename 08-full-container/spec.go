@@ -41,7 +41,7 @@ var defaultEnv = []string{
 // newSpec puts together what the caller asks for, and what the image says where he doesn't.
 func newSpec(o *options) (*spec, error) {
 	s := &spec{
-		Args: o.command, Dir: o.workdir, User: o.user, Hostname: o.hostname,
+		Dir: o.workdir, User: o.user, Hostname: o.hostname,
 		Volumes: byDepth(o.volumes), ReadOnly: o.readOnly, TTY: o.tty,
 		Without: o.without, Memory: o.memory,
 	}
@@ -64,12 +64,7 @@ func newSpec(o *options) (*spec, error) {
 		s.Volumes = append([]volume{root}, s.Volumes...)
 		s.Layers = []string{rootfs}
 	}
-	// As docker does: a command takes Cmd's place, and Entrypoint stays before either.
-	if len(s.Args) == 0 {
-		s.Args = config.Cmd
-	}
-	s.Args = slices.Concat(config.Entrypoint, s.Args)
-	if len(s.Args) == 0 {
+	if s.Args = o.arguments(config); len(s.Args) == 0 {
 		return nil, errors.New("the image doesn't say what to run: name a COMMAND")
 	}
 	if s.Dir == "" {
@@ -90,6 +85,18 @@ func newSpec(o *options) (*spec, error) {
 	}
 	s.Env = unique(slices.Concat(s.Env, config.Env, o.env))
 	return s, nil
+}
+
+// arguments returns what to run, as docker does: a command takes Cmd's place, and Entrypoint stays
+// before either. With another entrypoint there is no Cmd, which was for the image's.
+func (o *options) arguments(config imageConfig) []string {
+	if o.entrypoint != nil {
+		return slices.Concat(o.entrypoint, o.command)
+	}
+	if len(o.command) == 0 {
+		return slices.Concat(config.Entrypoint, config.Cmd)
+	}
+	return slices.Concat(config.Entrypoint, o.command)
 }
 
 // unique keeps the last of the variables of each name. What has a name and no "=" gives way to a

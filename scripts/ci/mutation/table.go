@@ -1308,4 +1308,17 @@ var table = []row{
 		test:    "^TestStopAndContinue$",
 		why:     "signals for the command's process group would reach no process, or PID 1",
 	},
+	{
+		step: "08-full-container", file: "net_publish.go",
+		find:    `const hostOnly = "127.0.0.1:"`,
+		replace: `const hostOnly = "0.0.0.0:"`,
+		test:    "^TestPublishedForThisHost$",
+		why:     "a published port must not be open to other machines unless the caller says so",
+	},
+	{
+		step: "08-full-container", file: "net_publish.go",
+		find: "unix.CloseOnExec(4 + i)",
+		test: "^TestPublish$/^user$",
+		why:  "the keeper would inherit the listening sockets and keep the ports open",
+	},
 }
