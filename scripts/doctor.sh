@@ -272,8 +272,8 @@ need_limits() { # WHO
         blame 'root needs CAP_SYS_ADMIN and CAP_NET_ADMIN for limits'
     elif one_hierarchy; then
         need_writable "$1"
-        [ "$1" = root ] || [ "$(owner "$top")" = "$uid" ] || delegated ||
-            blame "$only_root" "$(! systemd_delegates || echo "$scope")"
+        [ "$1" = root ] || [ "$(owner "$top")" = "$uid" ] || delegated || systemd_delegates ||
+            blame "$only_root"
     else
         for controller in memory pids cpu; do
             if ! find_hierarchy "$controller"; then
@@ -287,7 +287,6 @@ need_limits() { # WHO
     fi
 }
 only_root='only root may make a cgroup here, or a user to whom root has delegated one'
-scope="systemd-run --user --scope -q -p Delegate=yes \"\$SHELL\""
 
 need_writable() { # WHO
     if [ "$mode" = rw ]; then
@@ -305,7 +304,7 @@ delegated() { # whether the cgroup that we are in is this user's to divide (vers
     [ "$(owner "$own")" = "$uid" ] && lists "$own/cgroup.controllers" memory pids cpu
 }
 
-systemd_delegates() { # before version 252, a user's services get no cpu controller
+systemd_delegates() { # 07 and 08 ask it. Before version 252, a user gets no cpu controller
     has systemd-run && there "${XDG_RUNTIME_DIR:-/none}/systemd/private" &&
         lists "$top/user.slice/user-$uid.slice/user@$uid.service/cgroup.controllers" memory pids cpu
 }

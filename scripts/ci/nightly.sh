@@ -9,13 +9,14 @@ usage: scripts/ci/nightly.sh [PART...]
 Runs what is too long for the gate, all parts or those given, and prints how long each took. As root.
 Install what .ci/run installs first.
 
-  mutation  every row of scripts/ci/mutation, and the lessons' verdicts
-  kills     each step killed 300 times while it starts; KILLS=1500 for more
-  kernels   the steps' tests in virtual machines: kernels, cgroup v1 and v2, arm64
-  leaks     the attacks in such a machine, on cgroup v2
-  compare   a process, a container and such a machine, side by side
-  fresh     page one's commands on a minimal Debian 13
-  exercises each one starts broken, its solutions pass, and nothing less does
+  mutation      every row of scripts/ci/mutation, and the lessons' verdicts
+  kills         each step killed 300 times while it starts; KILLS=1500 for more
+  kernels       the steps' tests in virtual machines: kernels, cgroup v1 and v2, arm64
+  leaks         the attacks in such a machine, on cgroup v2
+  compare       a process, a container and such a machine, side by side
+  fresh         page one's commands on a minimal Debian 13
+  environments  doctor.sh beside what happens, on a dozen machines that differ in one thing
+  exercises     each one starts broken, its solutions pass, and nothing less does
 
 Exits with 0 only if every part passed.
 EOF
@@ -28,7 +29,7 @@ while getopts h option; do
     esac
 done
 cd "$(dirname "$0")/../.."
-[ $# -gt 0 ] || set -- mutation kills kernels leaks compare fresh exercises
+[ $# -gt 0 ] || set -- mutation kills kernels leaks compare fresh environments exercises
 
 mutation() {
     go run ./scripts/ci/mutation
@@ -51,6 +52,10 @@ fresh() {
     scripts/ci/fresh.sh -s trixie
 }
 
+environments() {
+    scripts/ci/environments.sh
+}
+
 compare() {
     scripts/compare-vm.sh
 }
@@ -62,7 +67,7 @@ exercises() {
 failed=()
 for part; do
     case $part in
-        mutation | kills | kernels | leaks | compare | fresh | exercises) ;;
+        mutation | kills | kernels | leaks | compare | fresh | environments | exercises) ;;
         *) usage >&2 && exit 2 ;;
     esac
     printf '\n== %s\n' "$part"

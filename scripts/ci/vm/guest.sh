@@ -67,6 +67,19 @@ for step in /opt/steps/*; do
     done
 done
 
+# What doctor.sh says of this laptop, with systemd and without.
+verdicts() { # NUMBER VERDICT WAY: whether so many steps have that verdict
+    local said
+    said=$("$3" sh /opt/repo/scripts/doctor.sh)
+    echo "$said"
+    [ "$(grep -cE "^0[1-8]-[a-z0-9-]+ +$2\$" <<<"$said")" -eq "$1" ]
+}
+try 0 verdicts 8 works plain
+try 0 verdicts 8 works root
+try 0 verdicts 8 works lent
+try 0 verdicts 6 works alone
+try 0 verdicts 2 'works with sudo' alone
+
 # The world: through NAT, and as an ordinary user through pasta.
 for way in root plain; do
     try 0 "$way" /opt/steps/06-network sh -c 'timeout 20 busybox nc 10.0.2.100 80 | grep hello'

@@ -47,6 +47,13 @@ mmdebstrap --quiet --mode=root --variant=apt --include="$packages" "$release" "$
 
 CGO_ENABLED=0 GOARCH=amd64 go build -buildvcs=false -o "$disk/opt/steps/" ./[0-9]*-*/
 install -m 755 scripts/ci/vm/guest.sh "$disk/opt/guest.sh"
+# For doctor.sh, which looks for Go and the modules: here the steps are built.
+install -D -m 755 scripts/doctor.sh "$disk/opt/repo/scripts/doctor.sh"
+cp go.mod "$disk/opt/repo/"
+mkdir "$disk/opt/repo/vendor"
+for step in [0-9]*-*/; do mkdir "$disk/opt/repo/$step"; done
+printf '#!/bin/sh\necho "%s"\n' "$(go version)" >"$disk/usr/local/bin/go"
+chmod 755 "$disk/usr/local/bin/go"
 chroot "$disk" useradd --create-home --shell /bin/bash guest
 echo exec /opt/guest.sh >"$disk/home/guest/.bash_profile"
 echo 'guest ALL=(ALL) NOPASSWD: ALL' >"$disk/etc/sudoers.d/guest"
