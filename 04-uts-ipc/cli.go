@@ -49,8 +49,6 @@ func exitStatus(err error) int {
 		err = lost
 	}
 	var exit *exec.ExitError
-	var command *commandError
-	var leaked *leakError
 	switch {
 	case err == nil:
 		return 0
@@ -64,6 +62,13 @@ func exitStatus(err error) int {
 		return status.ExitStatus()
 	}
 	fmt.Fprintf(os.Stderr, "%s: %s%s\n", step, legible(err.Error()), hint(err))
+	return errorStatus(err)
+}
+
+// errorStatus returns the exit status for an error of our own.
+func errorStatus(err error) int {
+	var command *commandError
+	var leaked *leakError
 	switch {
 	case errors.As(err, &leaked):
 		return 1

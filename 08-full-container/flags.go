@@ -33,6 +33,8 @@ type options struct {
 	flagged                 bool     // there are flags
 	without                 []string // walls
 	pause                   bool     // in the lesson
+	exec                    int      // the PID of a container that runs
+	ps                      bool
 }
 
 // maxPIDs is how many a system can have (PID_MAX_LIMIT, proc_sys_kernel(5)).
@@ -70,6 +72,12 @@ What it shares with the host
   -read-only            a read-only root
         %[1]s -volume "$PWD:/work" -workdir /work -net=false sh
         %[1]s -publish 8080:80 busybox httpd -f -p 80 -h /usr
+
+A container that runs
+  -ps                   list those of this user, and root's
+  -exec PID             run COMMAND in that one, PID as -ps prints it; with
+                        -user, -workdir, -env and -tty as above
+        %[1]s -exec 4242 sh
 
 How much it may use
   -memory SIZE          memory, such as 64M or 1G (default 256M)
@@ -115,6 +123,8 @@ func parseFlags(args []string) (*options, error) {
 	flags.BoolVar(&o.pause, "pause", false, "")
 	flags.Func("without", "", o.parseWalls)
 	o.addDocker(flags)
+	flags.BoolVar(&o.ps, "ps", false, "")
+	flags.IntVar(&o.exec, "exec", 0, "")
 
 	err := flags.Parse(args)
 	switch {
@@ -127,14 +137,19 @@ func parseFlags(args []string) (*options, error) {
 		return nil, err
 	}
 	o.command = flags.Args()
+	var given []string
 	flags.Visit(func(f *flag.Flag) {
 		o.flagged = o.flagged || f.Name != "pause"
 		if f.Value.String() == "" && (f.Name == "image" || f.Name == "root") {
 			err = fmt.Errorf("-%s: empty, where a path was expected", f.Name)
 		}
+		given = append(given, f.Name)
 	})
 	if err != nil {
 		return nil, err
+	}
+	if o.ps || slices.Contains(given, "exec") {
+		return o, o.checkRunning(given)
 	}
 	o.leaveOut()
 	return o, o.check()
@@ -157,10 +172,11 @@ func (o *options) check() error {
 	case o.hostname == "" || len(o.hostname) > 64 ||
 		strings.ContainsFunc(o.hostname, notInName):
 		return fmt.Errorf("-hostname %q: 1 to 64 characters, no blanks", o.hostname)
-	case o.workdir != "" && !filepath.IsAbs(o.workdir):
-		return fmt.Errorf("-workdir %s: an absolute path, such as /work", o.workdir)
 	case len(o.ports) > 0 && !o.net:
 		return errors.New("-publish: a port needs the cable (not -net=false or -without net)")
+	}
+	if err := o.checkWorkdir(); err != nil {
+		return err
 	}
 	if o.root != "" {
 		if info, err := os.Stat(o.root); err != nil {
@@ -173,6 +189,14 @@ func (o *options) check() error {
 	cpuLimit = int(o.cpus * cpuPeriod)
 	if slices.Contains(o.without, "limits") {
 		cpuLimit = -1 // none: a number could be more than the cgroup above allows
+	}
+	return nil
+}
+
+// checkWorkdir rejects a working directory that would be relative to another.
+func (o *options) checkWorkdir() error {
+	if o.workdir != "" && !filepath.IsAbs(o.workdir) {
+		return fmt.Errorf("-workdir %s: an absolute path, such as /work", o.workdir)
 	}
 	return nil
 }

@@ -716,7 +716,7 @@ func TestHelpHasAllFlags(t *testing.T) {
 	for _, flag := range []string{
 		"image FILE", "root DIR", "user UID", "workdir DIR", "env K=V", "hostname NAME", "tty ",
 		"volume SRC:DST", "net ", "read-only ", "memory SIZE", "pids N", "cpus N", "pause ",
-		"without WALL",
+		"without WALL", "ps ", "exec PID",
 	} {
 		if !strings.Contains(out, "\n  -"+flag) {
 			t.Errorf("no -%s in the help", flag)

@@ -30,8 +30,8 @@ type process struct {
 }
 
 // runCommand starts the command, from this thread: it has this one's capabilities, and its filter.
-// Then it does its duties, until the command ends, and ends with the command's exit status; the
-// kernel kills who is left. It returns only if the command couldn't be started.
+// The other threads have kept all capabilities, so this one also starts the commands of -exec. It
+// returns only if the command couldn't be started.
 func runCommand(p process, signals <-chan os.Signal) error {
 	// What ps calls us. By itself the kernel has the name from /proc/self/fd/4, and so it is "4".
 	if err := writeFile("/proc/self/comm", "init"); err != nil {
@@ -40,41 +40,70 @@ func runCommand(p process, signals <-chan os.Signal) error {
 	if err := hideFromCommand(); err != nil {
 		return err
 	}
+	explainStreams(p.args)
+	command, err := p.start(0, 1, 2)
+	if err != nil {
+		return err
+	}
+	go passOn(signals, command)
+	go reap(command)
+	quiet()
+	for start := range starts {
+		start()
+	}
+	return nil
+}
+
+// starts is for the first thread: what it is to start after the command.
+var starts = make(chan func())
+
+// start starts a command, with these descriptors as its standard streams, from this thread.
+func (p process) start(streams ...uintptr) (pid int, err error) {
 	path, err := lookPath(p.args[0], p.env)
 	if err != nil {
-		return &commandError{err}
+		return 0, &commandError{err}
 	}
-	explainStreams(p.args)
-	// Not with os/exec: its Wait and the one below would take each other's children.
-	command, err := syscall.ForkExec(path, p.args, &syscall.ProcAttr{
+	// Not with os/exec: its Wait and reap's would take each other's children.
+	pid, err = syscall.ForkExec(path, p.args, &syscall.ProcAttr{
 		Env:   p.env,
-		Files: []uintptr{0, 1, 2},
+		Files: streams,
 		Sys:   &syscall.SysProcAttr{Setsid: true, Setctty: p.terminal, Credential: p.user},
 	})
 	if err != nil {
-		return &commandError{&fs.PathError{Op: "exec", Path: path, Err: err}}
+		return 0, &commandError{&fs.PathError{Op: "exec", Path: path, Err: err}}
 	}
-	go passOn(signals, command)
-	quiet()
+	return pid, nil
+}
+
+// reap waits for every process that ends, ours or orphaned: it would otherwise stay a zombie and
+// count against the limit (wait(2)). When the command ends, PID 1 exits with its status, and the
+// kernel kills the rest.
+func reap(command int) {
 	for {
-		// Whoever ends is waited for, ours or orphaned, or it would stay as a zombie and count
-		// against the limit (wait(2)).
 		var status unix.WaitStatus
 		child, err := unix.Wait4(-1, &status, 0, nil)
 		switch {
 		case errors.Is(err, unix.EINTR):
 		case err != nil:
-			return os.NewSyscallError("wait4", err)
-		case child == command && status.Signaled():
-			if status.Signal() == unix.SIGSYS {
-				fmt.Fprintf(os.Stderr, "%s: killed by the seccomp filter (SIGSYS): system calls "+
-					"of 32-bit programs and of other architectures aren't allowed\n", step)
-			}
-			os.Exit(128 + int(status.Signal()))
+			os.Exit(exitStatus(os.NewSyscallError("wait4", err)))
+		case child == command && status.Signaled() && status.Signal() == unix.SIGSYS:
+			fmt.Fprintf(os.Stderr, "%s: killed by the seccomp filter (SIGSYS): system calls "+
+				"of 32-bit programs and of other architectures aren't allowed\n", step)
+			os.Exit(shellStatus(status))
 		case child == command:
-			os.Exit(status.ExitStatus())
+			os.Exit(shellStatus(status))
+		default:
+			guests.ended(child, shellStatus(status))
 		}
 	}
+}
+
+// shellStatus is how a process ended, as a shell has it in $?.
+func shellStatus(ended unix.WaitStatus) int {
+	if ended.Signaled() {
+		return 128 + int(ended.Signal())
+	}
+	return ended.ExitStatus()
 }
 
 // hideFromCommand takes PID 1's memory, its descriptors and its program, all below /proc/1, out of
@@ -88,8 +117,15 @@ func hideFromCommand() error {
 }
 
 // quiet is for a process that only waits from now on. It needs no garbage collector, which Go would
-// start every two minutes, for nothing, on threads of its own.
-func quiet() { debug.SetGCPercent(-1) }
+// start every two minutes, for nothing, on threads of its own. But clients of -exec and -ps leave
+// garbage, so it is collected once the process has so much memory.
+func quiet() {
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(collectFrom)
+}
+
+// collectFrom is a little more than this program has after its start.
+const collectFrom = 6 << 20
 
 // lookPath finds a program on the PATH of another environment than this process's. As for
 // execvp(3), a PATH may lead to the working directory: Go warns of that with an error.

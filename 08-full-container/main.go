@@ -11,8 +11,9 @@
 //
 // New here: seccomp*.go (seccomp_refused.go lists the refused calls), capabilities.go, root_*.go
 // (overlay, volumes, masks), image_*.go (image_entries.go makes the whiteouts), init.go, pty.go,
-// spec.go and protocol.go (what the inner process is told), net_publish.go. Carried from 07:
-// cgroup*.go, net_*.go (net_nat.go has the NAT rule), ids_*.go, undo.go. Lesson: demo.go, walls.go.
+// spec.go, protocol.go (what the processes tell one another), net_publish.go, door.go, exec.go and
+// ps.go (more commands in a running container). Carried from 07: cgroup*.go, net_*.go (net_nat.go
+// has the NAT rule), ids_*.go, undo.go. The lesson: demo.go and walls.go.
 package main
 
 import (
@@ -63,6 +64,12 @@ func run(args []string) error {
 	o, err := parseFlags(args)
 	if err != nil || o == nil {
 		return err
+	}
+	switch {
+	case o.ps:
+		return listContainers()
+	case o.exec != 0:
+		return execIn(o)
 	}
 	if os.Args[0] == role(played) {
 		if err := beHost(); err != nil {
@@ -217,8 +224,11 @@ func container() error {
 	if err := closeDescriptors(3); err != nil {
 		return err
 	}
-	s, err := receive(line)
+	s, lent, err := receive(line)
 	if err != nil {
+		return err
+	}
+	if err := s.takeLent(lent); err != nil {
 		return err
 	}
 	if err := ownMounts(); err != nil {
@@ -277,6 +287,9 @@ func container() error {
 	if err != nil {
 		return err
 	}
+	if err := s.enterDir(); err != nil {
+		return err
+	}
 	master := -1
 	if s.TTY {
 		if master, err = openTerminal(command.uid()); err != nil {
@@ -293,7 +306,7 @@ func container() error {
 	if err := s.closeRoot(); err != nil {
 		return err
 	}
-	go listen(line, signals)
+	go listen(line, signals, s.serve)
 
 	// What is new in 08: less to do harm with, also to the kernel.
 	if err := newKeyring(); err != nil {

@@ -1,11 +1,31 @@
 //go:build linux
 
-// How a spec travels from the outer process to the inner one.
+// What the processes of a container say to one another, over sockets (unix(7)).
+//
+//	from    to      what, and which descriptors with it              when
+//	outer   PID 1   the spec; volumes                                first (send, receive)
+//	PID 1   outer   a zero byte; the terminal                        before the command (handOver)
+//	outer   PID 1   a zero byte                                      once it relays signals
+//	outer   PID 1   a byte, the number of a signal                   from then on (relay, listen)
+//	outer   PID 1   a zero byte; a client's connection               from then on (admit, listen)
+//
+// A namespace that plays the host stands between the two and passes everything on.
+//
+// A client is this program, started with -exec or -ps. It connects to the outer process, and from
+// the last line above on it talks to PID 1 directly:
+//
+//	client  PID 1   a spec; standard input, output and error         first, with -exec
+//	PID 1   client  a zero byte; the new terminal                    before the command (handOver)
+//	client  PID 1   a zero byte, then signals, as above              until the end
+//	PID 1   client  an exit status, one byte, and an error message   at the end
+//	client  PID 1   a spec without arguments                         with -ps
+//	PID 1   client  its arguments, hostname, age, address, image     at once (describe)
 
 package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -20,16 +40,21 @@ import (
 // so no byte gets lost. (JSON would be less to write here. It has no way to say bytes that aren't
 // UTF-8, though, as arguments and file names may have them, and to read a type's fields costs each
 // half some 60 kB.)
-func (s *spec) encode() (text []byte) {
+func (s *spec) encode() []byte {
 	var volumes []string
 	for _, v := range s.Volumes {
 		volumes = append(volumes, v.Source, v.Target, strconv.FormatBool(v.ReadOnly))
 	}
-	for _, line := range [][]string{s.Args, s.Env, s.Layers, s.Dirs, s.Without, volumes, {
-		s.Dir, s.User, s.Hostname, s.ResolvConf,
+	return encodeLines(s.Args, s.Env, s.Layers, s.Dirs, s.Without, volumes, []string{
+		s.Dir, s.User, s.Hostname, s.ResolvConf, s.Image,
 		strconv.FormatBool(s.ReadOnly), strconv.FormatBool(s.TTY), strconv.Itoa(s.Lent),
 		strconv.Itoa(s.Memory),
-	}} {
+	})
+}
+
+// encodeLines writes lines of words.
+func encodeLines(lines ...[]string) (text []byte) {
+	for _, line := range lines {
 		for _, word := range line {
 			text = append(strconv.AppendQuote(text, word), ' ')
 		}
@@ -38,9 +63,8 @@ func (s *spec) encode() (text []byte) {
 	return text
 }
 
-// decode reads what encode has written.
-func decode(text string) (*spec, error) {
-	var lines [][]string
+// decodeLines reads what encodeLines has written.
+func decodeLines(text string) (lines [][]string, err error) {
 	for line := range strings.Lines(text) {
 		var words []string
 		for line != "\n" {
@@ -57,7 +81,16 @@ func decode(text string) (*spec, error) {
 		}
 		lines = append(lines, words)
 	}
-	if len(lines) != 7 || len(lines[5])%3 != 0 || len(lines[6]) != 8 {
+	return lines, nil
+}
+
+// decode reads what encode has written.
+func decode(text string) (*spec, error) {
+	lines, err := decodeLines(text)
+	if err != nil {
+		return nil, err
+	}
+	if len(lines) != 7 || len(lines[5])%3 != 0 || len(lines[6]) != 9 {
 		return nil, fmt.Errorf("not a spec: %q", text)
 	}
 	s := &spec{Args: lines[0], Env: lines[1], Layers: lines[2], Dirs: lines[3], Without: lines[4]}
@@ -66,10 +99,10 @@ func decode(text string) (*spec, error) {
 	}
 	last := lines[6]
 	s.Dir, s.User, s.Hostname, s.ResolvConf = last[0], last[1], last[2], last[3]
-	s.ReadOnly, s.TTY = last[4] == "true", last[5] == "true"
+	s.Image, s.ReadOnly, s.TTY = last[4], last[5] == "true", last[6] == "true"
 	var err1, err2 error
-	s.Lent, err1 = strconv.Atoi(last[6])
-	s.Memory, err2 = strconv.Atoi(last[7])
+	s.Lent, err1 = strconv.Atoi(last[7])
+	s.Memory, err2 = strconv.Atoi(last[8])
 	return s, errors.Join(err1, err2)
 }
 
@@ -86,43 +119,75 @@ func (s *spec) send(line *os.File, pid int) error {
 		return err
 	}
 	s.Lent = len(lent)
-	text := append(s.encode(), 0)
+	return sendMessage(line, append(s.encode(), 0), lent...)
+}
+
+// receive waits until the outer process has done its part and sends the spec, and returns the
+// descriptors that came with it. If the spec has no end, that process died before.
+func receive(line *os.File) (s *spec, lent []int, err error) {
+	var text []byte
+	for !bytes.HasSuffix(text, []byte{0}) {
+		// The other side says no more until we have answered: nothing beyond the zero is read.
+		more := make([]byte, 4096)
+		n, descriptors, err := receiveMessage(line, more)
+		if err != nil {
+			return nil, lent, fmt.Errorf("wait for the outer process: %w", err)
+		}
+		text, lent = append(text, more[:n]...), append(lent, descriptors...)
+	}
+	if s, err = decode(string(text[:len(text)-1])); err != nil {
+		err = fmt.Errorf("read what the host's half says: %w", err)
+	}
+	return s, lent, err
+}
+
+// sendMessage writes to a socket. Descriptors travel with the first byte (SCM_RIGHTS of unix(7)).
+func sendMessage(to *os.File, data []byte, descriptors ...int) error {
 	var rights []byte
-	if len(lent) > 0 {
-		rights = unix.UnixRights(lent...)
+	if len(descriptors) > 0 {
+		rights = unix.UnixRights(descriptors...)
 	}
-	// The descriptors travel with the first byte (unix(7)).
-	if err := unix.Sendmsg(int(line.Fd()), text[:1], rights, nil, 0); err != nil {
-		return os.NewSyscallError("sendmsg to the container's half", err)
+	socket, err := to.SyscallConn()
+	if err != nil {
+		return err
 	}
-	_, err = line.Write(text[1:])
+	var failed error
+	err = socket.Write(func(fd uintptr) (done bool) {
+		failed = unix.Sendmsg(int(fd), data[:1], rights, nil, 0)
+		return !errors.Is(failed, unix.EAGAIN)
+	})
+	if err = cmp.Or(err, failed); err != nil {
+		return &os.PathError{Op: "write to the", Path: to.Name(), Err: err}
+	}
+	_, err = to.Write(data[1:])
 	return err
 }
 
-// receive waits until the outer half has done its part and sends the spec. If that has no end, it
-// died before.
-func receive(line *os.File) (*spec, error) {
-	text, rights := make([]byte, 1), make([]byte, unix.CmsgSpace(4*maxLent))
-	n, size, _, _, err := unix.Recvmsg(int(line.Fd()), text, rights, unix.MSG_CMSG_CLOEXEC)
-	for errors.Is(err, unix.EINTR) {
-		n, size, _, _, err = unix.Recvmsg(int(line.Fd()), text, rights, unix.MSG_CMSG_CLOEXEC)
-	}
-	if err == nil && n == 0 {
-		err = io.EOF
-	}
-	received := text[:max(n, 0)]
-	for err == nil && !bytes.HasSuffix(received, []byte{0}) {
-		// The other half says no more until we have answered: nothing beyond the zero is read.
-		more := make([]byte, 4096)
-		n, err = line.Read(more)
-		received = append(received, more[:n]...)
-	}
+// receiveMessage reads from a socket, and takes the descriptors that come along. At the end of what
+// the other side says it returns io.EOF.
+func receiveMessage(from *os.File, data []byte) (n int, descriptors []int, err error) {
+	socket, err := from.SyscallConn()
 	if err != nil {
-		return nil, fmt.Errorf("wait for the outer process: %w", err)
+		return 0, nil, err
 	}
-	s, err := decode(string(received[:len(received)-1]))
-	if err != nil {
-		return nil, fmt.Errorf("read what the host's half says: %w", err)
+	rights, size := make([]byte, unix.CmsgSpace(4*maxLent)), 0
+	var failed error
+	err = socket.Read(func(fd uintptr) (done bool) {
+		for failed = unix.EINTR; errors.Is(failed, unix.EINTR); {
+			n, size, _, _, failed = unix.Recvmsg(int(fd), data, rights, unix.MSG_CMSG_CLOEXEC)
+		}
+		return !errors.Is(failed, unix.EAGAIN)
+	})
+	switch err = cmp.Or(err, failed); {
+	case err != nil:
+		return 0, nil, err
+	case n == 0:
+		return 0, nil, io.EOF
 	}
-	return s, s.takeLent(rights[:size])
+	messages, err := unix.ParseSocketControlMessage(rights[:size])
+	for i := range messages {
+		more, failed := unix.ParseUnixRights(&messages[i])
+		descriptors, err = append(descriptors, more...), cmp.Or(err, failed)
+	}
+	return n, descriptors, err
 }

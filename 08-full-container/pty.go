@@ -30,42 +30,15 @@ func newLine() (ours, theirs *os.File, err error) {
 	return ours, theirs, nil
 }
 
-// openTerminal makes a pseudo-terminal of the devpts at /dev/pts, and the slave this process's
-// standard streams. The owner, a uid inside, can open it by name. It returns the master.
+// openTerminal makes a pseudo-terminal, and its slave this process's standard streams. It returns
+// the master.
 func openTerminal(owner int) (master int, err error) {
-	const ptmx = "/dev/pts/ptmx"
-	flags := unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC // it's to be the command's, not ours
-	master, err = unix.Open(ptmx, flags, 0)
+	streams := []int{0, 1, 2}
+	master, slave, err := newTerminal(owner, streams)
 	if err != nil {
-		return -1, &os.PathError{Op: "open", Path: ptmx, Err: err}
+		return -1, err
 	}
-	if err := unix.IoctlSetPointerInt(master, unix.TIOCSPTLCK, 0); err != nil {
-		return -1, &os.PathError{Op: "unlock the slave of", Path: ptmx, Err: err}
-	}
-	// This opens the slave that belongs to the master, and not what lies at /dev/pts/0
-	// (ioctl_tty(2)).
-	number, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(master), unix.TIOCGPTPEER,
-		uintptr(flags))
-	if errno != 0 {
-		return -1, &os.PathError{Op: "open the slave of", Path: ptmx, Err: errno}
-	}
-	slave := int(number)
-	if err := unix.Fchown(slave, owner, -1); err != nil {
-		return -1, &os.PathError{Op: "chown the slave of", Path: ptmx, Err: err}
-	}
-	if theirs := terminalAt(0, 1, 2); theirs >= 0 {
-		// What the user is used to: which key erases, UTF-8, and the size of the window.
-		if settings, err := unix.IoctlGetTermios(theirs, unix.TCGETS); err == nil {
-			_ = unix.IoctlSetTermios(slave, unix.TCSETS, settings) // for comfort only
-		}
-		copySize(master, theirs)
-	}
-	// Standard error that goes elsewhere, as with 2>file, is meant so.
-	streams := []int{0, 1}
-	if terminalAt(2) >= 0 {
-		streams = append(streams, 2)
-	}
-	for _, stream := range streams {
+	for _, stream := range slaveStreams(streams) {
 		if err := unix.Dup3(slave, stream, 0); err != nil {
 			return -1, os.NewSyscallError("dup3", err)
 		}
@@ -73,17 +46,63 @@ func openTerminal(owner int) (master int, err error) {
 	return master, unix.Close(slave)
 }
 
-// handOver says to the half before this one that the command is next, gives it the master, unless
-// that is -1, and closes that here. It returns when all who stand before have their hands on the
-// signals, and the terminal.
+// newTerminal makes a pseudo-terminal of the devpts at /dev/pts, for a command whose streams are
+// these so far. The owner, a uid inside, can open it by name.
+func newTerminal(owner int, streams []int) (master, slave int, err error) {
+	const ptmx = "/dev/pts/ptmx"
+	flags := unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC // it's to be the command's, not ours
+	master, err = unix.Open(ptmx, flags, 0)
+	if err != nil {
+		return -1, -1, &os.PathError{Op: "open", Path: ptmx, Err: err}
+	}
+	if err := unix.IoctlSetPointerInt(master, unix.TIOCSPTLCK, 0); err != nil {
+		unix.Close(master)
+		return -1, -1, &os.PathError{Op: "unlock the slave of", Path: ptmx, Err: err}
+	}
+	// This opens the slave that belongs to the master, and not what lies at /dev/pts/0
+	// (ioctl_tty(2)).
+	number, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(master), unix.TIOCGPTPEER,
+		uintptr(flags))
+	if errno != 0 {
+		unix.Close(master)
+		return -1, -1, &os.PathError{Op: "open the slave of", Path: ptmx, Err: errno}
+	}
+	slave = int(number)
+	if err := unix.Fchown(slave, owner, -1); err != nil {
+		unix.Close(master)
+		unix.Close(slave)
+		return -1, -1, &os.PathError{Op: "chown the slave of", Path: ptmx, Err: err}
+	}
+	if theirs := terminalAt(streams...); theirs >= 0 {
+		// What the user is used to: which key erases, UTF-8, and the size of the window.
+		if settings, err := unix.IoctlGetTermios(theirs, unix.TCGETS); err == nil {
+			_ = unix.IoctlSetTermios(slave, unix.TCSETS, settings) // for comfort only
+		}
+		copySize(master, theirs)
+	}
+	return master, slave, nil
+}
+
+// slaveStreams are the streams that the slave takes the place of. Standard error that goes
+// elsewhere, as with 2>file, is meant so.
+func slaveStreams(streams []int) []int {
+	if terminalAt(streams[2]) >= 0 {
+		return streams
+	}
+	return streams[:2]
+}
+
+// handOver says to the process outside that the command is next, gives it the master, unless that
+// is -1, and closes that here. It returns once all processes outside relay signals, and the
+// terminal.
 func handOver(line *os.File, master int) error {
-	var rights []byte
+	var terminal []int
 	if master >= 0 {
-		rights = unix.UnixRights(master)
+		terminal = []int{master}
 		defer unix.Close(master)
 	}
-	if err := unix.Sendmsg(int(line.Fd()), []byte{0}, rights, nil, 0); err != nil {
-		return os.NewSyscallError("sendmsg to the half before", err)
+	if err := sendMessage(line, []byte{0}, terminal...); err != nil {
+		return err
 	}
 	if _, err := line.Read([]byte{0}); err != nil {
 		return fmt.Errorf("wait for the half before: %w", err)
@@ -92,30 +111,13 @@ func handOver(line *os.File, master int) error {
 }
 
 // takeOver waits for that, and returns the master, or nil if there is none. It returns io.EOF if
-// the other half has failed before, and has said why.
+// the other side has failed before.
 func takeOver(line *os.File) (master *os.File, err error) {
-	data, rights := make([]byte, 1), make([]byte, unix.CmsgSpace(4)) // one descriptor
-	n, size, _, _, err := unix.Recvmsg(int(line.Fd()), data, rights, unix.MSG_CMSG_CLOEXEC)
-	for errors.Is(err, unix.EINTR) {
-		n, size, _, _, err = unix.Recvmsg(int(line.Fd()), data, rights, unix.MSG_CMSG_CLOEXEC)
+	_, terminal, err := receiveMessage(line, make([]byte, 1))
+	if err != nil || len(terminal) == 0 {
+		return nil, err
 	}
-	switch {
-	case err != nil:
-		return nil, os.NewSyscallError("recvmsg from the next half", err)
-	case n == 0:
-		return nil, io.EOF
-	case size == 0:
-		return nil, nil
-	}
-	messages, err := unix.ParseSocketControlMessage(rights[:size])
-	if err != nil {
-		return nil, os.NewSyscallError("read the next half's message", err)
-	}
-	descriptors, err := unix.ParseUnixRights(&messages[0])
-	if err != nil {
-		return nil, os.NewSyscallError("read the next half's message", err)
-	}
-	return os.NewFile(uintptr(descriptors[0]), "the container's terminal"), nil
+	return os.NewFile(uintptr(terminal[0]), "the container's terminal"), nil
 }
 
 // supervise is what a half outside does from here on: it waits for the next one's end, and until
@@ -144,7 +146,7 @@ func supervise(cmd *exec.Cmd, line, before *os.File, started func() chan os.Sign
 	}
 	signals := started()
 	if before != nil {
-		go listen(before, signals)
+		go listen(before, signals, func(client int) { passOnClient(line, client) })
 	}
 	quiet()
 	var at *terminal
@@ -154,8 +156,15 @@ func supervise(cmd *exec.Cmd, line, before *os.File, started func() chan os.Sign
 		}
 		defer at.leave()
 	}
+	var door *os.File
+	if before == nil && cmd.SysProcAttr.Cloneflags&unix.CLONE_NEWNET != 0 {
+		door = openDoor() // out of the container's reach: it has another network namespace
+	}
 	if _, err := line.Write([]byte{0}); err != nil { // what handOver waits for, there
 		return abandon(cmd, err)
+	}
+	if door != nil {
+		go admit(door, line)
 	}
 	deaf, shown := make(chan bool), make(chan bool)
 	go func() { defer close(deaf); relay(signals, line, at, before == nil) }()

@@ -6,6 +6,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -150,18 +151,22 @@ func addToHosts(name string) error {
 	if hosts == nil {
 		return nil
 	}
-	address := "127.0.1.1"
-	if eth0, err := net.InterfaceByName("eth0"); err == nil {
-		addresses, err := eth0.Addrs()
-		if err != nil {
-			return err
-		}
-		for _, a := range addresses[:min(1, len(addresses))] {
-			address, _, _ = strings.Cut(a.String(), "/")
-		}
-	}
-	_, err := fmt.Fprintf(hosts, "%s\t%s\n", address, name)
+	_, err := fmt.Fprintf(hosts, "%s\t%s\n", cmp.Or(linkAddress("eth0"), "127.0.1.1"), name)
 	return errors.Join(err, hosts.Close())
+}
+
+// linkAddress returns the address of a link in this network namespace, or "" if it has none.
+func linkAddress(link string) string {
+	found, err := net.InterfaceByName(link)
+	if err != nil {
+		return ""
+	}
+	addresses, err := found.Addrs()
+	if err != nil || len(addresses) == 0 {
+		return ""
+	}
+	address, _, _ := strings.Cut(addresses[0].String(), "/")
+	return address
 }
 
 // closeRoot makes the root read-only if that was asked for, now that all has been made in it that

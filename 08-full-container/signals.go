@@ -126,14 +126,19 @@ func asksToEnd(s os.Signal) bool {
 // signals, on their way from half to half, they might overtake one another: of two that are
 // pending, the kernel and Go hand out the lower number first, so that SIGCONT (18) would come
 // before the SIGTSTP (20) that it was to end. And a process that isn't ready for a signal yet may
-// die of it.
-func listen(line *os.File, signals chan<- os.Signal) {
+// die of it. A zero byte brings a client's connection.
+func listen(line *os.File, signals chan<- os.Signal, client func(connection int)) {
 	number := make([]byte, 1)
 	for {
-		if _, err := line.Read(number); err != nil {
+		_, connection, err := receiveMessage(line, number)
+		switch {
+		case err != nil:
 			return // if that half is dead, so are we, soon
+		case len(connection) > 0:
+			client(connection[0])
+		case number[0] != 0:
+			signals <- unix.Signal(number[0])
 		}
-		signals <- unix.Signal(number[0])
 	}
 }
 
@@ -163,20 +168,24 @@ func relay(signals <-chan os.Signal, line *os.File, at *terminal, first bool) {
 	}
 }
 
-// passOn is PID 1's part: it passes signals on to the command. What is a key at a terminal goes to
-// its whole process group, as there: a shell that waits for a program that doesn't end would seem
-// deaf.
+// passOn is PID 1's part: it passes signals on to the command.
 func passOn(signals <-chan os.Signal, command int) {
 	for s := range signals {
-		number, to := s.(unix.Signal), command
-		switch number {
-		case unix.SIGINT, unix.SIGQUIT, unix.SIGCONT:
-			to = -command
-		case unix.SIGTSTP:
-			// The kernel wouldn't stop it: with a parent in another session, nobody there could
-			// wake it again (setpgid(2), "orphaned"). SIGSTOP it does heed.
-			number, to = unix.SIGSTOP, -command
-		}
-		_ = unix.Kill(to, number) // it may have ended just now
+		signalCommand(command, s.(unix.Signal))
 	}
+}
+
+// signalCommand signals a command. What is a key at a terminal goes to its whole process group, as
+// there: a shell that waits for a program that doesn't end would seem deaf.
+func signalCommand(command int, number unix.Signal) {
+	to := command
+	switch number {
+	case unix.SIGINT, unix.SIGQUIT, unix.SIGCONT:
+		to = -command
+	case unix.SIGTSTP:
+		// The kernel wouldn't stop it: with a parent in another session, nobody there could
+		// wake it again (setpgid(2), "orphaned"). SIGSTOP it does heed.
+		number, to = unix.SIGSTOP, -command
+	}
+	_ = unix.Kill(to, number) // it may have ended just now
 }

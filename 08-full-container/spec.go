@@ -22,6 +22,7 @@ type spec struct {
 	Dir, User  string // User as in -user: numbers, or names that the image knows
 	Hostname   string
 	ResolvConf string
+	Image      string   // what -image or -root said, for -ps
 	Layers     []string // directories, the lowest first; none means the embedded root
 	Dirs       []string // directories that the image's VOLUMEs promise
 	Memory     int      // how many bytes the root can take, too
@@ -43,7 +44,7 @@ func newSpec(o *options) (*spec, error) {
 	s := &spec{
 		Dir: o.workdir, User: o.user, Hostname: o.hostname,
 		Volumes: byDepth(o.volumes), ReadOnly: o.readOnly, TTY: o.tty,
-		Without: o.without, Memory: o.memory,
+		Without: o.without, Memory: o.memory, Image: cmp.Or(o.image, o.root),
 	}
 	var config imageConfig
 	if o.image != "" {

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// process is what PID 1 is to run, in what is its working directory from now on.
+// process is what PID 1 is to run.
 func (s *spec) process() (process, error) {
 	p := process{args: s.Args, env: s.Env, terminal: s.TTY}
 	uid, gid, home, groups, err := lookUp(s.User)
@@ -31,13 +31,18 @@ func (s *spec) process() (process, error) {
 			return p, err
 		}
 	}
-	// Docker makes these directories, too, if they aren't there.
+	return p, nil
+}
+
+// enterDir makes the command's working directory PID 1's, to be inherited. Docker makes it, too, if
+// it isn't there, and those that the image's VOLUMEs promise.
+func (s *spec) enterDir() error {
 	for _, dir := range s.Dirs {
 		place, err := openInRoot(dir, unix.S_IFDIR)
 		if err == nil {
 			place.Close()
 		} else if !errors.Is(err, unix.EROFS) { // of a root without overlay, or of /sys
-			return p, fmt.Errorf("the image's VOLUME: %w", err)
+			return fmt.Errorf("the image's VOLUME: %w", err)
 		}
 	}
 	place, err := openInRoot(s.Dir, unix.S_IFDIR)
@@ -45,9 +50,9 @@ func (s *spec) process() (process, error) {
 		err = errors.Join(place.Chdir(), place.Close())
 	}
 	if err != nil {
-		return p, fmt.Errorf("working directory: %w", err)
+		return fmt.Errorf("working directory: %w", err)
 	}
-	return p, nil
+	return nil
 }
 
 // uid is whose the process is.

@@ -138,7 +138,7 @@ if [ "$(id -u)" -eq 0 ]; then
     roots+="|TestHidepid|TestVolumeBelowVolume|TestSharedMounts|TestMountBelowUsr|TestRootWithMountBelow"
     roots+="|TestSharedTmp|TestAnotherHost|TestTakenIDs|TestRootsRanges|TestRootsCache|TestUserOpensPipes"
     roots+="|TestLargeSet|TestEnvironmentOfPID1|TestWhiteoutOnOverlay|TestQuotaOfRoot"
-    roots+="|TestPublishWhereTheHostForwards"
+    roots+="|TestPublishWhereTheHostForwards|TestOtherUserIsRefused"
     roots+="|TestCheckCache|TestGroups|TestUserOwnsTerminal|TestUptimeInATimeNamespace|TestCompareVMKilled"
     login=(HOME="$scratch/home" USER=reader LOGNAME=reader SHELL=/bin/bash LANG=C.UTF-8
         PATH="/usr/local/bin:/usr/bin:/bin:/usr/games:$(dirname "$(command -v go)")")

@@ -90,7 +90,7 @@ var exercises08 = []exercise{
 	{
 		id: "08-5", step: "08-full-container", title: "Zombies count", minutes: 10,
 		task: "After a few dozen orphans nothing can be started in this container. Repair the " +
-			"loop in runCommand, in init.go.",
+			"loop in reap, in init.go.",
 		start: []edit{{file: "init.go", find: "unix.Wait4(-1, &status, 0, nil)",
 			text: "unix.Wait4(command, &status, 0, nil)"}},
 		attacks: []string{"orphans"},

@@ -1,0 +1,264 @@
+//go:build linux
+
+// -exec: one more command in a running container. `docker exec` enters the container's namespaces
+// from outside (setns(2)) and has to set up everything else again: capabilities, filter, cgroup.
+// Here the container's own PID 1 starts the command, as it started the first one, and the command
+// inherits all of that.
+
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// checkRunning rejects what makes no sense with -exec and -ps.
+func (o *options) checkRunning(given []string) error {
+	allowed := []string{"ps"}
+	if !o.ps {
+		allowed = append(always, "exec", "user", "workdir", "env", "tty")
+	}
+	for _, name := range given {
+		if !slices.Contains(allowed, cmp.Or(aliases[name], name)) {
+			return fmt.Errorf("-%s is for a new container, not for one that runs", name)
+		}
+	}
+	switch {
+	case o.ps && len(o.command) > 0:
+		return errors.New("-ps takes no COMMAND")
+	case o.ps:
+		return nil
+	case o.exec <= 0:
+		return fmt.Errorf("-exec %d: a PID was expected, as -ps prints it", o.exec)
+	case len(o.command) == 0:
+		return errors.New("no COMMAND: what is to run in the container?")
+	}
+	return o.checkWorkdir()
+}
+
+// execIn runs a command in a running container and exits with the command's status. To PID 1 this
+// process is what the outer process is for the first command: see supervise.
+func execIn(o *options) error {
+	status, err := o.execWith(catchSignals(lastSignal))
+	if err != nil {
+		return fmt.Errorf("run a command in container %d: %w", o.exec, err)
+	}
+	os.Exit(status)
+	return nil
+}
+
+// execWith runs the command and returns its exit status. Signals that are caught are the command's.
+func (o *options) execWith(caught <-chan chan os.Signal) (status int, err error) {
+	if err := checkStreams(); err != nil {
+		return 0, err
+	}
+	sharePipes()
+	line, _, err := dial(o.exec, 10*time.Second)
+	if err != nil {
+		return 0, err
+	}
+	defer line.Close()
+	request := &spec{Args: o.command, Env: o.env, Dir: o.workdir, User: o.user, TTY: o.tty}
+	if o.tty {
+		request.Env = append([]string{"TERM=" + cmp.Or(os.Getenv("TERM"), "xterm")}, o.env...)
+	}
+	if err := sendMessage(line, append(request.encode(), 0), 0, 1, 2); err != nil {
+		return 0, err
+	}
+	started := endable(caught)
+	master, err := takeOver(line)
+	if err != nil {
+		return 0, fmt.Errorf("it takes no commands from this user, or has ended: %w", err)
+	}
+	signals := started()
+	var at *terminal
+	if master != nil {
+		if at, err = takeTerminal(master); err != nil {
+			return 0, err
+		}
+		defer at.leave()
+	}
+	if _, err := line.Write([]byte{0}); err != nil {
+		return 0, err
+	}
+	deaf, shown := make(chan bool), make(chan bool)
+	go func() { defer close(deaf); relay(signals, line, at, true) }()
+	if master == nil {
+		close(shown)
+	} else {
+		go func() { defer close(shown); copyOut(master) }()
+		go copyIn(master)
+	}
+	answer, _ := io.ReadAll(line) // nothing, if the container ends first
+	for waiting := true; waiting; {
+		select {
+		case <-shown:
+			waiting = false
+		case <-deaf:
+			waiting = false
+		case <-time.After(50 * time.Millisecond):
+			// A background job may keep the terminal open for as long as the container runs.
+			waiting = hasMore(master)
+		}
+	}
+	if len(answer) == 0 {
+		return 128 + int(unix.SIGKILL), nil // by the kernel, because PID 1 has ended
+	}
+	if text := answer[1:]; len(text) > 0 {
+		at.restore()
+		fmt.Fprintf(os.Stderr, "%s: %s\n", step, text)
+	}
+	return int(answer[0]), nil
+}
+
+// hasMore reports whether there is output on the terminal that hasn't been read yet.
+func hasMore(master *os.File) bool {
+	n, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCINQ)
+	return err == nil && n > 0
+}
+
+// guests are the commands that PID 1 has started for clients.
+var guests = guestBook{statuses: map[int]chan<- int{}}
+
+// guestBook says for each PID where its exit status goes.
+type guestBook struct {
+	sync.Mutex
+	statuses map[int]chan<- int
+}
+
+// add starts a command and notes its PID. The command may end at once; the lock makes reap wait
+// until its PID is in the map.
+func (g *guestBook) add(start func() (pid int, err error)) (pid int, status <-chan int, err error) {
+	g.Lock()
+	defer g.Unlock()
+	ended := make(chan int, 1)
+	if pid, err = start(); err == nil {
+		g.statuses[pid] = ended
+	}
+	return pid, ended, err
+}
+
+// ended is called for every process that ends, guest or not.
+func (g *guestBook) ended(pid, status int) {
+	g.Lock()
+	defer g.Unlock()
+	if g.statuses[pid] != nil {
+		g.statuses[pid] <- status
+		delete(g.statuses, pid)
+	}
+}
+
+// signal sends signals to a guest, unless it has ended: its PID may be another process's by now.
+func (g *guestBook) signal(pid int, numbers ...unix.Signal) {
+	g.Lock()
+	defer g.Unlock()
+	for _, number := range numbers {
+		if g.statuses[pid] != nil {
+			signalCommand(pid, number)
+		}
+	}
+}
+
+// serve is PID 1's part: it does what a client asks for. The outer process has checked who that is.
+func (s *spec) serve(connection int) {
+	_ = unix.SetNonblock(connection, true) // so that waiting for it takes no thread of its own
+	client := os.NewFile(uintptr(connection), "client")
+	go func() {
+		defer client.Close()
+		request, streams, err := receive(client)
+		closeStreams := sync.OnceFunc(func() {
+			for _, fd := range streams {
+				unix.Close(fd)
+			}
+		})
+		defer closeStreams()
+		answer := []byte{0}
+		switch {
+		case err != nil:
+		case len(request.Args) == 0:
+			answer = s.describe()
+		default:
+			answer[0], err = s.startFor(client, request, streams, closeStreams)
+		}
+		if err != nil {
+			answer = append([]byte{byte(errorStatus(err))}, legible(err.Error())+hint(err)...)
+		}
+		_, _ = client.Write(answer) // fails if the client has died
+	}()
+}
+
+// startFor starts a command for a client, on the client's streams, and returns its exit status.
+// User, directory and environment are the first command's unless the client says otherwise.
+func (s *spec) startFor(client *os.File, request *spec, streams []int, closeStreams func()) (
+	status byte, err error) {
+	if len(streams) != 3 {
+		return 0, fmt.Errorf("%d standard streams, and not 3", len(streams))
+	}
+	request.Env = unique(slices.Concat(s.Env, request.Env))
+	request.Dir, request.User = cmp.Or(request.Dir, s.Dir), cmp.Or(request.User, s.User)
+	command, err := request.process()
+	master := -1
+	if err == nil && request.TTY {
+		master, err = replaceStreams(command.uid(), streams)
+	}
+	if err := errors.Join(err, handOver(client, master)); err != nil {
+		return 0, err
+	}
+	var pid int
+	var ended <-chan int
+	done := make(chan bool)
+	starts <- func() {
+		defer close(done)
+		if err = request.enterDir(); err != nil {
+			return
+		}
+		pid, ended, err = guests.add(func() (int, error) {
+			return command.start(uintptr(streams[0]), uintptr(streams[1]), uintptr(streams[2]))
+		})
+	}
+	<-done
+	closeStreams() // ours would keep the command's pipes open after its end
+	if err != nil {
+		return 0, err
+	}
+	go obey(client, pid)
+	return byte(<-ended), nil
+}
+
+// replaceStreams makes a terminal and puts its slave in the place of the streams.
+func replaceStreams(owner int, streams []int) (master int, err error) {
+	master, slave, err := newTerminal(owner, streams)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(slave)
+	for _, stream := range slaveStreams(streams) {
+		if err := unix.Dup3(slave, stream, unix.O_CLOEXEC); err != nil {
+			unix.Close(master)
+			return -1, os.NewSyscallError("dup3", err)
+		}
+	}
+	return master, nil
+}
+
+// obey passes a client's signals on. When the client dies, the command gets SIGHUP, as from a
+// terminal that is hung up: it can clean up, and a command that is meant to stay ignores the signal
+// (nohup(1)). SIGKILL would allow neither.
+func obey(client io.Reader, pid int) {
+	number := make([]byte, 1)
+	for {
+		if _, err := client.Read(number); err != nil {
+			guests.signal(pid, unix.SIGHUP, unix.SIGCONT)
+			return
+		}
+		guests.signal(pid, unix.Signal(number[0]))
+	}
+}

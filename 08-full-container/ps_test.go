@@ -1,0 +1,83 @@
+//go:build linux
+
+// The list of containers.
+
+package main
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"jail-to-container/scripts/steptest"
+)
+
+// TestPs compares a container's row with what was asked for, and what the container says itself.
+func TestPs(t *testing.T) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		r := runContainer(t, u, "cat", "-hostname", "web")
+		link := r.output("sh", "-c", "ip -4 -o addr show dev eth0 || cat /proc/net/fib_trie")
+		name := "root"
+		if u.UID != 0 {
+			name = `\S+`
+		}
+		out := u.Output(t, "-ps")
+		row := regexp.MustCompile(`(?m)^` + r.pid() + ` +` + name +
+			` +web +\d+s +(10\.\d+\.\d+\.\d+) +- +sh -c echo.*cat$`).FindStringSubmatch(out)
+		if row == nil || !strings.Contains(link, row[1]) {
+			t.Fatalf("no row for %s, with the address in %q:\n%s", r.pid(), link, out)
+		}
+		for line := range strings.Lines(out) {
+			if len([]rune(line)) > 81 {
+				t.Errorf("a line of %d columns: %s", len([]rune(line))-1, line)
+			}
+		}
+		r.Process.Kill()
+		r.Wait()
+		if out := u.Output(t, "-ps"); regexp.MustCompile(`(?m)^` + r.pid() + ` `).MatchString(out) {
+			t.Errorf("it is listed after its end:\n%s", out)
+		}
+	})
+}
+
+// TestPsQuotes has a command that would send commands to the terminal.
+func TestPsQuotes(t *testing.T) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		evil := "\x1b]0;\n\u009b"
+		cmd := u.Program("-net=false", "sh", "-c", "echo ready; cat", evil)
+		if _, err := cmd.StdinPipe(); err != nil {
+			t.Fatal(err)
+		}
+		r := &running{t, begin(t, cmd), u}
+		out := u.Output(t, "-ps")
+		row := regexp.MustCompile(`(?m)^` + r.pid() + ` .* - +- +sh .*\\x1b]0;\\n\\u009b$`)
+		if !row.MatchString(out) {
+			t.Errorf("%q", out)
+		}
+	})
+}
+
+// TestPsOfStopped stops a container's outer process, as Ctrl-Z does. It is listed, and holds -ps up
+// only a little.
+func TestPsOfStopped(t *testing.T) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		r := runContainer(t, u, "cat", "-net=false")
+		r.Process.Signal(unix.SIGSTOP)
+		defer r.Process.Signal(unix.SIGCONT)
+		var status unix.WaitStatus
+		if _, err := unix.Wait4(r.Process.Pid, &status, unix.WUNTRACED, nil); err != nil {
+			t.Fatal(err)
+		}
+		begun := time.Now()
+		out := u.Output(t, "-ps")
+		if took := time.Since(begun); took < patience || took > 5*time.Second {
+			t.Errorf("it took %v", took)
+		}
+		if !regexp.MustCompile(fmt.Sprintf(`(?m)^%s .* \(no answer\)$`, r.pid())).MatchString(out) {
+			t.Errorf("no row for %s:\n%s", r.pid(), out)
+		}
+	})
+}
