@@ -217,10 +217,16 @@ func isStopped(host, inside string) verdict {
 	switch {
 	case strings.HasSuffix(host, stopped):
 		return noCase
-	case !strings.HasSuffix(inside, stopped):
-		return leak
+	case strings.HasSuffix(inside, stopped):
+		return held
 	}
-	return held
+	// If other programs leave it less than the limit, there is nothing to stop.
+	var seconds float64
+	_, err := fmt.Sscan(inside, &seconds)
+	if err == nil && seconds < float64(cpuLimit)/cpuPeriod {
+		return noCase
+	}
+	return leak
 }
 
 // lookOutside looks from inside for the cgroup with the limits, and tries to lift one.

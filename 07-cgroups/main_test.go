@@ -128,6 +128,22 @@ func TestVerdicts(t *testing.T) {
 	steptest.Verdicts(t, asked, 6, leaks)
 }
 
+// TestIsStopped judges busy loops: one that used less than the limit proves nothing.
+func TestIsStopped(t *testing.T) {
+	for answers, want := range map[[2]string]verdict{
+		{"1.00 s", "0.20 s, stopped"}:          held,
+		{"0.11 s", "0.11 s, stopped"}:          held,
+		{"1.00 s", "0.97 s"}:                   leak,
+		{"1.00 s", "0.20 s"}:                   leak,
+		{"0.15 s", "0.19 s"}:                   noCase,
+		{"0.50 s, stopped", "0.20 s, stopped"}: noCase,
+	} {
+		if got := isStopped(answers[0], answers[1]); got != want {
+			t.Errorf("%q: %s, want %s", answers, got, want)
+		}
+	}
+}
+
 // TestAnotherHost runs both tests on a host with a long name and another network.
 func TestAnotherHost(t *testing.T) { steptest.AnotherHost(t) }
 

@@ -426,7 +426,7 @@ var attacks = []attack{
 		func(h hostSide) string { return short(unix.Tgkill(h.pid, h.pid, 0)) }},
 	{"03 open the host's /var", "ok",
 		func(hostSide) string { return open("/var", unix.O_RDONLY) }},
-	{"06 connect to the host's 127.0.0.1", "ok",
+	{"06 reach the host's 127.0.0.1", "ok",
 		func(h hostSide) string { return connectTo(h.address) }},
 	{"07 start 200 processes", "200", func(hostSide) string { return startMany(200) }},
 	{"08 make a UTS namespace", "ok",

@@ -93,16 +93,13 @@ func (s *mutator) flipAll(rows []flip) bool {
 		changed[i] = s.tell(rows[i].step, rows[i].edits...)
 	}, func(i int) {
 		f, word := rows[i], rows[i].says
-		lines, err := linesOf(f, controls[f.step])
-		if err == nil {
-			err = f.compare(lines, controls[f.step], changed[i])
+		if s.verbose {
+			fmt.Fprint(s.out, changed[i].output)
 		}
+		lines, err := f.flipped(controls[f.step], changed[i])
 		if err != nil {
 			bad++
 			word, lines = "WRONG", []string{fmt.Sprintf("with %s: %v", f.edits[0].replace, err)}
-		}
-		if s.verbose {
-			fmt.Fprint(s.out, changed[i].output)
 		}
 		for _, line := range lines {
 			fmt.Fprintf(s.out, "%-7s  %-18s  %s\n", word, f.step, line)
@@ -133,14 +130,13 @@ func unflipped(step string, control told) (complaints []string) {
 	return complaints
 }
 
-// linesOf finds the lines of a lesson that a row must flip. Those that are n/a on this host, where
-// the attack fails outside the container too, it can't.
-func linesOf(f flip, control told) (lines []string, err error) {
+// flipped returns the lines that a change has flipped, if those are the ones that it should. It
+// can't flip what is n/a here, because the attack fails outside the container too.
+func (f flip) flipped(control, changed told) (lines []string, err error) {
 	for _, line := range f.lines {
-		pattern := regexp.MustCompile(line)
 		var found []verdict
 		for _, v := range control.verdicts {
-			if pattern.MatchString(v.line) {
+			if regexp.MustCompile(line).MatchString(v.line) {
 				found = append(found, v)
 			}
 		}
@@ -153,34 +149,28 @@ func linesOf(f flip, control told) (lines []string, err error) {
 			lines = append(lines, found[0].line)
 		}
 	}
-	return lines, nil
-}
-
-// compare says what is wrong with a changed lesson.
-func (f flip) compare(want []string, control, changed told) error {
-	status := 0
-	if f.says == leak {
-		status = 1
-	}
+	status := map[string]int{held: 0, leak: 1}[f.says]
 	switch {
 	case changed.err != nil:
-		return changed.err
+		return nil, changed.err
 	case changed.status != status || len(changed.verdicts) != len(control.verdicts):
-		return fmt.Errorf("it exits with %d, after %d verdicts of %d: %q",
+		return nil, fmt.Errorf("it exits with %d, after %d verdicts of %d: %q",
 			changed.status, len(changed.verdicts), len(control.verdicts), changed.stderr)
 	}
-	var wrong []string
 	for i, v := range changed.verdicts {
 		before := control.verdicts[i]
-		expected := slices.Contains(want, before.line)
-		if v.says != before.says && v.says != "n/a" && !expected || expected && v.says != f.says {
-			wrong = append(wrong, before.line+" "+before.says+" becomes "+v.line+" "+v.says)
+		should := before.says
+		if slices.Contains(lines, before.line) {
+			should = f.says
+		} else if before.says == "n/a" || v.says == "n/a" {
+			continue
+		}
+		if v.says != should {
+			err = errors.Join(err, fmt.Errorf("%s %s becomes %s %s",
+				before.line, before.says, v.line, v.says))
 		}
 	}
-	if len(wrong) > 0 {
-		return errors.New(strings.Join(wrong, "; "))
-	}
-	return nil
+	return lines, err
 }
 
 // tell builds a step, changed or not, and runs its lesson.

@@ -322,7 +322,7 @@ var flips = []flip{
 	{
 		step: "08-full-container", says: leak,
 		edits: without("net"),
-		lines: []string{"connect to"},
+		lines: []string{"reach the host"},
 	},
 	{
 		step: "08-full-container", says: leak,
