@@ -10,7 +10,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"runtime"
+	"strings"
 )
 
 // image is an unpacked image, ready to be run.
@@ -18,6 +20,20 @@ type image struct {
 	Cache  volume   // where its layers are
 	Layers []digest // directories there, the lowest first
 	Config imageConfig
+}
+
+// crane gets images from a registry without Docker.
+const crane = "github.com/google/go-containerregistry/cmd/crane@v0.21.9"
+
+// pullLine returns the command that makes a file of an image in a registry. What was given is the
+// image's name there, or the name of the file. Without --platform, crane gets the image for amd64.
+func pullLine(given string) string {
+	name := strings.TrimSuffix(given, ".tar")
+	if strings.HasPrefix(name, "/") || strings.HasPrefix(name, ".") {
+		name = path.Base(name)
+	}
+	file, _, _ := strings.Cut(path.Base(name), ":")
+	return fmt.Sprintf("go run %s pull --platform %s %s %s.tar", crane, ours, name, file)
 }
 
 // imageConfig is how an image wants to be run: what of it is honoured here.

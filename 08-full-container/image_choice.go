@@ -124,7 +124,8 @@ func (c *choice) pick() (*parts, error) {
 func (c *choice) none() error {
 	switch {
 	case len(c.platforms) > 0:
-		return fmt.Errorf("it is for %s, and this machine is %s", list(c.platforms), ours)
+		return fmt.Errorf("it is for %s, and this machine is %s (pull it with --platform %[2]s)",
+			list(c.platforms), ours)
 	case c.why != nil:
 		return c.why
 	case len(c.names) > 0:

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -89,6 +90,108 @@ func TestRealImages(t *testing.T) {
 			"dpkg -l": "ii  libc6:",
 		}, "docker.tar", "umoci.tar.gz") // which takes long enough
 	})
+}
+
+// TestCrane has an image in a registry for two architectures. It types the line that the step says
+// where there is no such file, and runs what that pulls, as each user. What is pulled for the other
+// architecture is refused.
+func TestCrane(t *testing.T) {
+	busybox, err := os.ReadFile(steptest.Need(t, "busybox", "busybox-static"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	top, module := t.TempDir(), crane
+	install := exec.Command("go", "install", module)
+	install.Env = append(os.Environ(), "GOBIN="+top, "GOFLAGS=")
+	if out, err := install.CombinedOutput(); err != nil {
+		steptest.Skip(t, "go gets no crane (%v): run it where there is a Go proxy: %s", err, out)
+	}
+	cmd := func(args ...string) *exec.Cmd {
+		c := exec.Command(filepath.Join(top, "crane"), args...)
+		c.Dir, c.SysProcAttr = top, &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
+		return c
+	}
+	runCrane := func(t *testing.T, args ...string) {
+		t.Helper()
+		if out, err := cmd(args...).CombinedOutput(); err != nil {
+			t.Fatalf("crane %q: %v: %s", args, err, out)
+		}
+	}
+	runtime.LockOSThread() // for Pdeathsig
+	defer runtime.UnlockOSThread()
+	port := strconv.Itoa(freePort(t))
+	serve := cmd("registry", "serve", "--address", "127.0.0.1:"+port)
+	if err := serve.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer serve.Wait()
+	defer serve.Process.Kill()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if c, err := net.Dial("tcp4", "127.0.0.1:"+port); err == nil {
+			c.Close()
+			break
+		} else if time.Now().After(deadline) {
+			t.Fatalf("crane's registry: %v", err)
+		}
+	}
+	name, other := "127.0.0.1:"+port+"/test/busybox:1", "s390x"
+	for _, architecture := range []string{runtime.GOARCH, other} {
+		m := made{layers: [][]byte{pack(dir("bin"),
+			file("bin/sh", string(busybox)).owned(0, 0, 0o755), file("for", architecture))},
+			architecture: architecture, change: func(o object) {
+				o["config"] = imageConfig{Entrypoint: []string{"/bin/sh", "-c"}}
+			}}
+		archive := filepath.Join(top, "made.tar")
+		if err := os.WriteFile(archive, m.docker().pack(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		runCrane(t, "push", archive, name+architecture)
+	}
+	runCrane(t, "index", "append", "-m", name+runtime.GOARCH, "-m", name+other, "-t", name)
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		b := newBench(t, u)
+		run := func(image string) steptest.Result {
+			c := u.Program("-net=false", "-image", image, "busybox cat /for; echo; echo $0")
+			c.Env = append(os.Environ(), "XDG_CACHE_HOME="+b.dir)
+			return steptest.Run(t, c)
+		}
+		said := run(name).Stderr
+		words := strings.Fields(strings.TrimSuffix(said[strings.Index(said, "go run "):], ")\n"))
+		want := []string{"go", "run", module, "pull", "--platform", "linux/" + runtime.GOARCH, name,
+			"busybox.tar"}
+		if !slices.Equal(words, want) || !strings.Contains(said, "no such file or directory") {
+			t.Fatalf("without a file it says %q, want %q", said, want)
+		}
+		words[len(words)-1] = filepath.Join(b.dir, "busybox.tar")
+		runCrane(t, words[3:]...)
+		r := run(words[len(words)-1])
+		if r.Status != 0 || r.Stdout != runtime.GOARCH+"\n/bin/sh\n" {
+			t.Errorf("what crane has pulled: %+v", r)
+		}
+		words[5] = "linux/" + other
+		runCrane(t, words[3:]...)
+		r = run(words[len(words)-1])
+		if r.Status != 125 || r.Stdout != "" {
+			t.Errorf("the one for another architecture: %+v", r)
+		}
+		steptest.Contains(t, r.Stderr, `it is for "linux/s390x", and this machine is linux/`+
+			runtime.GOARCH+" (pull it with --platform linux/"+runtime.GOARCH+")\n")
+	})
+}
+
+// TestPullLine gives names of images, and of files.
+func TestPullLine(t *testing.T) {
+	for given, want := range map[string]string{
+		"alpine": "alpine alpine.tar", "alpine.tar": "alpine alpine.tar",
+		"nginx:1.27": "nginx:1.27 nginx.tar", "./d/alpine.tar": "alpine alpine.tar",
+		"/tmp/alpine": "alpine alpine.tar", "r.example/a/b:1": "r.example/a/b:1 b.tar",
+	} {
+		want = "go run github.com/google/go-containerregistry/cmd/crane@v0.21.9 pull " +
+			"--platform linux/" + runtime.GOARCH + " " + want
+		if got := pullLine(given); got != want {
+			t.Errorf("of %s: %q, want %q", given, got, want)
+		}
+	}
 }
 
 // realImage makes archives of a root's tar, and runs commands in those that are named.

@@ -8,6 +8,8 @@ package main
 import (
 	"cmp"
 	"errors"
+	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"slices"
@@ -127,6 +129,9 @@ func openImage(text string, tty bool) (*image, error) {
 		return image, newInput(tty)
 	}
 	archive, err := os.Open(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w (an image is a file here; this makes one: %s)", err, pullLine(file))
+	}
 	if err != nil {
 		return nil, err
 	}

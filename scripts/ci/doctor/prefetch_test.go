@@ -38,6 +38,12 @@ esac`)
 		t.Fatalf("%v: %s", err, out)
 	}
 	calls := strings.Split(strings.TrimSpace(read("calls")), "\n")
+	// The one that 08 names is the one that is there without a network.
+	const crane = "github.com/google/go-containerregistry/cmd/crane@v0.21.9"
+	named, err := os.ReadFile("../../../08-full-container/image.go")
+	if err != nil || !strings.Contains(string(named), `const crane = "`+crane+`"`) {
+		t.Errorf("08 doesn't name %s: %v", crane, err)
+	}
 	want := []string{
 		"GOPROXY= mod download",
 		"GOPROXY=off build ./...",
@@ -45,7 +51,7 @@ esac`)
 		"GOPROXY=off test -count=1 -run ^TestExitStatus$ ./01-chroot ./02-pid-namespace " +
 			"./03-mount-namespace ./04-uts-ipc ./05-user-namespace ./06-network ./07-cgroups " +
 			"./08-full-container",
-		"GOPROXY= install github.com/google/go-containerregistry/cmd/crane@v0.21.9",
+		"GOPROXY= install " + crane,
 		"GOPROXY= env GOARCH",
 	}
 	if strings.Join(calls, "\n") != strings.Join(want, "\n") {
