@@ -45,8 +45,8 @@ func lesson(n *narrator) error {
 	say(inside, "%s", fact)
 	n.compare(experiment{
 		what:   "PID namespace",
-		host:   "PID namespace " + namespaceOf("self", "pid"),
-		inside: "PID namespace " + namespaceOf(strconv.Itoa(family[0].pid), "pid"),
+		host:   labelled("PID namespace", namespaceOf("self", "pid")),
+		inside: labelled("PID namespace", namespaceOf(strconv.Itoa(family[0].pid), "pid")),
 		rule:   isShared, expect: held,
 	})
 
@@ -369,7 +369,15 @@ func whoami(capability int) string {
 func namespaceOf(process, kind string) string {
 	link, err := os.Readlink("/proc/" + process + "/ns/" + kind)
 	if err != nil {
-		return err.Error()
+		return "" // n/a: isShared
 	}
 	return strings.Trim(link, kind+":[]")
+}
+
+// labelled puts a label before a value, and is empty without one.
+func labelled(label, value string) string {
+	if value == "" {
+		return ""
+	}
+	return label + " " + value
 }

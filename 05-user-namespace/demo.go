@@ -103,8 +103,8 @@ func oneProcess(n *narrator) (err error) {
 	}
 	n.compare(experiment{
 		what:   "user namespace",
-		host:   "user namespace " + namespaceOf("self", "user"),
-		inside: "user namespace " + namespaceOf(strconv.Itoa(pid), "user"),
+		host:   labelled("user namespace", namespaceOf("self", "user")),
+		inside: labelled("user namespace", namespaceOf(strconv.Itoa(pid), "user")),
 		rule:   isShared, expect: held,
 	})
 	return nil
@@ -311,7 +311,15 @@ func childOf(parent int) (int, error) {
 func namespaceOf(process, kind string) string {
 	link, err := os.Readlink("/proc/" + process + "/ns/" + kind)
 	if err != nil {
-		return err.Error()
+		return "" // n/a: isShared
 	}
 	return strings.Trim(link, kind+":[]")
+}
+
+// labelled puts a label before a value, and is empty without one.
+func labelled(label, value string) string {
+	if value == "" {
+		return ""
+	}
+	return label + " " + value
 }

@@ -46,12 +46,13 @@ func reaches(proof string) rule {
 	}
 }
 
-// isShared is the rule for things with an identity, such as a namespace or a name.
+// isShared is the rule for things with an identity, such as a namespace or a name. Without one, as
+// where it can't be read, there is no verdict.
 func isShared(host, inside string) verdict {
-	switch host {
-	case "":
+	switch {
+	case host == "" || inside == "":
 		return noCase
-	case inside:
+	case host == inside:
 		return leak
 	}
 	return held
