@@ -34,7 +34,7 @@ type options struct {
 	without                 []string // walls
 	pause                   bool     // in the lesson
 	exec                    int      // the PID of a container that runs
-	ps                      bool
+	ps, prune               bool
 }
 
 // maxPIDs is how many a system can have (PID_MAX_LIMIT, proc_sys_kernel(5)).
@@ -53,6 +53,7 @@ What to run
   -image FILE[:NAME]    an image as docker save writes it, or an OCI layout as
                         tar; - is standard input; NAME, such as a tag, chooses
                         one of several
+  -prune                removes the layers of images that are cached
   -root DIR             a copy of this directory
   -user UID[:GID]       as this user, or one that the image knows by name
   -entrypoint CMD       by way of CMD, in place of the image's Entrypoint
@@ -124,6 +125,7 @@ func parseFlags(args []string) (*options, error) {
 	flags.Func("without", "", o.parseWalls)
 	o.addDocker(flags)
 	flags.BoolVar(&o.ps, "ps", false, "")
+	flags.BoolVar(&o.prune, "prune", false, "")
 	flags.IntVar(&o.exec, "exec", 0, "")
 
 	err := flags.Parse(args)
@@ -147,6 +149,12 @@ func parseFlags(args []string) (*options, error) {
 	})
 	if err != nil {
 		return nil, err
+	}
+	if o.prune && len(given)+len(o.command) > 1 {
+		return nil, errors.New("-prune: no other flag and no COMMAND with it")
+	}
+	if o.prune {
+		return o, nil
 	}
 	if o.ps || slices.Contains(given, "exec") {
 		return o, o.checkRunning(given)

@@ -68,11 +68,9 @@ func cacheDirs(top string, attr *syscall.SysProcAttr) ([]cacheDir, error) {
 	if err := os.MkdirAll(filepath.Dir(top), 0o755); err != nil {
 		return nil, err
 	}
-	dir, err := cacheDir{path: top, uid: os.Getuid(), gid: os.Getgid()}.open()
-	if err != nil {
+	if err := useCache(top); err != nil {
 		return nil, err
 	}
-	defer dir.Close()
 	if uid == os.Getuid() {
 		return []cacheDir{{filepath.Join(top, strconv.Itoa(uid)), uid, gid, false}}, nil
 	}

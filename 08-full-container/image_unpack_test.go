@@ -945,6 +945,85 @@ func TestCheckCache(t *testing.T) {
 	}
 }
 
+// TestPrune removes what is cached: the layers of an image, of which one has a directory that its
+// owner alone, another ID of the container, can read, and old caches. It must leave what isn't a
+// cache, and everything while a container runs.
+func TestPrune(t *testing.T) {
+	busybox, err := os.ReadFile(steptest.Need(t, "busybox", "busybox-static"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := dir("closed").owned(1000, 1000, 0o500)
+	layer := pack(dir("bin"), file("bin/sh", string(busybox)).owned(0, 0, 0o755), dir("proc"),
+		dir("sys"), dir("dev"), closed, file("closed/f", "x").owned(1000, 1000, 0o400))
+	m := made{layers: [][]byte{layer},
+		change: func(o object) { o["config"] = imageConfig{Cmd: []string{"/bin/sh", "-c", "cat"}} }}
+	pruned := func(t *testing.T, u steptest.User, program func(...string) *exec.Cmd) {
+		b := newBench(t, u)
+		top := filepath.Join(b.dir, "jail-to-container")
+		started := func(args ...string) *exec.Cmd {
+			cmd := program(args...)
+			cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+b.dir)
+			return cmd
+		}
+		image := b.write(t, "image.tar", m.oci().pack())
+		runs := started("-net=false", "-tty=false", "-image", image, "/bin/sh", "-c",
+			"echo ready; read line; cat /closed/f")
+		keyboard, err := runs.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := begin(t, runs)
+		r := steptest.Run(t, started("-prune"))
+		if r.Status != 125 || r.Stdout != "" {
+			t.Errorf("while a container runs: %+v", r)
+		}
+		steptest.Contains(t, r.Stderr, top+" is in use")
+		keyboard.Close()
+		if status := s.status(); status != 0 {
+			t.Errorf("the container ends with %d", status)
+		}
+		layers, err := filepath.Glob(top + "/*/" + strings.TrimPrefix(sum(layer), "sha256:"))
+		if err != nil || len(layers) != 1 {
+			t.Fatalf("after -prune refused: %v, %v", layers, err)
+		}
+		// Old caches, a link that has a cache's name, and what is none.
+		for _, name := range []string{"77/a", "shifted-1-2/b", "partial-x/y", "bin/crane", "keep"} {
+			path := filepath.Join(top, name)
+			if err := errors.Join(os.MkdirAll(path, 0o755),
+				os.Chown(filepath.Dir(path), u.UID, u.GID()), os.Chown(path, u.UID, u.GID()),
+				os.Chown(top, u.UID, u.GID())); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.Symlink(top+"/keep", top+"/78"); err != nil {
+			t.Fatal(err)
+		}
+		r = steptest.Run(t, started("-prune"))
+		if r.Status != 0 || strings.Count(r.Stdout, "removed ") != 5 {
+			t.Errorf("-prune: %+v", r)
+		}
+		steptest.Contains(t, r.Stdout, "removed "+filepath.Dir(layers[0])+": 1 layers\n")
+		if got := entriesOf(t, top); !slices.Equal(got, []string{"bin", "keep"}) {
+			t.Errorf("there are still %v", got)
+		}
+		if out := steptest.Output(t, started("-prune")); out != "nothing is cached\n" {
+			t.Errorf("once more: %q", out)
+		}
+		if r := steptest.Run(t, started("-prune", "true")); r.Status != 125 {
+			t.Errorf("with a command: %+v", r)
+		}
+	}
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		pruned(t, u, func(args ...string) *exec.Cmd { return u.Program(args...) })
+	})
+	if _, err := exec.LookPath("newuidmap"); err == nil && os.Getuid() == 0 {
+		t.Run("user with subordinate IDs", func(t *testing.T) {
+			pruned(t, steptest.Ordinary, asSubUser)
+		})
+	}
+}
+
 // TestUnpackAtATerminal unpacks at one, where the unpacker must not be able to type, and ends it
 // from there.
 func TestUnpackAtATerminal(t *testing.T) {

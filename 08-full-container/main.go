@@ -58,6 +58,8 @@ func run(args []string) error {
 		return container()
 	case os.Args[0] == role(unpacker):
 		return beUnpacker(args)
+	case os.Args[0] == role(pruner):
+		return bePruner(args)
 	case len(args) > 0 && experiments[args[0]] != nil:
 		return experiments[args[0]](args[1:])
 	}
@@ -68,6 +70,8 @@ func run(args []string) error {
 	switch {
 	case o.ps:
 		return listContainers()
+	case o.prune:
+		return prune()
 	case o.exec != 0:
 		return execIn(o)
 	}
