@@ -101,6 +101,16 @@ var networkAttacks = []attack{
 		leak: "A link of the container's stays on the host.",
 	},
 	{
+		name:  "resolver",
+		tried: "read /etc/resolv.conf in the container",
+		try: func(h *host) verdict {
+			a := h.inside("cat", "/etc/resolv.conf")
+			return a.worksIf(a.status == 0 && a.out != "")
+		},
+		leak: "A program in the container that looks up a name finds no name server. The outer " +
+			"process has sent the text for this file.",
+	},
+	{
 		name: "published",
 		tried: "start a server in the container on port 7000, with PUBLISH=8080:7000, and " +
 			"connect to 127.0.0.1:8080 on the host, three times",

@@ -479,6 +479,12 @@ var proofs = map[string]proof{
 				"127.0.0.1:8080", "doesn't get to the container"),
 		},
 	},
+	"06-6": {
+		starts: "isn't the first process of a PID namespace",
+		half:   whole06("", resolving, "What is open when the command starts stays open"),
+		hint:   "still open",
+		wrong:  []variant{whole06(closing, "_ = text", "finds no name server")},
+	},
 	"07-1": {
 		starts: "There is no limit on this container's memory",
 		half: variant{[]edit{{file: "cgroup.go", find: "_, err := os.Stat(s.file)",
@@ -533,6 +539,11 @@ var proofs = map[string]proof{
 	}
 	if err != nil {`}}}},
 		wrong: []variant{{weight07("10", "1"), "That isn't a tenth"}},
+	},
+	"07-6": {
+		starts: "isn't the first process of a PID namespace",
+		half:   whole06(closing, resolving, "sees where in the host's hierarchy"),
+		hint:   "six of them come with clone",
 	},
 	"08-1": {
 		starts: "A set-user-ID program in the container would be given",
@@ -601,6 +612,46 @@ func inCable(find, call string) []edit {
 	line := "func() error { return " + find + " },"
 	return []edit{{file: "net_cable.go", find: line,
 		text: "func() error { return " + call + " },\n\t\t" + line}}
+}
+
+// What whole06 can leave out.
+const (
+	closing   = "if err := closeDescriptors(); err != nil {\n\t\treturn err\n\t}"
+	resolving = `if err := os.WriteFile("/etc/resolv.conf", []byte(text), 0o644); err != nil {
+		return err
+	}`
+)
+
+// whole06 is another body for container, in 06 and 07.
+func whole06(descriptors, resolver, says string) variant {
+	return variant{[]edit{
+		{file: "main.go", find: "const namespaces = 0", text: namespaces06},
+		{file: "main.go", fn: "container", text: `	if os.Getpid() != 1 {
+		return errors.New("no container")
+	}
+	text, err := awaitHost()
+	if err != nil {
+		return err
+	}
+	` + descriptors + `
+	if err := errors.Join(ownMounts(), dropHostIdentity()); err != nil {
+		return err
+	}
+	if err := mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return err
+	}
+	if err := buildRoot(); err != nil {
+		return err
+	}
+	if err := pivotRoot(rootfs); err != nil {
+		return err
+	}
+	if err := setNames("container", "jail.example"); err != nil {
+		return err
+	}
+	` + resolver + `
+	return execCommand(command)`},
+	}, says}
 }
 
 // weight07 sets weights.

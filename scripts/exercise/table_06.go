@@ -207,7 +207,42 @@ var exercises06 = []exercise{
 			"rewrite addresses. On 127.0.0.1, since what is published on all addresses is " +
 			"published to the whole network.",
 	},
+	{
+		id: "06-6", step: "06-network", title: "The whole container", minutes: 30,
+		task: "container, in main.go, has no body any more, and namespaces is empty. Write " +
+			"both. The text for /etc/resolv.conf comes from the outer process.",
+		start: []edit{
+			{file: "main.go", fn: "container", text: "\treturn execCommand(command)"},
+			{file: "main.go", find: namespaces06, text: "const namespaces = 0"},
+		},
+		attacks: []string{"pid1", "path", "oldroot", "descriptors", "shared", "rename", "names",
+			"shm", "userns", "root", "waits", "hostport", "cable", "resolver"},
+		hints: []string{
+			"Take the attacks one by one: the first that gets through says what is missing next.",
+			"Six flags. Then, as in step 05: PID 1, awaitHost, closeDescriptors, ownMounts, " +
+				"dropHostIdentity, the mounts, the root, the names. awaitHost also returns the " +
+				"text of resolv.conf.",
+			"Write that text to /etc/resolv.conf after pivotRoot: before it, that is the host's " +
+				"file. Everything else is a function that is written and that nothing calls.",
+		},
+		near: []near{
+			{"buildRoot()", "=awaitHost()", "The root is there. When has the outer process " +
+				"plugged in the cable, and who tells you?"},
+			{"=awaitHost()", "closeDescriptors()", "It waits for the outer process. What was " +
+				"open before your program started is still open."},
+			{"buildRoot()", "MS_PRIVATE", "You mount before the mounts are private: the host " +
+				"will see it."},
+			{"buildRoot()", "CLONE_NEWNET", "It has a root of its own, and the host's network."},
+		},
+		why: "Inside, step 06 is step 05 and one file. The network comes from outside: a " +
+			"container can't plug in a cable whose other end is in a namespace that it can't " +
+			"reach. So waiting for the outer process matters even more.",
+	},
 }
+
+// namespaces06 is the list of namespaces in main.go of 06 and 07.
+const namespaces06 = `const namespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNET |
+	unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC`
 
 var exercises07 = []exercise{
 	{
@@ -331,5 +366,38 @@ var exercises07 = []exercise{
 		why: "A limit says how much at most; a weight says who gives way when there isn't " +
 			"enough. Weights are compared among siblings, so it belongs to the cgroup that " +
 			"stands beside others.",
+	},
+	{
+		id: "07-6", step: "07-cgroups", title: "The whole container", minutes: 30,
+		task: "container, in main.go, has no body any more, and namespaces is empty. Write " +
+			"both. One namespace has no flag in that list.",
+		start: []edit{
+			{file: "main.go", fn: "container", text: "\treturn execCommand(command)"},
+			{file: "main.go", find: namespaces06, text: "const namespaces = 0"},
+		},
+		attacks: []string{"pid1", "path", "oldroot", "descriptors", "shared", "rename", "names",
+			"shm", "userns", "root", "waits", "hostport", "cable", "resolver", "memory",
+			"processes", "tree"},
+		hints: []string{
+			"Take the attacks one by one: the first that gets through says what is missing next.",
+			"Six flags. Then, as in step 06: PID 1, awaitHost, closeDescriptors, ownMounts, " +
+				"dropHostIdentity, the mounts, the root, the names, resolv.conf. And the cgroup " +
+				"namespace, before the command.",
+			"unix.Unshare(unix.CLONE_NEWCGROUP), once the outer process has put you into your " +
+				"cgroup. Everything else is a function that is written and that nothing calls.",
+		},
+		near: []near{
+			{"buildRoot()", "=awaitHost()", "The root is there. When has the outer process " +
+				"plugged in the cable, and who tells you?"},
+			{"=awaitHost()", "closeDescriptors()", "It waits for the outer process. What was " +
+				"open before your program started is still open."},
+			{"buildRoot()", "MS_PRIVATE", "You mount before the mounts are private: the host " +
+				"will see it."},
+			{"buildRoot()", "unix.CLONE_NEWCGROUP", "Seven namespaces make this container, and " +
+				"six of them come with clone."},
+		},
+		why: "The limits need no line in here: the container starts in its cgroup, and stays in " +
+			"it. What it sees of the hierarchy is its own matter, and so this is the place for " +
+			"the seventh namespace.",
 	},
 }
