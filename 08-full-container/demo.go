@@ -328,7 +328,8 @@ func printKernel([]string) error {
 	if err != nil {
 		return err
 	}
-	version, _, _ := strings.Cut(unix.ByteSliceToString(name.Release[:]), "-") // what builders add
+	version, _, _ := strings.Cut(unix.ByteSliceToString(name.Release[:]), "-")
+	version, _, _ = strings.Cut(version, "+") // what builders add
 	fmt.Printf("Linux %s, booted as %s\n", version, strings.TrimSpace(string(boot)))
 	return nil
 }
