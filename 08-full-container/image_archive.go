@@ -197,7 +197,9 @@ func spool(from io.Reader, dir string, limit int64) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
+	from, done := showProgress(from, "reading the image")
 	n, err := io.Copy(file, io.LimitReader(from, limit+1))
+	done()
 	if err == nil && n > limit {
 		err = fmt.Errorf("more than %d bytes", limit)
 	}

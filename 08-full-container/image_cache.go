@@ -184,8 +184,10 @@ func fill(cache string, layers []layerBlob, owners bool, left budget, gone func(
 	}
 	defer os.RemoveAll(work) // nothing is ever mounted there
 	blobs := missing()
-	for _, l := range blobs {
-		if err := unpackBlob(l, filepath.Join(work, string(l.diffID)), owners, &left); err != nil {
+	for i, l := range blobs {
+		what := fmt.Sprintf("unpacking layer %d of %d", i+1, len(blobs))
+		err := unpackBlob(l, what, filepath.Join(work, string(l.diffID)), owners, &left)
+		if err != nil {
 			return fmt.Errorf("layer sha256:%s: %w", l.diffID, err)
 		}
 	}
@@ -243,8 +245,9 @@ func stacked(cache string, layers []layerBlob) ([]digest, error) {
 	return stack, nil
 }
 
-// unpackBlob unpacks one layer into a new directory, and verifies it while it is read.
-func unpackBlob(l layerBlob, dir string, owners bool, left *budget) error {
+// unpackBlob unpacks one layer into a new directory, and verifies it while it is read. What says
+// which one it is.
+func unpackBlob(l layerBlob, what, dir string, owners bool, left *budget) error {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
 	}
@@ -269,7 +272,8 @@ func unpackBlob(l layerBlob, dir string, owners bool, left *budget) error {
 	default:
 		return errCompressed(kind)
 	}
-	plain = io.TeeReader(&metered{plain, left}, diffSum)
+	plain, done := showProgress(io.TeeReader(&metered{plain, left}, diffSum), what)
+	defer done()
 	if err := unpackLayer(plain, root, owners, left); err != nil {
 		return err
 	}

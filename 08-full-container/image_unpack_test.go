@@ -19,6 +19,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -648,7 +649,7 @@ func TestBudget(t *testing.T) {
 		s := sha256.Sum256(layer)
 		blob := layerBlob{diffID: digest(hex.EncodeToString(s[:])),
 			content: io.NewSectionReader(bytes.NewReader(layer), 0, int64(len(layer)))}
-		err := unpackBlob(blob, filepath.Join(t.TempDir(), "layer"), false, &c.left)
+		err := unpackBlob(blob, "", filepath.Join(t.TempDir(), "layer"), false, &c.left)
 		if c.what == "" && err != nil {
 			t.Errorf("the control: %v", err)
 		} else if c.what != "" {
@@ -659,7 +660,8 @@ func TestBudget(t *testing.T) {
 	bomb := zip(append(pack(items...), make([]byte, 1<<20)...))
 	blob := layerBlob{content: io.NewSectionReader(bytes.NewReader(bomb), 0, int64(len(bomb)))}
 	left = budget{1 << 20, 1 << 20, 10, 100}
-	refused(unpackBlob(blob, filepath.Join(t.TempDir(), "layer"), false, &left), "bytes to read")
+	refused(unpackBlob(blob, "", filepath.Join(t.TempDir(), "layer"), false, &left),
+		"bytes to read")
 
 	archive := zip(append(small().oci().pack(), make([]byte, 1<<20)...))
 	for limit, why := range map[int64]string{1 << 20: "more than 1048576 bytes", 2 << 20: ""} {
@@ -1021,6 +1023,67 @@ func TestPrune(t *testing.T) {
 		t.Run("user with subordinate IDs", func(t *testing.T) {
 			pruned(t, steptest.Ordinary, asSubUser)
 		})
+	}
+}
+
+// TestProgress unpacks two layers that take a while, from a pipe that pauses. At a terminal there
+// is a line each, and in the end none; on a pipe there is nothing. An image that is there already
+// quickly needs none.
+func TestProgress(t *testing.T) {
+	needsOverlay(t)
+	many := []item{file("first", ""), file("zeros", string(make([]byte, 100_000_000)))}
+	for n := range 3_000 {
+		many = append(many, file(fmt.Sprint("f", n), ""))
+	}
+	archive := made{layers: [][]byte{pack(many...), pack(many[1:]...)},
+		zipped: true, change: func(o object) { o["config"] = imageConfig{} }}.oci().pack()
+	lines := []string{`reading the image: 0 MB`, `unpacking layer 1 of 2: \d+ MB`,
+		`unpacking layer 2 of 2: \d+ MB`}
+	u := steptest.Caller()
+	b := ownBench(t)
+	feed := func(cmd *exec.Cmd, pause time.Duration) {
+		input, err := cmd.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			defer input.Close()
+			input.Write(archive[:1000])
+			time.Sleep(pause)
+			input.Write(archive[1000:])
+		}()
+	}
+	run := func(cache string) *exec.Cmd {
+		cmd := u.Program("-net=false", "-image", "-", "/absent")
+		cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+filepath.Join(b.dir, cache))
+		return cmd
+	}
+	for _, cache := range []string{"one", "two"} {
+		if err := os.Mkdir(filepath.Join(b.dir, cache), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := run("one")
+	feed(cmd, 500*time.Millisecond)
+	screen := sit(t, cmd).look().end(127) // it has no such program
+	for _, line := range lines {
+		if !regexp.MustCompile(`\r` + line + ` *`).MatchString(screen) {
+			t.Errorf("no %q on the screen: %q", line, screen)
+		}
+	}
+	blank := "\r" + strings.Repeat(" ", 50) + "\r"
+	if strings.Count(screen, blank) != 3 || !strings.Contains(screen, blank+"08-full") {
+		t.Errorf("not cleared: %q", screen)
+	}
+	cmd = run("two")
+	feed(cmd, 500*time.Millisecond)
+	if r := steptest.Run(t, cmd); r.Status != 127 || strings.Contains(r.Stderr, "\r") {
+		t.Errorf("on a pipe: %+v", r)
+	}
+	cmd = run("one")
+	feed(cmd, 0)
+	if screen := sit(t, cmd).look().end(127); strings.Contains(screen, "layer") {
+		t.Errorf("unpacked already: %q", screen)
 	}
 }
 
