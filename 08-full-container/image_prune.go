@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -137,9 +138,11 @@ func removeAll(dir string) error {
 	return cmd.Wait()
 }
 
-// bePruner is that root. It waits until its IDs are mapped.
+// bePruner is that root. It waits until its IDs are mapped. argv[0] proves nothing, so it removes
+// only what pruneBelow has renamed.
 func bePruner(args []string) error {
-	if len(args) != 1 {
+	if len(args) != 1 || !strings.HasPrefix(filepath.Base(args[0]), partial) ||
+		filepath.Base(filepath.Dir(args[0])) != "jail-to-container" {
 		return errors.New("the pruner is started by this program alone")
 	}
 	if _, err := io.Copy(io.Discard, os.Stdin); err != nil {

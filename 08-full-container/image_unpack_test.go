@@ -947,6 +947,27 @@ func TestCheckCache(t *testing.T) {
 	}
 }
 
+// TestPrunersNameIsNoProof starts the program under the pruner's name, to remove other directories.
+func TestPrunersNameIsNoProof(t *testing.T) {
+	top := filepath.Join(t.TempDir(), "jail-to-container")
+	for dir, removed := range map[string]bool{
+		top:                                     false,
+		filepath.Join(top, "layers"):            false,
+		filepath.Join(t.TempDir(), "partial-1"): false,
+		filepath.Join(top, "partial-1"):         true, // the control
+	} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		cmd := steptest.Caller().Program(dir)
+		cmd.Args[0] = role(pruner)
+		r := steptest.Run(t, cmd)
+		if gone := !exists(dir); gone != removed || r.Status == 0 != removed {
+			t.Errorf("%s is gone: %t, and %+v", dir, gone, r)
+		}
+	}
+}
+
 // TestPrune removes what is cached: the layers of an image, of which one has a directory that its
 // owner alone, another ID of the container, can read, and old caches. It must leave what isn't a
 // cache, and everything while a container runs.
