@@ -114,20 +114,42 @@ var networkAttacks = []attack{
 		name: "published",
 		tried: "start a server in the container on port 7000, with PUBLISH=8080:7000, and " +
 			"connect to 127.0.0.1:8080 on the host, three times",
-		try: func(h *host) verdict { return h.published() },
-		leak: "Nothing listens on the host's port, or what comes in there doesn't get to the " +
-			"container.",
+		try: func(h *host) verdict {
+			return h.published(run{env: []string{"PUBLISH=8080:7000"}}, false)
+		},
+		leak: notPublished,
+	},
+	{
+		name: "publish",
+		tried: "start a server in the container on port 7000, with -publish 8080:7000, and " +
+			"connect to port 8080 on 127.0.0.1, and on the host's other addresses",
+		try: func(h *host) verdict {
+			return h.published(run{flags: []string{"-publish", "8080:7000"}}, false)
+		},
+		leak: notPublished,
+	},
+	{
+		name:  "publishall",
+		tried: "the same with -publish 0.0.0.0:8080:7000",
+		try: func(h *host) verdict {
+			return h.published(run{flags: []string{"-publish", "0.0.0.0:8080:7000"}}, true)
+		},
+		leak: notPublished,
 	},
 }
 
-// published tries a forwarded port.
-func (h *host) published() verdict {
+// notPublished is what it means if a published port doesn't work.
+const notPublished = "Nothing listens on the host's port, or what comes in there doesn't get to " +
+	"the container."
+
+// published tries a forwarded port, which is meant for all of the host's addresses or for one.
+func (h *host) published(publish run, all bool) verdict {
 	ready, tell, err := os.Pipe()
 	if err != nil {
 		return verdict{missing, err.Error(), ""}
 	}
 	defer ready.Close()
-	publish := run{env: []string{"PUBLISH=8080:7000"}, limit: 10 * time.Second, stdout: tell}
+	publish.limit, publish.stdout = 10*time.Second, tell
 	cmd, done := h.startProbe(publish, "serve", "0.0.0.0:7000")
 	tell.Close()
 	if cmd == nil {
@@ -158,7 +180,11 @@ func (h *host) published() verdict {
 		return verdict{failed, fmt.Sprintf("%q, then %q and %q", said, second, third), "The " +
 			"first connection gets through, and later ones don't. Each needs an accept of its " +
 			"own."}
-	case strings.Contains(elsewhere, "to the container"):
+	case all && !strings.Contains(elsewhere, "to the container"):
+		return verdict{failed, fmt.Sprintf("%q, and from the host's other addresses %q", third,
+			elsewhere), "The address was given, 0.0.0.0, and you open another one. Only the " +
+			"default should be this host's own."}
+	case !all && strings.Contains(elsewhere, "to the container"):
 		return verdict{leaked, fmt.Sprintf("%q, and so from the host's other addresses", said),
 			"The port is open on all of the host's addresses: everyone on its network can " +
 				"connect. Publish it on 127.0.0.1."}
@@ -422,7 +448,7 @@ var fullAttacks = []attack{
 // allAttacks are the attacks on all steps.
 func allAttacks() []attack {
 	return slices.Concat(processAttacks, fileAttacks, nameAttacks, networkAttacks, limitAttacks,
-		fullAttacks)
+		fullAttacks, execAttacks)
 }
 
 // findAttack returns an attack by its name.

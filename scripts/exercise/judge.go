@@ -152,7 +152,8 @@ type run struct {
 	stdout *os.File   // rather than into the answer
 	files  []*os.File // descriptors 3 and up
 	env    []string
-	name   string // argv[0]
+	flags  []string // of your program
+	name   string   // argv[0]
 	limit  time.Duration
 }
 
@@ -220,7 +221,8 @@ func (h *host) startProbe(r run, name string, args ...string) (*exec.Cmd, func()
 	const script = `cat >/tmp/probe && chmod 700 /tmp/probe && [ -x /tmp/probe ] ||
 		{ echo "/tmp/probe can't be executed" >&2; exit 125; }
 		exec /tmp/probe "$@"`
-	cmd, done := h.start(r, append([]string{"sh", "-c", script, "sh", probeFlag, name}, args...)...)
+	command := append(r.flags, "sh", "-c", script, "sh", probeFlag, name)
+	cmd, done := h.start(r, append(command, args...)...)
 	self.Close()
 	return cmd, done
 }

@@ -154,7 +154,7 @@ func (w *workshop) list() error {
 				state = "done"
 			}
 		}
-		fmt.Printf("  %s  %2d min  %-8s %s\n", e.id, e.minutes, state, e.shownTitle())
+		fmt.Printf("  %-5s  %2d min  %-8s %s\n", e.id, e.minutes, state, e.shownTitle())
 	}
 	fmt.Print("\nscripts/exercise.sh start N begins one, such as 02-1; -h says more.\n")
 	return nil

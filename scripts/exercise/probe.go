@@ -129,6 +129,7 @@ var probes = map[string]func(args []string) error{
 		return nil
 	},
 	"mkdir": mkdirBothWays,
+	"knock": knock,
 }
 
 // beProbe is a probe in your container.

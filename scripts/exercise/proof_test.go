@@ -598,6 +598,46 @@ var proofs = map[string]proof{
 		},
 	},
 	"08-8": {
+		starts: "The port is open on all of the host's addresses",
+		half: variant{[]edit{{file: "net_publish.go", find: `"0.0.0.0:"`, text: `"[::1]:"`}},
+			"Nothing listens on the host's port"},
+		hint: "connects to 127.0.0.1 finds nothing",
+		other: []variant{{edits: []edit{{file: "net_publish.go", find: "host = hostOnly + host",
+			text: `host = "127.0.0.1:" + host`}}}},
+		wrong: []variant{{[]edit{{file: "net_publish.go",
+			find: "address, err1 := netip.ParseAddrPort(host)",
+			text: "address, err1 := netip.ParseAddrPort(host)\n\t" +
+				"address = netip.AddrPortFrom(netip.MustParseAddr(\"127.0.0.1\"), address.Port())"}},
+			"and you open another one"}},
+	},
+	"08-9": {
+		starts: "The container has let another user in",
+		half:   peer08("peer.Pid < 1", "has let another user in"),
+		hint:   "not whose it is",
+		other:  []variant{peer08("int(peer.Uid) != os.Getuid()", "")},
+		wrong:  []variant{peer08("isTrusted(peer)", "not even the container's own user")},
+	},
+	"08-10": {
+		starts: "The second command has more rights than the first",
+		half: variant{[]edit{
+			{file: "exec.go", find: `"os"`, text: "\"os\"\n\t\"runtime\""},
+			{file: "exec.go", find: "defer close(done)\nif err =",
+				text: "runtime.LockOSThread()\n\t\tdefer close(done)\n\t\tif err ="},
+		}, "The second command has more rights than the first"},
+		hint: "It is the wrong one",
+	},
+	"08-11": {
+		starts: "The command doesn't run",
+		half:   guest08("return <-o.status, nil", "return 0, nil", "exit status 0, not 7"),
+		hint:   "how do you hear of it",
+		other:  []variant{guest08("", "", "")},
+		wrong: []variant{
+			guest08("orders <- o", "o.start()", "more rights than the first"),
+			guest08("go o.follow(client)", "", "has never heard of it"),
+			guest08("o.tell(unix.SIGHUP)", "", "its command still runs"),
+		},
+	},
+	"08-12": {
 		starts: "it can read, trace and change it",
 		half: variant{before("// 02: PID 1, with its duties.", capsCall+
 			`, dropCapabilities); err != nil {

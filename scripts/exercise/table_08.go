@@ -156,7 +156,132 @@ var exercises08 = []exercise{
 			"refuses all of io_uring.)",
 	},
 	{
-		id: "08-8", step: "08-full-container", title: "All four walls", minutes: 20,
+		id: "08-8", step: "08-full-container", title: "Open to the network", minutes: 5,
+		task: "-publish 8080:80 opens the port to everyone on the network. It should be open to " +
+			"programs on this host, unless the caller names another address. Repair the " +
+			"default, in net_publish.go.",
+		start: []edit{{file: "net_publish.go", find: `const hostOnly = "127.0.0.1:"`,
+			text: `const hostOnly = "0.0.0.0:"`}},
+		attacks: []string{"publish", "publishall"},
+		hints: []string{
+			"0.0.0.0 stands for all addresses of the host (ip(7), INADDR_ANY).",
+			"addPort puts an address before a port that has none.",
+			"hostOnly should be \"127.0.0.1:\": packets to that address never leave the host.",
+		},
+		near: []near{
+			{`"[::1]:"`, "", "[::1] is this host, too, for programs that use IPv6. One that " +
+				"connects to 127.0.0.1 finds nothing there."},
+			{`address=netip.AddrPortFrom(`, "", "Now the port is open here only, whatever the " +
+				"caller says. Change what happens when no address is given."},
+		},
+		why: "Docker's default is 0.0.0.0, and its rules come before your firewall's, so a test " +
+			"database has been open to the world more than once. The safe default costs one " +
+			"word when you mean the other.",
+	},
+	{
+		id: "08-9", step: "08-full-container", title: "Who is there?", minutes: 10,
+		task: "Every user of this machine can run commands in this container, with -exec. (Run " +
+			"this one as root: only root can play another user.) Repair admit, in door.go.",
+		start: []edit{
+			{file: "door.go", find: "switch peer, unknown := peerOf(client); {",
+				text: "switch _, unknown := peerOf(client); {"},
+			{file: "door.go", find: "unknown != nil || !isTrusted(peer)", text: "unknown != nil"},
+		},
+		attacks: []string{"stranger"},
+		hints: []string{
+			"The socket's name is abstract, so it is in no directory, and no file permission " +
+				"keeps anyone out (unix(7)).",
+			"admit asks the kernel who has connected, and looks only whether there was an " +
+				"answer. dial, below it, looks at the answer as well.",
+			"isTrusted(peer): hang up unless it is root or this user (unix(7), SO_PEERCRED).",
+		},
+		near: []near{
+			{"peer.Pid<", "", "A PID says which process connected, not whose it is."},
+			{"!=nil||isTrusted(peer)", "", "You let the others in, and hang up on this " +
+				"user."},
+		},
+		why: "The kernel fills SO_PEERCRED in when a process connects, and the process can't " +
+			"change it. What a client says about itself in a message, a server would have to " +
+			"believe.",
+	},
+	{
+		id: "08-10", step: "08-full-container", title: "The wrong thread", minutes: 15,
+		task: "A command that -exec starts has all capabilities and no filter, and the " +
+			"container's first command has neither. Repair startFor, in exec.go.",
+		start: []edit{
+			{file: "exec.go", find: "starts <- func() {", text: "go func() {"},
+			{file: "exec.go", find: "})\n}\n<-done", text: "})\n\t}()\n\t<-done"},
+		},
+		attacks: []string{"guestrights", "guest"},
+		hints: []string{
+			"PID 1 has put up its walls: no_new_privs, the filter, the dropped capabilities. " +
+				"Those belong to a thread, not to a process, and a child gets its parent " +
+				"thread's.",
+			"A goroutine runs on any thread. The end of runCommand, in init.go, is a loop on the " +
+				"one thread that has the walls.",
+			"starts <- func() { ... } and not go func() { ... }(): the first thread runs it, and " +
+				"<-done waits for that.",
+		},
+		near: []near{
+			{"runtime.LockOSThread()", "", "That keeps the goroutine on the thread that it is " +
+				"on. It is the wrong one."},
+		},
+		why: "Linux knows tasks, and POSIX processes are what the C library makes of them: " +
+			"setuid(2) there tells every thread. capset(2) and prctl(2) don't. So one thread has " +
+			"the walls, and everything the container runs must be that thread's child.",
+	},
+	{
+		id: "08-11", step: "08-full-container", title: "A second command", minutes: 40,
+		build: true,
+		task: "-exec PID COMMAND finds the running container, sends its PID 1 the command and " +
+			"three descriptors, and gets the answer that PID 1 can't start it. Write PID 1's " +
+			"part: startFor, what is empty below guestBook, and obey, in exec.go; and reap and " +
+			"runCommand in init.go need a line or two. The command's rights are the first " +
+			"command's, its exit status is the client's, and so are its signals.",
+		start: []edit{
+			{file: "exec.go", stmt: "var pid int"},
+			{file: "exec.go", stmt: "var ended <-chan int"},
+			{file: "exec.go", stmt: "done := make(chan bool)"},
+			{file: "exec.go", stmt: "starts <- func()"},
+			{file: "exec.go", stmt: "<-done"},
+			{file: "exec.go", find: startForEnd, text: startForStub},
+			{file: "exec.go", fn: "add", text: yourPart + "\n\treturn 0, nil, " +
+				"errors.New(\"add isn't written yet\")"},
+			{file: "exec.go", fn: "ended", text: yourPart},
+			{file: "exec.go", fn: "signal", text: yourPart},
+			{file: "exec.go", fn: "obey", text: yourPart},
+			{file: "init.go", find: "default:\nguests.ended(child, shellStatus(status))"},
+			{file: "init.go", find: runCommandEnd, text: runCommandStub},
+			{file: "init.go", find: startsDecl + startComment, text: startComment},
+		},
+		attacks: []string{"guest", "guestrights", "guestsignals"},
+		hints: []string{
+			"process.start, in init.go, starts a command. But every thread of PID 1 may call " +
+				"it, and only one has dropped its capabilities; and reap waits for all children, " +
+				"so no other code can wait for one.",
+			"Three parts: a channel by which the thread in runCommand is told what to start; a " +
+				"map from a PID to a channel for its exit status, which reap looks into; a loop " +
+				"that reads the client's bytes.",
+			"chan func(), sent by startFor and called at the end of runCommand. The map's mutex " +
+				"is held from before the start until the PID is in it. signalCommand(pid, " +
+				"number), and SIGHUP when the client's line ends.",
+		},
+		near: []near{
+			{"exec.Command(", "", "os/exec waits for its own child, and so does reap, for all. " +
+				"One of them is told of the end, and you can't say which."},
+			{"Wait4(pid", "", "reap waits for every child, yours as well. One of the two is told " +
+				"of the end, and you can't say which."},
+			{"command.start(", "ended(child", "The command starts. reap is told when it ends: how " +
+				"do you hear of it?"},
+			{"command.start(", "signalCommand(pid", "The command starts, and its status comes " +
+				"back. Who reads what the client writes after that?"},
+		},
+		why: "docker exec enters the namespaces from outside, and has to set up everything " +
+			"else again; each thing that it forgot was a CVE. PID 1 is inside already, behind " +
+			"all walls. What's left is plumbing: the right thread, one waiter, one line.",
+	},
+	{
+		id: "08-12", step: "08-full-container", title: "All four walls", minutes: 20,
 		task: "All four walls that 08 adds are gone: three in container, in main.go, and one in " +
 			"runCommand, in init.go. Put them up again. The order matters.",
 		start: []edit{
@@ -181,3 +306,26 @@ var exercises08 = []exercise{
 			"chosen for; 08's lesson measures it, by leaving out one at a time.",
 	},
 }
+
+// What the exercise about -exec takes out of 08, and what it leaves.
+const (
+	startForEnd = `closeStreams() // ours would keep the command's pipes open after its end
+	if err != nil {
+		return 0, err
+	}
+	go obey(client, pid)
+	return byte(<-ended), nil`
+	startForStub = `// Your part: start the command, and do for it what its client asks for, until it ends.
+	return 0, errors.New("PID 1 starts no commands for clients yet")`
+	runCommandEnd = `for start := range starts {
+		start()
+	}
+	return nil`
+	runCommandStub = "select {} // this thread has nothing left to do"
+	startsDecl     = `// starts is for the first thread: what it is to start after the command.
+var starts = make(chan func())
+
+`
+	startComment = "// start starts a command,"
+	yourPart     = "\t// Your part."
+)
