@@ -25,8 +25,8 @@ const rights = `grep -E '^(Cap(Inh|Prm|Eff|Bnd|Amb)|NoNewPrivs|Seccomp):' /proc/
 var execAttacks = []attack{
 	{
 		name: "guest",
-		tried: "in a running container, start a second command by -exec: read a file of the first " +
-			"command's, and exit 7; then true, ten times",
+		tried: "in a running container, start a second command by -exec: read the first one's " +
+			"file, and exit 7; then true, ten times",
 		try:  func(h *host) verdict { return h.whileUp(h.guest) },
 		leak: "The command doesn't run, or not beside the first one.",
 	},

@@ -32,8 +32,8 @@ func guest08(old, text, says string) variant {
 	if text != "return 0, nil" { // half a solution doesn't ask
 		edits = append(edits, edit{file: "init.go",
 			find: "case child == command:\nos.Exit(shellStatus(status))",
-			text: "case child == command:\n\t\t\tos.Exit(shellStatus(status))\n\t\tdefault:\n\t\t\t" +
-				"finish(child, shellStatus(status))"})
+			text: "case child == command:\n\t\t\tos.Exit(shellStatus(status))\n\t\t" +
+				"default:\n\t\t\tfinish(child, shellStatus(status))"})
 	}
 	return variant{edits, says}
 }

@@ -607,7 +607,8 @@ var proofs = map[string]proof{
 		wrong: []variant{{[]edit{{file: "net_publish.go",
 			find: "address, err1 := netip.ParseAddrPort(host)",
 			text: "address, err1 := netip.ParseAddrPort(host)\n\t" +
-				"address = netip.AddrPortFrom(netip.MustParseAddr(\"127.0.0.1\"), address.Port())"}},
+				"address = netip.AddrPortFrom(netip.MustParseAddr(\"127.0.0.1\"), " +
+				"address.Port())"}},
 			"and you open another one"}},
 	},
 	"08-9": {

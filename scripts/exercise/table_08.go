@@ -271,8 +271,8 @@ var exercises08 = []exercise{
 				"One of them is told of the end, and you can't say which."},
 			{"Wait4(pid", "", "reap waits for every child, yours as well. One of the two is told " +
 				"of the end, and you can't say which."},
-			{"command.start(", "ended(child", "The command starts. reap is told when it ends: how " +
-				"do you hear of it?"},
+			{"command.start(", "ended(child", "The command starts. reap is told when it ends: " +
+				"how do you hear of it?"},
 			{"command.start(", "signalCommand(pid", "The command starts, and its status comes " +
 				"back. Who reads what the client writes after that?"},
 		},
@@ -315,7 +315,7 @@ const (
 	}
 	go obey(client, pid)
 	return byte(<-ended), nil`
-	startForStub = `// Your part: start the command, and do for it what its client asks for, until it ends.
+	startForStub = `// Your part: start the command, obey its client, and wait for its end.
 	return 0, errors.New("PID 1 starts no commands for clients yet")`
 	runCommandEnd = `for start := range starts {
 		start()
