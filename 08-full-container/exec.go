@@ -126,28 +126,28 @@ func hasMore(master *os.File) bool {
 }
 
 // guests are the commands that PID 1 has started for clients.
-var guests = guestBook{statuses: map[int]chan<- int{}}
+var guests = guestBook{statuses: map[int]chan<- unix.WaitStatus{}}
 
 // guestBook says for each PID where its exit status goes.
 type guestBook struct {
 	sync.Mutex
-	statuses map[int]chan<- int
+	statuses map[int]chan<- unix.WaitStatus
 }
 
 // add starts a command and notes its PID. The command may end at once; the lock makes reap wait
 // until its PID is in the map.
-func (g *guestBook) add(start func() (pid int, err error)) (pid int, status <-chan int, err error) {
+func (g *guestBook) add(ended chan<- unix.WaitStatus, start func() (int, error)) (int, error) {
 	g.Lock()
 	defer g.Unlock()
-	ended := make(chan int, 1)
-	if pid, err = start(); err == nil {
+	pid, err := start()
+	if err == nil {
 		g.statuses[pid] = ended
 	}
-	return pid, ended, err
+	return pid, err
 }
 
 // ended is called for every process that ends, guest or not.
-func (g *guestBook) ended(pid, status int) {
+func (g *guestBook) ended(pid int, status unix.WaitStatus) {
 	g.Lock()
 	defer g.Unlock()
 	if g.statuses[pid] != nil {
@@ -180,13 +180,13 @@ func (s *spec) serve(connection int) {
 			}
 		})
 		defer closeStreams()
-		answer := []byte{0}
+		var answer []byte
 		switch {
 		case err != nil:
 		case len(request.Args) == 0:
 			answer = s.describe()
 		default:
-			answer[0], err = s.startFor(client, request, streams, closeStreams)
+			answer, err = s.startFor(client, request, streams, closeStreams)
 		}
 		if err != nil {
 			answer = append([]byte{byte(errorStatus(err))}, legible(err.Error())+hint(err)...)
@@ -198,9 +198,9 @@ func (s *spec) serve(connection int) {
 // startFor starts a command for a client, on the client's streams, and returns its exit status.
 // User, directory and environment are the first command's unless the client says otherwise.
 func (s *spec) startFor(client *os.File, request *spec, streams []int, closeStreams func()) (
-	status byte, err error) {
+	answer []byte, err error) {
 	if len(streams) != 3 {
-		return 0, fmt.Errorf("%d standard streams, and not 3", len(streams))
+		return nil, fmt.Errorf("%d standard streams, and not 3", len(streams))
 	}
 	request.Env = unique(slices.Concat(s.Env, request.Env))
 	request.Dir, request.User = cmp.Or(request.Dir, s.Dir), cmp.Or(request.User, s.User)
@@ -210,27 +210,27 @@ func (s *spec) startFor(client *os.File, request *spec, streams []int, closeStre
 		master, err = replaceStreams(command.uid(), streams)
 	}
 	if err := errors.Join(err, handOver(client, master)); err != nil {
-		return 0, err
+		return nil, err
 	}
 	var pid int
-	var ended <-chan int
-	done := make(chan bool)
+	ended, done := make(chan unix.WaitStatus, 1), make(chan bool)
 	starts <- func() {
 		defer close(done)
 		if err = request.enterDir(); err != nil {
 			return
 		}
-		pid, ended, err = guests.add(func() (int, error) {
+		pid, err = guests.add(ended, func() (int, error) {
 			return command.start(uintptr(streams[0]), uintptr(streams[1]), uintptr(streams[2]))
 		})
 	}
 	<-done
 	closeStreams() // ours would keep the command's pipes open after its end
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	go obey(client, pid)
-	return byte(<-ended), nil
+	code, reason := ending(<-ended)
+	return append([]byte{byte(code)}, reason...), nil
 }
 
 // replaceStreams makes a terminal and puts its slave in the place of the streams.

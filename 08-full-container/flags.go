@@ -75,9 +75,9 @@ What it shares with the host
         %[1]s -publish 8080:80 busybox httpd -f -p 80 -h /usr
 
 A container that runs
-  -ps                   list those of this user, and root's
-  -exec PID             run COMMAND in that one, PID as -ps prints it; with
-                        -user, -workdir, -env and -tty as above
+  -ps                   list your running containers
+  -exec PID             run COMMAND in the one with this PID; -user, -workdir,
+                        -env and -tty work as above
         %[1]s -exec 4242 sh
 
 How much it may use

@@ -86,24 +86,29 @@ func reap(command int) {
 		case errors.Is(err, unix.EINTR):
 		case err != nil:
 			os.Exit(exitStatus(os.NewSyscallError("wait4", err)))
-		case child == command && status.Signaled() && status.Signal() == unix.SIGSYS:
-			fmt.Fprintf(os.Stderr, "%s: killed by the seccomp filter (SIGSYS): system calls "+
-				"of 32-bit programs and of other architectures aren't allowed\n", step)
-			os.Exit(shellStatus(status))
 		case child == command:
-			os.Exit(shellStatus(status))
+			code, reason := ending(status)
+			if reason != "" {
+				fmt.Fprintf(os.Stderr, "%s: %s\n", step, reason)
+			}
+			os.Exit(code)
 		default:
-			guests.ended(child, shellStatus(status))
+			guests.ended(child, status)
 		}
 	}
 }
 
-// shellStatus is how a process ended, as a shell has it in $?.
-func shellStatus(ended unix.WaitStatus) int {
-	if ended.Signaled() {
-		return 128 + int(ended.Signal())
+// ending returns how a command ended: its exit status, as a shell has it in $?, and what to say
+// about it.
+func ending(status unix.WaitStatus) (code int, reason string) {
+	if !status.Signaled() {
+		return status.ExitStatus(), ""
 	}
-	return ended.ExitStatus()
+	if status.Signal() == unix.SIGSYS {
+		reason = "killed by the seccomp filter (SIGSYS): system calls of 32-bit programs and of " +
+			"other architectures aren't allowed"
+	}
+	return 128 + int(status.Signal()), reason
 }
 
 // hideFromCommand takes PID 1's memory, its descriptors and its program, all below /proc/1, out of

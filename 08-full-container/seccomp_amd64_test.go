@@ -48,6 +48,11 @@ func TestKernelKillsI386(t *testing.T) {
 		if r.Status != 128+31 || r.Stderr != want {
 			t.Errorf("a container's command: %+v, want %q", r, want)
 		}
+		running := runContainer(t, u, "cat", "-volume", file+":/i386:ro")
+		r = steptest.Run(t, running.command("/i386"))
+		if r.Status != 128+31 || r.Stderr != want {
+			t.Errorf("by -exec: %+v, want %q", r, want)
+		}
 		r = u.Run(t, "-volume", file+":/i386:ro", "-without", "seccomp", "/i386")
 		if r.Status != 7 || strings.Contains(r.Stderr, "SIGSYS") {
 			t.Errorf("the control, without the filter: %+v", r)
