@@ -240,17 +240,16 @@ var exercises08 = []exercise{
 			"command's, its exit status is the client's, and so are its signals.",
 		start: []edit{
 			{file: "exec.go", stmt: "var pid int"},
-			{file: "exec.go", stmt: "var ended <-chan int"},
-			{file: "exec.go", stmt: "done := make(chan bool)"},
+			{file: "exec.go", stmt: "ended, done := make("},
 			{file: "exec.go", stmt: "starts <- func()"},
 			{file: "exec.go", stmt: "<-done"},
 			{file: "exec.go", find: startForEnd, text: startForStub},
-			{file: "exec.go", fn: "add", text: yourPart + "\n\treturn 0, nil, " +
+			{file: "exec.go", fn: "add", text: yourPart + "\n\treturn 0, " +
 				"errors.New(\"add isn't written yet\")"},
 			{file: "exec.go", fn: "ended", text: yourPart},
 			{file: "exec.go", fn: "signal", text: yourPart},
 			{file: "exec.go", fn: "obey", text: yourPart},
-			{file: "init.go", find: "default:\nguests.ended(child, shellStatus(status))"},
+			{file: "init.go", find: "default:\nguests.ended(child, status)"},
 			{file: "init.go", find: runCommandEnd, text: runCommandStub},
 			{file: "init.go", find: startsDecl + startComment, text: startComment},
 		},
@@ -311,12 +310,13 @@ var exercises08 = []exercise{
 const (
 	startForEnd = `closeStreams() // ours would keep the command's pipes open after its end
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	go obey(client, pid)
-	return byte(<-ended), nil`
+	code, reason := ending(<-ended)
+	return append([]byte{byte(code)}, reason...), nil`
 	startForStub = `// Your part: start the command, obey its client, and wait for its end.
-	return 0, errors.New("PID 1 starts no commands for clients yet")`
+	return nil, errors.New("PID 1 starts no commands for clients yet")`
 	runCommandEnd = `for start := range starts {
 		start()
 	}
