@@ -27,8 +27,7 @@ func doorOf(pid int) string { return "@jail-to-container/" + strconv.Itoa(pid) }
 // openDoor makes this container's socket. Without it the container runs all the same.
 func openDoor() *os.File {
 	name := doorOf(os.Getpid())
-	fd, err := unix.Socket(unix.AF_UNIX,
-		unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err == nil {
 		err = unix.Bind(fd, &unix.SockaddrUnix{Name: name})
 	}
@@ -41,7 +40,7 @@ func openDoor() *os.File {
 			step, name, err)
 		return nil
 	}
-	return os.NewFile(uintptr(fd), name)
+	return newSocket(fd, name)
 }
 
 // admit lets clients in, and passes them on to the next process.

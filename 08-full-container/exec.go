@@ -169,8 +169,7 @@ func (g *guestBook) signal(pid int, numbers ...unix.Signal) {
 
 // serve is PID 1's part: it does what a client asks for. The outer process has checked who that is.
 func (s *spec) serve(connection int) {
-	_ = unix.SetNonblock(connection, true) // so that waiting for it takes no thread of its own
-	client := os.NewFile(uintptr(connection), "client")
+	client := newSocket(connection, "client")
 	go func() {
 		defer client.Close()
 		request, streams, err := receive(client)
@@ -195,7 +194,7 @@ func (s *spec) serve(connection int) {
 	}()
 }
 
-// startFor starts a command for a client, on the client's streams, and returns its exit status.
+// startFor starts a command for a client, on the client's streams, and returns what to answer.
 // User, directory and environment are the first command's unless the client says otherwise.
 func (s *spec) startFor(client *os.File, request *spec, streams []int, closeStreams func()) (
 	answer []byte, err error) {

@@ -410,3 +410,69 @@ func TestExecCollectsGarbage(t *testing.T) {
 		}
 	})
 }
+
+// TestExecInAFullContainer has a crowd of clients come to a container that has no room for another
+// process, nor for another thread of PID 1. Each is told so, and the container stays.
+func TestExecInAFullContainer(t *testing.T) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		// A shell that can't fork exits. This one begins again then.
+		fill := `echo 'trap "exec sh /tmp/fill" EXIT; while :; do sleep 1000 & done' >/tmp/fill;
+			exec sh /tmp/fill 2>/dev/null`
+		r := runContainer(t, u, fill, "-pids", "16")
+		for i := 0; r.command("true").Run() == nil; i++ {
+			if i > 100 {
+				t.Fatal("the container is never full")
+			}
+		}
+		if out := u.Output(t, "test:crowd", r.pid()); out != "100 of 100 got EAGAIN\n" {
+			t.Errorf("%q", out)
+		}
+		if out := u.Output(t, "-ps"); !strings.Contains(out, "\n"+r.pid()+" ") {
+			t.Errorf("it isn't listed:\n%s", out)
+		}
+		r.Process.Signal(unix.SIGTERM)
+		if status := r.status(); status != 143 {
+			t.Errorf("exit status %d", status)
+		}
+	})
+}
+
+// init adds a crowd of clients.
+func init() {
+	experiments["test:crowd"] = func(args []string) error {
+		pid, err := strconv.Atoi(args[0])
+		if err != nil {
+			return err
+		}
+		lines := make([]*os.File, 100)
+		for i := range lines {
+			if lines[i], _, err = dial(pid, 10*time.Second); err != nil {
+				return err
+			}
+		}
+		request := append((&spec{Args: []string{"true"}}).encode(), 0)
+		for _, line := range lines {
+			if err := sendMessage(line, request, 0, 1, 2); err != nil {
+				return err
+			}
+		}
+		refused := 0
+		for _, line := range lines {
+			if _, err := takeOver(line); err != nil {
+				return err
+			}
+			if _, err := line.Write([]byte{0}); err != nil {
+				return err
+			}
+			answer, err := io.ReadAll(line)
+			if err != nil {
+				return err
+			}
+			if strings.HasSuffix(string(answer), unix.EAGAIN.Error()) {
+				refused++
+			}
+		}
+		_, err = fmt.Printf("%d of %d got EAGAIN\n", refused, len(lines))
+		return err
+	}
+}

@@ -13,9 +13,11 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -41,6 +43,7 @@ func runCommand(p process, signals <-chan os.Signal) error {
 		return err
 	}
 	explainStreams(p.args)
+	reserveThreads(5)
 	command, err := p.start(0, 1, 2)
 	if err != nil {
 		return err
@@ -52,6 +55,23 @@ func runCommand(p process, signals <-chan os.Signal) error {
 		start()
 	}
 	return nil
+}
+
+// reserveThreads has Go make threads now that PID 1 may need later. Once the container has reached
+// its limit on processes and threads, the kernel refuses another thread, and Go ends a program that
+// can't have one: so the next client of -exec or -ps would end the container.
+func reserveThreads(n int) {
+	var all sync.WaitGroup
+	all.Add(n)
+	for range n {
+		go func() {
+			runtime.LockOSThread() // while it waits, no other goroutine can have its thread
+			defer runtime.UnlockOSThread()
+			all.Done()
+			all.Wait()
+		}()
+	}
+	all.Wait()
 }
 
 // starts is for the first thread: what it is to start after the command.

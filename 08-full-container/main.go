@@ -199,7 +199,7 @@ func halfBefore() *os.File {
 		return nil
 	}
 	unix.CloseOnExec(3)
-	return os.NewFile(3, "line to the half before")
+	return newSocket(3, "line to the half before")
 }
 
 // abandon kills a container that can't be completed, and returns the reason. How that process ended
@@ -222,7 +222,7 @@ func container() error {
 	// whatever number it has.
 	caught := catchSignals(lastStandard)
 	surviveFaults()
-	line := os.NewFile(3, "line to the host's half")
+	line := newSocket(3, "line to the host's half")
 	unix.CloseOnExec(3)
 	// No descriptor of the host's but the line, which closes at the command's exec.
 	if err := closeDescriptors(3); err != nil {

@@ -32,6 +32,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -163,6 +164,11 @@ func sendMessage(to *os.File, data []byte, descriptors ...int) error {
 	return err
 }
 
+// receiving is held while a message is received. If the table of descriptors must grow for those
+// that come with it, that takes the kernel milliseconds, and Go starts another thread meanwhile.
+// Without the lock, a crowd of clients would take a crowd of threads: see reserveThreads.
+var receiving sync.Mutex
+
 // receiveMessage reads from a socket, and takes the descriptors that come along. At the end of what
 // the other side says it returns io.EOF.
 func receiveMessage(from *os.File, data []byte) (n int, descriptors []int, err error) {
@@ -173,6 +179,8 @@ func receiveMessage(from *os.File, data []byte) (n int, descriptors []int, err e
 	rights, size := make([]byte, unix.CmsgSpace(4*maxLent)), 0
 	var failed error
 	err = socket.Read(func(fd uintptr) (done bool) {
+		receiving.Lock()
+		defer receiving.Unlock()
 		for failed = unix.EINTR; errors.Is(failed, unix.EINTR); {
 			n, size, _, _, failed = unix.Recvmsg(int(fd), data, rights, unix.MSG_CMSG_CLOEXEC)
 		}

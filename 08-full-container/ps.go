@@ -7,11 +7,13 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -39,18 +41,21 @@ func listContainers() error {
 	for line := range strings.Lines(string(table)) {
 		// A name can contain a newline, so a line proves nothing: see dial.
 		_, number, found := strings.Cut(line, " "+strings.TrimSuffix(doorOf(0), "0"))
-		if pid, err := strconv.Atoi(strings.TrimSpace(number)); found && err == nil {
+		pid, err := strconv.Atoi(strings.TrimSpace(number))
+		if found && err == nil && exists(fmt.Sprint("/proc/", pid)) {
 			pids = append(pids, pid)
 		}
 	}
-	slices.Sort(pids) // the server's end of each connection has the same name
-	rows := [][]string{{"PID", "USER", "HOSTNAME", "AGE", "ADDRESS", "IMAGE", "COMMAND"}}
-	for _, pid := range slices.Compact(pids) {
-		if row := askContainer(pid); row != nil {
-			rows = append(rows, row)
-		}
+	slices.Sort(pids)
+	pids = slices.Compact(pids) // the server's end of each connection has the same name
+	rows := make([][]string, len(pids)+1)
+	rows[0] = []string{"PID", "USER", "HOSTNAME", "AGE", "ADDRESS", "IMAGE", "COMMAND"}
+	var all sync.WaitGroup
+	for i, pid := range pids { // at the same time: another user may have taken a lot of names
+		all.Go(func() { rows[i+1] = askContainer(pid) })
 	}
-	columns(rows)
+	all.Wait()
+	columns(slices.DeleteFunc(rows, func(row []string) bool { return row == nil }))
 	return nil
 }
 

@@ -5,7 +5,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
@@ -80,4 +82,44 @@ func TestPsOfStopped(t *testing.T) {
 			t.Errorf("no row for %s:\n%s", r.pid(), out)
 		}
 	})
+}
+
+// TestPsOfTakenNames takes the names of processes that aren't containers, and leaves clients
+// waiting there. -ps waits for all of them at the same time.
+func TestPsOfTakenNames(t *testing.T) {
+	u := steptest.Caller()
+	steptest.Ready(t, u)
+	r := runContainer(t, u, "cat", "-net=false")
+	for range 40 {
+		other := exec.Command("sleep", "1000")
+		if err := other.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { other.Process.Kill(); other.Wait() })
+		name := &unix.SockaddrUnix{Name: fmt.Sprint("@jail-to-container/", other.Process.Pid)}
+		for i := range 3 {
+			fd, err := unix.Socket(unix.AF_UNIX,
+				unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { unix.Close(fd) })
+			if i > 0 {
+				err = unix.Connect(fd, name) // the second doesn't get a place in the queue
+			} else if err = unix.Bind(fd, name); err == nil {
+				err = unix.Listen(fd, 0)
+			}
+			if err != nil && (i < 2 || !errors.Is(err, unix.EAGAIN)) {
+				t.Fatal(err)
+			}
+		}
+	}
+	begun := time.Now()
+	out := u.Output(t, "-ps")
+	if took := time.Since(begun); took < patience || took > 3*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if !strings.Contains(out, "\n"+r.pid()+" ") || strings.Contains(out, "(no answer)") {
+		t.Errorf("not what was expected:\n%s", out)
+	}
 }

@@ -25,9 +25,15 @@ func newLine() (ours, theirs *os.File, err error) {
 	if err != nil {
 		return nil, nil, os.NewSyscallError("socketpair", err)
 	}
-	ours = os.NewFile(uintptr(pair[0]), "line to the container's half")
+	ours = newSocket(pair[0], "line to the container's half")
 	theirs = os.NewFile(uintptr(pair[1]), "line to the host's half")
 	return ours, theirs, nil
+}
+
+// newSocket makes a file of a socket. Go waits for all of them on one thread (epoll(7)).
+func newSocket(fd int, name string) *os.File {
+	_ = unix.SetNonblock(fd, true) // fails only if it isn't open
+	return os.NewFile(uintptr(fd), name)
 }
 
 // openTerminal makes a pseudo-terminal, and its slave this process's standard streams. It returns
