@@ -132,10 +132,11 @@ func TestEntrypoint(t *testing.T) {
 			t.Errorf("%s: %q, want %q", flags, got, want)
 		}
 	}
-	out := steptest.Caller().Output(t, "-net=false", "-entrypoint", "echo")
-	if out != "\n" {
-		t.Errorf("an entrypoint without an image: %q", out)
-	}
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		if out := u.Output(t, "-net=false", "-entrypoint", "echo"); out != "\n" {
+			t.Errorf("an entrypoint without an image: %q", out)
+		}
+	})
 }
 
 // TestEnvOfTheCaller hands variables on by name. One that the caller doesn't have isn't there then.

@@ -26,8 +26,9 @@ var born = time.Now()
 
 // describe is what a container says about itself.
 func (s *spec) describe() []byte {
+	address, _ := linkAddress("eth0") // for people only
 	return encodeLines(s.Args, []string{
-		s.Hostname, strconv.Itoa(int(time.Since(born).Seconds())), linkAddress("eth0"), s.Image,
+		s.Hostname, strconv.Itoa(int(time.Since(born).Seconds())), address, s.Image,
 	})
 }
 

@@ -21,7 +21,7 @@ import (
 func TestPs(t *testing.T) {
 	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		r := runContainer(t, u, "cat", "-hostname", "web")
-		link := r.output("sh", "-c", "ip -4 -o addr show dev eth0 || cat /proc/net/fib_trie")
+		link := r.output("cat", "/proc/net/fib_trie")
 		name := "root"
 		if u.UID != 0 {
 			name = `\S+`

@@ -151,22 +151,29 @@ func addToHosts(name string) error {
 	if hosts == nil {
 		return nil
 	}
-	_, err := fmt.Fprintf(hosts, "%s\t%s\n", cmp.Or(linkAddress("eth0"), "127.0.1.1"), name)
+	address, err := linkAddress("eth0")
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(hosts, "%s\t%s\n", cmp.Or(address, "127.0.1.1"), name)
 	return errors.Join(err, hosts.Close())
 }
 
 // linkAddress returns the address of a link in this network namespace, or "" if it has none.
-func linkAddress(link string) string {
-	found, err := net.InterfaceByName(link)
-	if err != nil {
-		return ""
+func linkAddress(link string) (string, error) {
+	links, err := net.Interfaces()
+	for _, l := range links {
+		if l.Name != link {
+			continue
+		}
+		addresses, err := l.Addrs()
+		if err != nil || len(addresses) == 0 {
+			return "", err
+		}
+		address, _, _ := strings.Cut(addresses[0].String(), "/")
+		return address, nil
 	}
-	addresses, err := found.Addrs()
-	if err != nil || len(addresses) == 0 {
-		return ""
-	}
-	address, _, _ := strings.Cut(addresses[0].String(), "/")
-	return address
+	return "", err
 }
 
 // closeRoot makes the root read-only if that was asked for, now that all has been made in it that
