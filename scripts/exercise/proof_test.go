@@ -629,7 +629,7 @@ var proofs = map[string]proof{
 	},
 	"08-11": {
 		starts: "The command doesn't run",
-		half:   guest08("return <-o.status, nil", "return 0, nil", "exit status 0, not 7"),
+		half:   guest08("return []byte{<-o.status}, nil", "return []byte{0}, nil", "exit status 0, not 7"),
 		hint:   "how do you hear of it",
 		other:  []variant{guest08("", "", "")},
 		wrong: []variant{
