@@ -196,17 +196,14 @@ func (h *host) stranger(pid, _ string) verdict {
 		}
 		return strings.TrimSpace(string(out)), err
 	}
-	own, err := knock(0)
-	if err != nil {
-		return verdict{missing, "become root: " + err.Error(), ""}
+	own, err1 := knock(0)
+	other, err2 := knock(65534)
+	if err := errors.Join(err1, err2); err != nil {
+		return verdict{missing, "change the user: " + err.Error(),
+			"Only root can become another user: run this as root."}
 	}
 	if !strings.HasPrefix(own, letIn) {
 		return verdict{failed, "root: " + own, "Now not even the container's own user can enter."}
-	}
-	other, err := knock(65534)
-	if err != nil {
-		return verdict{missing, "become uid 65534: " + err.Error(),
-			"Only root can become another user: run this as root."}
 	}
 	if strings.HasPrefix(other, letIn) {
 		return verdict{outcome: leaked, came: other}
