@@ -629,9 +629,10 @@ var proofs = map[string]proof{
 	},
 	"08-11": {
 		starts: "The command doesn't run",
-		half:   guest08("return []byte{<-o.status}, nil", "return []byte{0}, nil", "exit status 0, not 7"),
-		hint:   "how do you hear of it",
-		other:  []variant{guest08("", "", "")},
+		half: guest08("return []byte{<-o.status}, nil", "return []byte{0}, nil",
+			"exit status 0, not 7"),
+		hint:  "how do you hear of it",
+		other: []variant{guest08("", "", "")},
 		wrong: []variant{
 			guest08("orders <- o", "o.start()", "more rights than the first"),
 			guest08("go o.follow(client)", "", "has never heard of it"),
