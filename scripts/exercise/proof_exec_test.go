@@ -24,8 +24,8 @@ func guest08(old, text, says string) variant {
 	}
 	edits := []edit{
 		{file: "orders.go", text: changed(orders08)},
-		{file: "exec.go", find: `return nil, errors.New("PID 1 starts no commands for clients yet")`,
-			text: changed(startFor08)},
+		{file: "exec.go", text: changed(startFor08),
+			find: `return nil, errors.New("PID 1 starts no commands for clients yet")`},
 		{file: "init.go", find: runCommandStub,
 			text: "for o := range orders {\n\t\to.start()\n\t}\n\treturn nil"},
 	}
