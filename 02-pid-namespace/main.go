@@ -79,8 +79,8 @@ func host(command ...string) *exec.Cmd {
 	return cmd
 }
 
-// container is the inner half, already in the new namespaces: all that is left to do is to
-// execCommand the command. It returns only if something failed, and then nothing was run.
+// container is the inner process, already in the new namespaces: all that is left to do is to
+// execute the command. It returns only if something failed, and then nothing was run.
 func container(outer string, command []string) error {
 	// argv[0] proves nothing: go on only as PID 1 of a new PID namespace.
 	if pid := os.Getpid(); pid != 1 {

@@ -126,7 +126,7 @@ var nameAttacks = []attack{
 	},
 	{
 		name:  "waits",
-		tried: "start the inside half with an outer half that dies before it says a word",
+		tried: "start the inner process with an outer process that dies before it says a word",
 		try: func(h *host) verdict {
 			reader, writer, err := os.Pipe()
 			if err != nil {
@@ -155,7 +155,7 @@ var nameAttacks = []attack{
 			}
 			return verdict{held, came, ""}
 		},
-		leak: "The command ran though the outer half was dead. Whatever that had still to do, " +
+		leak: "The command ran though the outer process was dead. Whatever that had still to do, " +
 			"such as the ID maps, a network, limits, was never done.",
 	},
 	{

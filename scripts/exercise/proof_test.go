@@ -350,10 +350,10 @@ var proofs = map[string]proof{
 			"no user namespace to map"},
 	},
 	"05-3": {
-		starts: "ran though the outer half was dead",
+		starts: "ran though the outer process was dead",
 		half: variant{before("if err := closeDescriptors(); err != nil {", "_ = awaitHost()"),
 			"ran " +
-				"though the outer half was dead"},
+				"though the outer process was dead"},
 		hint: "whatever came",
 	},
 	"05-4": {
@@ -407,7 +407,7 @@ var proofs = map[string]proof{
 	if err := pivotRoot(rootfs); err != nil {
 		return err
 	}
-	return execCommand(command)`}}, "ran though the outer half was dead"},
+	return execCommand(command)`}}, "ran though the outer process was dead"},
 		hint: "Who says when its maps are written?",
 	},
 	"06-1": {

@@ -43,7 +43,7 @@ var exercises02 = []exercise{
 		start:   []edit{{file: "main.go", find: "Cloneflags: namespaces,"}},
 		attacks: []string{"pid1"},
 		hints: []string{
-			"The inside half looks at its PID before it runs anything, and finds one of the " +
+			"The inner process looks at its PID before it runs anything, and finds one of the " +
 				"host's. So it was started in no new PID namespace.",
 			"It is started in main.go with a SysProcAttr: what the kernel is to do differently " +
 				"for this one child. The constant namespaces isn't used any more.",
