@@ -188,8 +188,8 @@ var exercises06 = []exercise{
 		},
 		attacks: []string{"published"},
 		hints: []string{
-			"The outer process has both: the host's network, and a cable to the container. Docker " +
-				"has a program for this, docker-proxy.",
+			"The outer process has both: the host's network, and a cable to the container. " +
+				"Docker has a program for this, docker-proxy.",
 			"Listen in publish; accept in a goroutine, for as long as the outer process lives; " +
 				"for each connection dial the container and copy, both ways.",
 			"net.Listen(\"tcp\", \"127.0.0.1:8080\"), Accept, net.Dial(\"tcp\", " +
