@@ -94,17 +94,17 @@ var exercises04 = []exercise{
 var exercises05 = []exercise{
 	{
 		id: "05-1", step: "05-user-namespace", title: "Half a map", minutes: 10,
-		task: "If root starts it, the container doesn't run any more: its first process may not be " +
-			"what it should be. The judge tries that, in namespaces that play the host. Look at " +
-			"mapIDs, in ids_map.go.",
+		task: "If root starts it, the container doesn't run any more: its first process may not " +
+			"be what it should be. The judge tries that, in namespaces that play the host. " +
+			"Look at mapIDs, in ids_map.go.",
 		start: []edit{
 			{file: "ids_map.go", find: "attr.UidMappings, attr.GidMappings = uids, gids",
 				text: "_ = gids\n\t\tattr.UidMappings = uids"},
 		},
 		attacks: []string{"root"},
 		hints: []string{
-			"The new process should be uid 0 and gid 0, and the kernel refuses one of them: there " +
-				"is no such ID in the namespace.",
+			"The new process should be uid 0 and gid 0, and the kernel refuses one of them: " +
+				"there is no such ID in the namespace.",
 			"A process has a user and a group, and so has a file. mapIDs fills a map for one of " +
 				"them.",
 			"attr.GidMappings, as attr.UidMappings (user_namespaces(7), \"User and group ID " +
@@ -134,14 +134,14 @@ var exercises05 = []exercise{
 	},
 	{
 		id: "05-3", step: "05-user-namespace", title: "Too early", minutes: 10,
-		task: "The command may run before the outer process has written the maps, or without it, if " +
-			"that dies. Something in container, in main.go, doesn't wait any more.",
+		task: "The command may run before the outer process has written the maps, or without it, " +
+			"if that dies. Something in container, in main.go, doesn't wait any more.",
 		start:   []edit{{file: "main.go", stmt: `if err := awaitHost()`}},
 		attacks: []string{"waits"},
 		hints: []string{
 			"The judge started the inner process itself, with a pipe that no process writes to.",
-			"The outer process writes one byte to a pipe when it has done its part; descriptor 3 is " +
-				"the other end. Who reads it?",
+			"The outer process writes one byte to a pipe when it has done its part; descriptor " +
+				"3 is the other end. Who reads it?",
 			"awaitHost() is written already. Call it in container before anything else is done, " +
 				"and return its error: end of file means that the outer process has died.",
 		},
