@@ -70,7 +70,20 @@ func (o *options) execWith(caught <-chan chan os.Signal) (status int, err error)
 	if o.tty {
 		request.Env = append([]string{"TERM=" + cmp.Or(os.Getenv("TERM"), "xterm")}, o.env...)
 	}
-	if err := sendMessage(line, append(request.encode(), 0), 0, 1, 2); err != nil {
+	var copies sync.WaitGroup
+	streams, outputs := []int{0, 1, 2}, []*os.File(nil)
+	if !o.tty {
+		if outputs, err = keepTerminals(streams, &copies); err != nil {
+			return 0, err
+		}
+	}
+	err = sendMessage(line, append(request.encode(), 0), streams...)
+	for _, fd := range streams {
+		if fd > 2 {
+			unix.Close(fd)
+		}
+	}
+	if err != nil {
 		return 0, err
 	}
 	started := endable(caught)
@@ -91,12 +104,12 @@ func (o *options) execWith(caught <-chan chan os.Signal) (status int, err error)
 	}
 	deaf, shown := make(chan bool), make(chan bool)
 	go func() { defer close(deaf); relay(signals, line, at, true) }()
-	if master == nil {
-		close(shown)
-	} else {
-		go func() { defer close(shown); copyOut(master) }()
+	if master != nil {
+		outputs = append(outputs, master)
+		copies.Go(func() { copyOut(master) })
 		go copyIn(master)
 	}
+	go func() { defer close(shown); copies.Wait() }()
 	answer, _ := io.ReadAll(line) // nothing, if the container ends first
 	for waiting := true; waiting; {
 		select {
@@ -105,8 +118,8 @@ func (o *options) execWith(caught <-chan chan os.Signal) (status int, err error)
 		case <-deaf:
 			waiting = false
 		case <-time.After(50 * time.Millisecond):
-			// A background job may keep the terminal open for as long as the container runs.
-			waiting = hasMore(master)
+			// A background job may keep them open for as long as the container runs.
+			waiting = slices.ContainsFunc(outputs, hasMore)
 		}
 	}
 	if len(answer) == 0 {
@@ -119,9 +132,39 @@ func (o *options) execWith(caught <-chan chan os.Signal) (status int, err error)
 	return int(answer[0]), nil
 }
 
-// hasMore reports whether there is output on the terminal that hasn't been read yet.
-func hasMore(master *os.File) bool {
-	n, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCINQ)
+// keepTerminals puts a pipe in the place of each stream that is a terminal, and copies. What the
+// command starts may keep the streams after the client's end, and could read what is typed then. (A
+// terminal that is only written to can be read as well.)
+func keepTerminals(streams []int, copies *sync.WaitGroup) (outputs []*os.File, err error) {
+	for i, ours := range []*os.File{os.Stdin, os.Stdout, os.Stderr} {
+		if terminalAt(i) < 0 {
+			continue
+		}
+		ends := make([]int, 2) // the first is read from
+		if err := unix.Pipe2(ends, unix.O_CLOEXEC); err != nil {
+			return nil, os.NewSyscallError("pipe2", err)
+		}
+		addPermission(ends[0], 0o066) // see sharePipes
+		if i == 0 {
+			to := os.NewFile(uintptr(ends[1]), "pipe to the command")
+			streams[i] = ends[0]
+			go func() {
+				defer to.Close()
+				_, _ = io.Copy(to, ours) // fails if the command doesn't read
+			}()
+			continue
+		}
+		from := os.NewFile(uintptr(ends[0]), "pipe from the command")
+		streams[i] = ends[1]
+		outputs = append(outputs, from)
+		copies.Go(func() { _, _ = io.Copy(ours, from) })
+	}
+	return outputs, nil
+}
+
+// hasMore reports whether there is output that hasn't been read yet.
+func hasMore(from *os.File) bool {
+	n, err := unix.IoctlGetInt(int(from.Fd()), unix.TIOCINQ)
 	return err == nil && n > 0
 }
 

@@ -259,6 +259,29 @@ func TestExecAtATerminal(t *testing.T) {
 	})
 }
 
+// TestExecKeepsTerminal starts a second command without a terminal of its own, at one. It gets none
+// of the caller's, which a process that it leaves behind could read. The control is the first
+// command, which does: it ends with the step.
+func TestExecKeepsTerminal(t *testing.T) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		script := "echo ready; for fd in 0 1 2; do test -t $fd && echo terminal $fd; done; " +
+			"read line; echo got $line; exec 3<&0; sleep 2 <&3 &"
+		talk := func(cmd *exec.Cmd) string {
+			s := sit(t, cmd).look()
+			s.dialog("ready\r\n", "one\n")
+			return s.end(0)
+		}
+		out := talk(u.Program("-net=false", "-tty=false", "sh", "-c", script))
+		steptest.Contains(t, out, "terminal 0", "terminal 1", "terminal 2", "got one\r\n")
+		r := runContainer(t, u, "cat", "-net=false")
+		out = talk(r.command("-tty=false", "sh", "-c", script))
+		steptest.Contains(t, out, "got one\r\n")
+		if strings.Contains(out, "terminal") {
+			t.Errorf("it has the caller's terminal: %q", out)
+		}
+	})
+}
+
 // TestExecUser: what the flags don't say is as for the first command.
 func TestExecUser(t *testing.T) {
 	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {

@@ -787,6 +787,13 @@ var table = []row{
 		why:     "PID 1's memory would be open to the command",
 	},
 	{
+		step: "08-full-container", file: "exec.go",
+		find:    "if outputs, err = keepTerminals(streams, &copies); err != nil {",
+		replace: "_ = keepTerminals\n\t\tif err != nil {",
+		test:    "^TestExecKeepsTerminal$",
+		why:     "what -exec leaves behind could read what is typed after the client's end",
+	},
+	{
 		step: "08-full-container", file: "init.go",
 		find:    "reserveThreads(5)",
 		replace: "reserveThreads(0)",
