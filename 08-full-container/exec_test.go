@@ -438,10 +438,10 @@ func TestExecCollectsGarbage(t *testing.T) {
 // process, nor for another thread of PID 1. Each is told so, and the container stays.
 func TestExecInAFullContainer(t *testing.T) {
 	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
-		// A shell that can't fork exits. This one begins again then.
-		fill := `echo 'trap "exec sh /tmp/fill" EXIT; while :; do sleep 1000 & done' >/tmp/fill;
-			exec sh /tmp/fill 2>/dev/null`
-		r := runContainer(t, u, fill, "-pids", "16")
+		// A shell that can't fork exits. This one tries again, and stays.
+		fill := `echo 'trap "exec sh /tmp/fill x$1" EXIT; test ${#1} -lt 50 || read line
+			while :; do sleep 1000 & done' >/tmp/fill; exec sh /tmp/fill 2>/dev/null`
+		r := runContainer(t, u, fill, "-pids", "24")
 		for i := 0; r.command("true").Run() == nil; i++ {
 			if i > 100 {
 				t.Fatal("the container is never full")

@@ -172,8 +172,8 @@ func (o *options) check() error {
 		return errors.New("no COMMAND, and no -image that could say what to run")
 	case o.memory < 6<<20:
 		return fmt.Errorf("-memory %d: at least 6M, or the container's own start fails", o.memory)
-	case o.pids < 16 || o.pids > maxPIDs:
-		return fmt.Errorf("-pids %d: from 16, of which PID 1 takes up to 10, to %d", o.pids,
+	case o.pids < 20 || o.pids > maxPIDs:
+		return fmt.Errorf("-pids %d: from 20, of which PID 1 takes up to 14, to %d", o.pids,
 			maxPIDs)
 	case !(o.cpus >= 0.01 && o.cpus <= 1024):
 		return fmt.Errorf("-cpus %v: from 0.01 to 1024", o.cpus)

@@ -33,7 +33,7 @@ func TestBadFlags(t *testing.T) {
 		{"-memory -5", "such as 64M"},
 		{"-memory 9999999999G", "such as 64M"},
 		{"-memory 4K", "at least 6M"},
-		{"-pids 2", "from 16"},
+		{"-pids 2", "from 20"},
 		{"-pids 5000000", "to 4194304"},
 		{"-pids x", "parse error"},
 		{"-cpus 0", "from 0.01"},

@@ -43,7 +43,7 @@ func runCommand(p process, signals <-chan os.Signal) error {
 		return err
 	}
 	explainStreams(p.args)
-	reserveThreads(5)
+	reserveThreads(7)
 	command, err := p.start(0, 1, 2)
 	if err != nil {
 		return err

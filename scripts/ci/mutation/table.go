@@ -795,7 +795,7 @@ var table = []row{
 	},
 	{
 		step: "08-full-container", file: "init.go",
-		find:    "reserveThreads(5)",
+		find:    "reserveThreads(7)",
 		replace: "reserveThreads(0)",
 		test:    "^TestExecInAFullContainer$",
 		why:     "in a full container PID 1 gets no thread, and a client ends the container",
