@@ -83,12 +83,12 @@ func (o *options) execWith(caught <-chan chan os.Signal) (status int, err error)
 			unix.Close(fd)
 		}
 	}
-	if err != nil {
-		return 0, err
-	}
 	started := endable(caught)
-	master, err := takeOver(line)
-	if err != nil {
+	var master *os.File
+	if err == nil {
+		master, err = takeOver(line)
+	}
+	if err != nil { // it may hang up on us before we have sent all
 		return 0, fmt.Errorf("it takes no commands from this user, or has ended: %w", err)
 	}
 	signals := started()
