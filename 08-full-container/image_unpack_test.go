@@ -948,13 +948,14 @@ func TestCheckCache(t *testing.T) {
 }
 
 // TestPrunersNameIsNoProof starts the program under the pruner's name, to remove other directories.
+// The control is root's: outside of a user namespace, no other user may call setgroups(2).
 func TestPrunersNameIsNoProof(t *testing.T) {
 	top := filepath.Join(t.TempDir(), "jail-to-container")
 	for dir, removed := range map[string]bool{
 		top:                                     false,
 		filepath.Join(top, "layers"):            false,
 		filepath.Join(t.TempDir(), "partial-1"): false,
-		filepath.Join(top, "partial-1"):         os.Getuid() == 0, // the control: setgroups(2) is root's
+		filepath.Join(top, "partial-1"):         os.Getuid() == 0, // the control
 	} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			t.Fatal(err)
