@@ -173,7 +173,7 @@ func (o *options) check() error {
 	case o.memory < 6<<20:
 		return fmt.Errorf("-memory %d: at least 6M, or the container's own start fails", o.memory)
 	case o.pids < 20 || o.pids > maxPIDs:
-		return fmt.Errorf("-pids %d: from 20, of which PID 1 takes up to 14, to %d", o.pids,
+		return fmt.Errorf("-pids %d: from 20, because PID 1 takes up to 14, to %d", o.pids,
 			maxPIDs)
 	case !(o.cpus >= 0.01 && o.cpus <= 1024):
 		return fmt.Errorf("-cpus %v: from 0.01 to 1024", o.cpus)

@@ -89,7 +89,7 @@ func (o *options) tellOfInterfaces() {
 func unknownFlag(flag string) error {
 	name, _, _ := strings.Cut(strings.TrimLeft(flag, "-"), "=")
 	if answer := instead[name]; answer != "" {
-		return fmt.Errorf("%s is a flag of Docker's: %s", flag, answer)
+		return fmt.Errorf("%s is a Docker flag: %s", flag, answer)
 	}
 	return usage(flag)
 }

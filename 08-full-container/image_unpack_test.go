@@ -969,9 +969,9 @@ func TestPrunersNameIsNoProof(t *testing.T) {
 	}
 }
 
-// TestPrune removes what is cached: the layers of an image, of which one has a directory that its
-// owner alone, another ID of the container, can read, and old caches. It must leave what isn't a
-// cache, and everything while a container runs.
+// TestPrune removes what is cached: old caches and an image's layers. One layer has a directory
+// that only its owner, another ID of the container, can read. What isn't a cache must stay, and so
+// must everything while a container runs.
 func TestPrune(t *testing.T) {
 	busybox, err := os.ReadFile(steptest.Need(t, "busybox", "busybox-static"))
 	if err != nil {

@@ -228,11 +228,11 @@ func container() error {
 	if err := closeDescriptors(3); err != nil {
 		return err
 	}
-	s, lent, err := receive(line)
+	s, passed, err := receive(line)
 	if err != nil {
 		return err
 	}
-	if err := s.takeLent(lent); err != nil {
+	if err := s.takeVolumes(passed); err != nil {
 		return err
 	}
 	if err := ownMounts(); err != nil {

@@ -48,7 +48,7 @@ func (s *spec) encode() []byte {
 	}
 	return encodeLines(s.Args, s.Env, s.Layers, s.Dirs, s.Without, volumes, []string{
 		s.Dir, s.User, s.Hostname, s.ResolvConf, s.Image,
-		strconv.FormatBool(s.ReadOnly), strconv.FormatBool(s.TTY), strconv.Itoa(s.Lent),
+		strconv.FormatBool(s.ReadOnly), strconv.FormatBool(s.TTY), strconv.Itoa(s.Passed),
 		strconv.Itoa(s.Memory),
 	})
 }
@@ -102,44 +102,44 @@ func decode(text string) (*spec, error) {
 	s.Dir, s.User, s.Hostname, s.ResolvConf = last[0], last[1], last[2], last[3]
 	s.Image, s.ReadOnly, s.TTY = last[4], last[5] == "true", last[6] == "true"
 	var err1, err2 error
-	s.Lent, err1 = strconv.Atoi(last[7])
+	s.Passed, err1 = strconv.Atoi(last[7])
 	s.Memory, err2 = strconv.Atoi(last[8])
 	return s, errors.Join(err1, err2)
 }
 
 // send sends the spec over the line, to the container whose first process is pid, with a zero byte
-// at its end, and what is lent.
+// at its end, and the volumes.
 func (s *spec) send(line *os.File, pid int) error {
-	lent, err := lendVolumes(s.Volumes, pid)
+	passed, err := passVolumes(s.Volumes, pid)
 	defer func() {
-		for _, fd := range lent {
+		for _, fd := range passed {
 			unix.Close(fd)
 		}
 	}()
 	if err != nil {
 		return err
 	}
-	s.Lent = len(lent)
-	return sendMessage(line, append(s.encode(), 0), lent...)
+	s.Passed = len(passed)
+	return sendMessage(line, append(s.encode(), 0), passed...)
 }
 
 // receive waits until the outer process has done its part and sends the spec, and returns the
 // descriptors that came with it. If the spec has no end, that process died before.
-func receive(line *os.File) (s *spec, lent []int, err error) {
+func receive(line *os.File) (s *spec, passed []int, err error) {
 	var text []byte
 	for !bytes.HasSuffix(text, []byte{0}) {
 		// The other side says no more until we have answered: nothing beyond the zero is read.
 		more := make([]byte, 4096)
 		n, descriptors, err := receiveMessage(line, more)
 		if err != nil {
-			return nil, lent, fmt.Errorf("wait for the outer process: %w", err)
+			return nil, passed, fmt.Errorf("wait for the outer process: %w", err)
 		}
-		text, lent = append(text, more[:n]...), append(lent, descriptors...)
+		text, passed = append(text, more[:n]...), append(passed, descriptors...)
 	}
 	if s, err = decode(string(text[:len(text)-1])); err != nil {
 		err = fmt.Errorf("read what the host's half says: %w", err)
 	}
-	return s, lent, err
+	return s, passed, err
 }
 
 // sendMessage writes to a socket. Descriptors travel with the first byte (SCM_RIGHTS of unix(7)).
@@ -176,7 +176,7 @@ func receiveMessage(from *os.File, data []byte) (n int, descriptors []int, err e
 	if err != nil {
 		return 0, nil, err
 	}
-	rights, size := make([]byte, unix.CmsgSpace(4*maxLent)), 0
+	rights, size := make([]byte, unix.CmsgSpace(4*maxPassed)), 0
 	var failed error
 	err = socket.Read(func(fd uintptr) (done bool) {
 		receiving.Lock()

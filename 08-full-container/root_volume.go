@@ -21,35 +21,35 @@ type volume struct {
 	Shifted        bool // its files belong to the container's IDs already; not sent
 }
 
-// maxLent is how many descriptors the kernel lets travel at once (SCM_MAX_FD, unix(7)).
-const maxLent = 253
+// maxPassed is how many descriptors the kernel lets travel at once (SCM_MAX_FD, unix(7)).
+const maxPassed = 253
 
-// lendVolumes opens volumes for a container, as mounts that are attached nowhere yet
+// passVolumes opens volumes for a container, as mounts that are attached nowhere yet
 // (open_tree(2)). Root does, for two reasons: the container's root may not get there on foot, and
 // what belongs to root here is to belong to root in there, which takes an "idmapped" mount
 // (mount_setattr(2)). An ordinary user can neither, and needs neither: root in there is this same
 // user, and opens them himself.
-func lendVolumes(volumes []volume, pid int) (lent []int, err error) {
-	if len(volumes) > maxLent {
-		return nil, fmt.Errorf("%d volumes: %d is the most", len(volumes), maxLent)
+func passVolumes(volumes []volume, pid int) (passed []int, err error) {
+	if len(volumes) > maxPassed {
+		return nil, fmt.Errorf("%d volumes: %d is the most", len(volumes), maxPassed)
 	}
 	for _, v := range volumes {
 		fd, err := openTree(v)
-		if errors.Is(err, unix.EPERM) && len(lent) == 0 {
+		if errors.Is(err, unix.EPERM) && len(passed) == 0 {
 			return nil, nil
 		}
 		if err != nil {
-			return lent, err
+			return passed, err
 		}
-		lent = append(lent, fd)
+		passed = append(passed, fd)
 		if v.Shifted {
 			continue
 		}
 		if err := shiftIDs(fd, pid); err != nil && !errors.Is(err, errNoIdmap) {
-			return lent, fmt.Errorf("%w, on %s", err, v.Source)
+			return passed, fmt.Errorf("%w, on %s", err, v.Source)
 		}
 	}
-	return lent, nil
+	return passed, nil
 }
 
 // openTree opens a volume as a mount of its own.
@@ -102,13 +102,13 @@ func checkStreams() error {
 // trees are the volumes, opened, on the container's side.
 var trees []int
 
-// takeLent takes the descriptors that came with the spec, or opens the volumes itself, while the
+// takeVolumes takes the descriptors that came with the spec, or opens the volumes itself, while the
 // host's files are still there.
-func (s *spec) takeLent(lent []int) error {
-	if len(lent) != s.Lent {
-		return fmt.Errorf("take the %d volumes that are lent: %d", s.Lent, len(lent))
+func (s *spec) takeVolumes(passed []int) error {
+	if len(passed) != s.Passed {
+		return fmt.Errorf("take the %d volumes that were passed: %d", s.Passed, len(passed))
 	}
-	if trees = lent; s.Lent > 0 {
+	if trees = passed; s.Passed > 0 {
 		return nil
 	}
 	for _, v := range s.Volumes {

@@ -29,7 +29,7 @@ type spec struct {
 	Dirs       []string // directories that the image's VOLUMEs promise
 	Memory     int      // how many bytes the root can take, too
 	Volumes    []volume // if there are layers, the first is what they are in, at rootfs
-	Lent       int      // so many of Volumes come as descriptors, along with the message
+	Passed     int      // so many of Volumes come as descriptors, along with the message
 	ReadOnly   bool
 	TTY        bool
 	Without    []string // walls

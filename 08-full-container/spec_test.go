@@ -77,7 +77,7 @@ func TestSpecTravels(t *testing.T) {
 			Env:    []string{"A=1", "B=\xff\x00 \\"},
 			Layers: []string{"/var/a b", "/var/\xc3("}, Dir: "/ä", User: "1:2", Hostname: "box",
 			Dirs: []string{"/data", "/d 2"}, Memory: 48 << 20,
-			ResolvConf: "nameserver 192.0.2.1\r\nsearch .\n", ReadOnly: true, TTY: true, Lent: 2,
+			ResolvConf: "nameserver 192.0.2.1\r\nsearch .\n", ReadOnly: true, TTY: true, Passed: 2,
 			Volumes: []volume{{"/a", "/b", true, false}, {"/\"", "/`", false, false}},
 		},
 	} {

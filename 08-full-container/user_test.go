@@ -21,53 +21,35 @@ import (
 
 // TestNumbers has users and groups whose names are numbers, but not their own.
 func TestNumbers(t *testing.T) {
-	passwd := "root:x:0:0:root:/root:/bin/sh\n1000:x:0:0::/root:/bin/sh\n" +
-		"mine:x:7:8::/mine:/bin/sh\n4294967296:x:0:0::/root:/bin/sh\n:x:9:9::/:/bin/sh\n"
-	group := "root:x:0:1000\n2000:x:0:\nmore:x:30:mine,other\n4294967296:x:0:\n"
-	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
-		b := newBench(t, u)
-		wanted := map[string]string{
+	expectUsers(t, "root:x:0:0:root:/root:/bin/sh\n1000:x:0:0::/root:/bin/sh\n"+
+		"mine:x:7:8::/mine:/bin/sh\n4294967296:x:0:0::/root:/bin/sh\n:x:9:9::/:/bin/sh\n",
+		"root:x:0:1000\n2000:x:0:\nmore:x:30:mine,other\n4294967296:x:0:\n",
+		map[string]string{
 			"1000": "1000 0 / []", "7": "7 8 /mine [30]", "mine": "7 8 /mine [30]",
 			"9": "9 9 / []", "7:2000": "7 2000 /mine []", "mine:more": "7 30 /mine []",
 			"1000:1000": "1000 1000 / []", "4294967296": "no such name",
 			"0:4294967296": "value out of range", "0": "0 0 /root []",
-		}
-		args := []string{"-net=false",
-			"-volume", b.write(t, "passwd", []byte(passwd)) + ":/etc/passwd",
-			"-volume", b.write(t, "group", []byte(group)) + ":/etc/group",
-			"/proc/self/exe", "test:look-up"}
-		for text := range wanted {
-			args = append(args, text)
-		}
-		out := u.Output(t, args...)
-		for line := range strings.Lines(out) {
-			text, got, _ := strings.Cut(strings.TrimSpace(line), ": ")
-			text = strings.Trim(text, `"`)
-			if want := wanted[text]; want == "" || !strings.HasSuffix(got, want) {
-				t.Errorf("-user %s: %q, want %q", text, got, want)
-			}
-			delete(wanted, text)
-		}
-		if len(wanted) > 0 {
-			t.Errorf("no answer to %v", wanted)
-		}
-	})
+		})
 }
 
 // TestMissingFields has lines that end early, as images have them. The right values are those of
 // docker, which takes an ID that is missing for 0 (github.com/moby/sys/user).
 func TestMissingFields(t *testing.T) {
-	passwd := "\n  \n# users\nshort:x:7:8\nhomeless:x:9:10:::\nlong:x:11:12::/long:/bin/sh:more\n" +
-		"nogroup:x:13\nname\nbad:x:one:2::/bad:/bin/sh\n"
-	group := "\n# groups\nusers:x:30:short\nthree:x:31\nlong:x:32:long,short:more\nnumberless\n"
-	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
-		b := newBench(t, u)
-		wanted := map[string]string{
+	expectUsers(t, "\n  \n# users\nshort:x:7:8\nhomeless:x:9:10:::\n"+
+		"long:x:11:12::/long:/bin/sh:more\nnogroup:x:13\nname\nbad:x:one:2::/bad:/bin/sh\n",
+		"\n# groups\nusers:x:30:short\nthree:x:31\nlong:x:32:long,short:more\nnumberless\n",
+		map[string]string{
 			"short": "7 8 / [30 32]", "homeless": "9 10 / []", "9": "9 10 / []",
 			"long": "11 12 /long [32]", "nogroup": "13 0 / []", "name": "0 0 / []",
 			"short:three": "7 31 / []", "short:numberless": "7 0 / []", "": "0 0 / []",
 			"bad": "invalid syntax", "absent": "no such name", "# users": "no such name",
-		}
+		})
+}
+
+// expectUsers has a container with these two files say who the wanted users are.
+func expectUsers(t *testing.T, passwd, group string, wanted map[string]string) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		b := newBench(t, u)
 		args := []string{"-net=false",
 			"-volume", b.write(t, "passwd", []byte(passwd)) + ":/etc/passwd",
 			"-volume", b.write(t, "group", []byte(group)) + ":/etc/group",
