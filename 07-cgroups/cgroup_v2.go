@@ -174,10 +174,13 @@ func divide(dir string) error {
 		return err
 	}
 	err := enable(dir)
-	if errors.Is(err, unix.EBUSY) {
-		// A cgroup that enables controllers for its children can't have processes of its own ("no
-		// internal processes", cgroups(7)). So all of them, us included, move aside.
-		err = errors.Join(moveAll(dir, dir+"/"+aside), enable(dir))
+	// A cgroup that enables controllers for its children can't have processes of its own ("no
+	// internal processes", cgroups(7)). So all of them, us included, move aside. Until the
+	// controllers are on, more may come in.
+	for tries := 0; errors.Is(err, unix.EBUSY) && tries < 100; tries++ {
+		if err = moveAll(dir, dir+"/"+aside); err == nil {
+			err = enable(dir)
+		}
 	}
 	if err != nil {
 		return errors.Join(err, stepBack(dir))

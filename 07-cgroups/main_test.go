@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -306,6 +307,68 @@ func TestHandedOnForATime(t *testing.T) {
 	if got := handsOn(); got != "" || err != nil || len(below) != 1 {
 		t.Errorf("afterwards %q are handed on, to the cgroups %q, %v", got, below, err)
 	}
+}
+
+// TestOthersEnter divides a cgroup that a process keeps entering, as another start of ours may.
+func TestOthersEnter(t *testing.T) {
+	trees, err := cgroupTrees()
+	if err != nil {
+		t.Fatal(err)
+	}
+	group, err := choosePlace(trees, fmt.Sprint(step, "-others-", os.Getpid()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	place, two := group.(cgroup2)
+	if !two || os.Getuid() != 0 {
+		return // version 1 divides nothing, and an ordinary user can't make a cgroup here
+	}
+	top := place.limits
+	if err := makeCgroup(top); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := unmakeCgroup(top); err != nil {
+			t.Error(err)
+		}
+	}()
+	other := exec.Command("sleep", "1000")
+	other.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var entered atomic.Int64
+	var all sync.WaitGroup
+	done := make(chan bool)
+	all.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			default:
+				pid := strconv.Itoa(other.Process.Pid)
+				err := writeFile(top+"/cgroup.procs", pid)
+				if err == nil { // EBUSY while it is divided
+					entered.Add(1)
+				}
+			}
+		}
+	})
+	for range 200 {
+		err := divide(top)
+		if err == nil {
+			err = stepBack(top)
+		}
+		if err != nil {
+			t.Error(err)
+			break
+		}
+	}
+	close(done)
+	all.Wait()
+	t.Logf("the other process entered %d times", entered.Load())
+	other.Process.Kill()
+	other.Wait()
 }
 
 // TestThirty runs thirty at once, each with limits of its own, and then kills thirty. No cgroup
