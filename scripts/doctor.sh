@@ -438,8 +438,8 @@ root_of_init() { # whether our / is process 1's, as far as this user may know
 
 look_at_cgroups() {
     if one_hierarchy; then
-        lent=$(! systemd_delegates || echo '; systemd delegates cgroups to you')
-        fact cgroups "version 2; in yours: $(content "$own/cgroup.controllers")$lent"
+        scope=$(! systemd_delegates || echo '; systemd delegates cgroups to you')
+        fact cgroups "version 2; in yours: $(content "$own/cgroup.controllers")$scope"
     else
         mounted=''
         for controller in memory pids cpu; do
@@ -460,15 +460,19 @@ look_at_network() {
         fact nft yes
     else
         fact nft no
-        note 'Without nft, containers reach no network from 06 on: install nftables.'
+        note "Without nft, a container can't connect beyond this machine (06 to 08): install nftables."
     fi
     if ! has pasta; then
-        pasta='no, which matters only to users'
-        [ "$uid" -eq 0 ] || note 'Without pasta, your containers reach no network: install passt.'
+        pasta="no, and root doesn't need it"
+        if [ "$uid" -ne 0 ]; then
+            pasta=no
+            note "Without pasta, a container that you start as an ordinary \
+user can't connect beyond this machine (06 to 08): install passt."
+        fi
     elif [ -r "$root/dev/net/tun" ] && [ -w "$root/dev/net/tun" ]; then
         pasta=yes
     else
-        pasta='yes, but /dev/net/tun is closed to you'
+        pasta="yes, but you aren't allowed to open /dev/net/tun"
     fi
     fact pasta "$pasta"
 }
@@ -549,7 +553,7 @@ look_at_directories() { # sets dir_why and dir_fix, as above
     [ "${free:-999}" -ge 500 ] || note 'Building all steps takes about 200 MB, a newer Go 250 more.'
     case $repo in /mnt/[a-z]/*) note 'This clone is on a Windows disk: clone it below ~.' ;; esac
     ! grep -q "$(printf '\r')" "$repo/go.mod" ||
-        note 'This clone has CRLF line ends, so scripts fail: clone it again, inside of Linux.'
+        note 'This clone has CRLF line endings, so scripts fail: clone it again, inside Linux.'
 }
 
 elsewhere() { # SYSTEM COMMAND

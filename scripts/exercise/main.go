@@ -187,7 +187,10 @@ func (w *workshop) start(e *exercise, dir string) (int, error) {
 		return status, err
 	}
 	fmt.Println()
-	say("next", "Edit %s. Then: scripts/exercise.sh check, or watch, or hint.", w.short(dir))
+	say("next", "Edit %s, and type one of these:", w.short(dir))
+	say("", "scripts/exercise.sh check")
+	say("", "scripts/exercise.sh watch")
+	say("", "scripts/exercise.sh hint")
 	return statusHeld, nil
 }
 
@@ -248,13 +251,15 @@ func (w *workshop) check(e *exercise, c *attempt) (int, error) {
 	switch status {
 	case statusHeld:
 		fmt.Println()
-		next := "scripts/exercise.sh lists the others."
+		next := "scripts/exercise.sh list"
 		for i := range exercises[:len(exercises)-1] {
 			if exercises[i].id == e.id {
-				next = "The next is " + exercises[i+1].id + "."
+				next = "scripts/exercise.sh start " + exercises[i+1].id
 			}
 		}
-		say("done", "%s holds. scripts/exercise.sh solution compares it with ours. %s", e.id, next)
+		say("done", "%s holds. Compare it with our fix, or go on:", e.id)
+		say("", "scripts/exercise.sh solution")
+		say("", "%s", next)
 	case statusLeak, statusBroken, statusStopped:
 		status = statusLeak
 		fmt.Println()

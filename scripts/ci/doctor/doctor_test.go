@@ -579,9 +579,27 @@ func TestJSON(t *testing.T) {
 	if got.Facts["kernel"] != "Linux 6.8.0-31-generic, x86_64" || got.Facts["nft"] != "no" {
 		t.Errorf("got facts %v", got.Facts)
 	}
-	if notes := "Without nft, containers reach no network from 06 on: install nftables."; len(
-		got.Notes) != 1 || got.Notes[0] != notes {
-		t.Errorf("got notes %q, want %q", got.Notes, notes)
+	note := "Without nft, a container can't connect beyond this machine (06 to 08): " +
+		"install nftables."
+	if len(got.Notes) != 1 || got.Notes[0] != note {
+		t.Errorf("got notes %q, want %q", got.Notes, note)
+	}
+}
+
+// TestNoPasta: the note says who needs it, and what for.
+func TestNoPasta(t *testing.T) {
+	note := "Without pasta, a container that you start as an ordinary user can't connect beyond " +
+		"this machine (06 to 08): install passt."
+	m := laptop(t)
+	m.remove(t, "bin/pasta")
+	_, said, _ := m.doctor(t, sh)
+	if !strings.Contains(said, "pasta              no\n") || !strings.Contains(said, note) {
+		t.Errorf("an ordinary user is told:\n%s", said)
+	}
+	m.root(t, allCapabilities)
+	_, said, _ = m.doctor(t, sh)
+	if !strings.Contains(said, "no, and root doesn't need it\n") || strings.Contains(said, note) {
+		t.Errorf("root is told:\n%s", said)
 	}
 }
 
