@@ -255,7 +255,7 @@ func TestHelpers(t *testing.T) {
 	}
 }
 
-// TestNothingBeforeTheHost starts the inner half without an outer one that says "go".
+// TestNothingBeforeTheHost starts the inner process without an outer one that says "go".
 func TestNothingBeforeTheHost(t *testing.T) {
 	for _, text := range []string{"", "!"} {
 		inner := self("echo", "the command ran")

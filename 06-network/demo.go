@@ -61,7 +61,7 @@ const filtered = " (a packet filter of this host may drop it, see `nft list rule
 
 // lesson shows a network namespace without a cable and with one, NAT, and two containers.
 func lesson(n *narrator) error {
-	if os.Args[0] != role(played) { // playHost has printed that line already
+	if os.Args[0] != role(standIn) { // playHost has printed that line already
 		say("host", "process %d, uid %d", os.Getpid(), os.Getuid())
 	}
 	secret := rand.Text()[:8]

@@ -33,8 +33,8 @@ const step = "06-network"
 // inside is the part that this program plays when it starts itself again in the container.
 const inside = "container"
 
-// played is its part if a network namespace plays the host.
-const played = "host"
+// standIn is its part where a network namespace plays the host.
+const standIn = "host"
 
 // namespaces is what the container doesn't share with the host. CLONE_NEWNET is new: links,
 // addresses, routes, ports and abstract sockets (network_namespaces(7)).
@@ -60,7 +60,7 @@ func run(args []string) error {
 		return experiments[args[0]](args[1:])
 	case !asksForLesson(args) && args[0] != "--" && strings.HasPrefix(args[0], "-"):
 		return usage(args[0])
-	case os.Args[0] == role(played):
+	case os.Args[0] == role(standIn):
 		if err := beHost(); err != nil {
 			return err
 		}

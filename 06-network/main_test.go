@@ -167,7 +167,7 @@ func TestOwnNetwork(t *testing.T) {
 	})
 }
 
-// TestWorld connects a played host to a played world, and lets a container's command call it. The
+// TestWorld connects a stand-in host to a played world, and lets a container's command call it. The
 // world has to see the host, and without the table of nft nobody.
 func TestWorld(t *testing.T) {
 	steptest.Need(t, "nft", "nftables")
@@ -184,7 +184,7 @@ func TestWorld(t *testing.T) {
 	})
 }
 
-// TestTwenty starts twenty containers at once on a played host: each calls it, and none is taken
+// TestTwenty starts twenty containers at once on a stand-in host: each calls it, and none is taken
 // for another. It does so again, and kills them all. Nothing may be left. With -short, as on an
 // emulated machine, they are five.
 func TestTwenty(t *testing.T) {
@@ -254,7 +254,7 @@ func TestForwardingDropped(t *testing.T) {
 			t.Errorf("not once %q in:\n%s", told, r.Stderr)
 		}
 		if u.UID != 0 {
-			return // only root can run the lesson on a host that isn't played
+			return // only root can run the lesson on the real host
 		}
 		out := steptest.Output(t, onPlayedHost(u, "test:lesson", chain, body))
 		out = strings.ReplaceAll(out, "\nhost         ", " ") // a long line's second half
@@ -385,7 +385,7 @@ func TestWithoutNft(t *testing.T) {
 	})
 }
 
-// TestNothingBeforeTheHost starts the inner half without an outer one that says "go".
+// TestNothingBeforeTheHost starts the inner process without an outer one that says "go".
 func TestNothingBeforeTheHost(t *testing.T) {
 	for _, text := range []string{"", "nameserver 1.", "\x00"} {
 		inner := self("echo", "the command ran")
@@ -472,7 +472,7 @@ func onPlayedHost(u steptest.User, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// setUpLoopback is what a played host does first. It also stops forwarding, which a new network
+// setUpLoopback is what a stand-in host does first. It also stops forwarding, which a new network
 // namespace begins with if the real host forwards, as one with Docker does.
 func setUpLoopback() error {
 	n, err := dialNetlink(nil)
@@ -1223,8 +1223,8 @@ func ownAddress() (netip.Addr, error) {
 	return own.Addr(), err
 }
 
-// plugWorldIn plugs a world into this played host, and makes it the default route. The world knows
-// no way to anybody but this host. It is played by an experiment.
+// plugWorldIn plugs a world into this stand-in host and makes it the default route. An experiment
+// plays the world, which has a route to this host only.
 func plugWorldIn(experiment string) (world *helper, c cable, err error) {
 	world, _, err = start(node(experiment))
 	if err != nil {

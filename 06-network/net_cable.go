@@ -51,7 +51,7 @@ func plugIn(pid int, trace func(string)) (c cable, err error) {
 			return c, err
 		}
 		// Another container may be choosing the same addresses at this moment. The link is named
-		// after them and the kernel allows each name only once, so it decides who was first.
+		// after them and the kernel allows each name only once, so it decides which was first.
 		err = outside.addVeth(c.link, hardware(c.host.Addr()), "eth0", pid)
 		if !errors.Is(err, unix.EEXIST) {
 			break
@@ -114,7 +114,7 @@ func dontForward(link string, trace func(string)) error {
 // the last is for broadcast, which leaves two for the ends.
 func chooseCable(used []netip.Prefix, start uint32) (cable, error) {
 	used = slices.DeleteFunc(slices.Clone(used), func(p netip.Prefix) bool {
-		return p.Bits() <= 1 // the default route, or the two halves of it that some VPNs add
+		return p.Bits() <= 1 // the default route, or the two routes that some VPNs split it into
 	})
 	for _, pool := range private {
 		first := number(pool.Addr())

@@ -427,7 +427,7 @@ func init() {
 	}
 }
 
-// routerHost is what a played host does first that forwards all, as one with Docker does.
+// routerHost is what a stand-in host does first that forwards all, as one with Docker does.
 func routerHost() error {
 	return errors.Join(setUpLoopback(), forward("all", true), forward("default", true))
 }

@@ -63,7 +63,7 @@ func (c cgroup2) shown(dir string) []setting {
 	return []setting{
 		{file: dir + "/memory.max", value: strconv.Itoa(memoryLimit)},
 		{file: dir + "/memory.swap.max", value: "0", swap: true},
-		// If memory runs out, the kernel kills the whole container: half of one is of no use.
+		// If memory runs out, the kernel kills the whole container, not just its largest process.
 		{file: dir + "/memory.oom.group", value: "1"},
 		{file: dir + "/pids.max", value: strconv.Itoa(pidsLimit)},
 	}

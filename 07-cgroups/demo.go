@@ -40,7 +40,7 @@ var undoings = map[string]func(which string) error{"cgroup": undoCgroup, "nat": 
 
 // lesson hits each limit, with the kernel's own counters as the witness.
 func lesson(n *narrator) error {
-	if os.Args[0] != role(played) { // playHost has printed that line already
+	if os.Args[0] != role(standIn) { // playHost has printed that line already
 		say("host", "process %d, uid %d", os.Getpid(), os.Getuid())
 	}
 	trees, err := cgroupTrees()

@@ -419,7 +419,7 @@ func TestThirty(t *testing.T) {
 	})
 }
 
-// TestNothingBeforeTheHost starts the inner half without an outer one that says "go".
+// TestNothingBeforeTheHost starts the inner process without an outer one that says "go".
 func TestNothingBeforeTheHost(t *testing.T) {
 	for _, text := range []string{"", "nameserver 1.", "\x00"} {
 		inner := self("echo", "the command ran")
@@ -465,8 +465,8 @@ func ourCgroups(t *testing.T) (dirs []string) {
 	return dirs
 }
 
-// TestKeeperKilled ends the keeper while a command runs. The outer half, which lives, doesn't need
-// it.
+// TestKeeperKilled ends the keeper while a command runs. The outer process lives on and needs none:
+// it takes the container down itself.
 func TestKeeperKilled(t *testing.T) {
 	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		w := steptest.NewWatch(t)

@@ -45,7 +45,7 @@ func dropCapabilities() error {
 	}
 	// First the bounding set, which limits what execve(2) can give to root: it takes CAP_SETPCAP
 	// in the effective one. Those that this program has no name for go as well; EINVAL says that
-	// the kernel knows no more.
+	// there are no more.
 	for capability := range 64 {
 		if keep&(1<<capability) != 0 {
 			continue

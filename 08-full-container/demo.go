@@ -41,7 +41,7 @@ var undoings = map[string]func(which string) error{
 
 // lesson compares the host with a container: what one program sees, and what it can do.
 func lesson(n *narrator) error {
-	if os.Args[0] != role(played) { // which has said so itself
+	if os.Args[0] != role(standIn) { // which has said so itself
 		say("host", "process %d, uid %d", os.Getpid(), os.Getuid())
 	}
 	refusal, err := tryCgroup()
@@ -168,7 +168,7 @@ func onTheHost(uid string) (int, error) {
 	return 0, fmt.Errorf("uid %d has no mapping in /proc/self/uid_map", seen)
 }
 
-// firstProcess finds the first process of the container that an outer half has started.
+// firstProcess finds the first process of the container that an outer process has started.
 func firstProcess(outer int) (int, error) {
 	children, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", outer))
 	if err != nil {
@@ -373,7 +373,7 @@ func look([]string) error {
 	}
 	group := "?"
 	for line := range strings.Lines(string(groups)) {
-		// Number, controllers, path; version 2 has one line, without controllers (cgroups(7)).
+		// Number, controllers, path. The line of cgroup v2 has no controllers (cgroups(7)).
 		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
 		if fields[1] == "memory" || fields[1] == "" && group == "?" {
 			group = fields[2]

@@ -31,7 +31,7 @@ func TestDoorIsOutside(t *testing.T) {
 }
 
 // TestNoDoorWithoutNet: a container that shares root's network could connect, so there is nothing
-// to connect to. An ordinary user's shares the one of a played host, where no socket is.
+// to connect to. An ordinary user's shares the one of a stand-in host, where no socket is.
 func TestNoDoorWithoutNet(t *testing.T) {
 	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		cmd := u.Program("-without", "net", "/proc/self/exe", "test:connect-forever")

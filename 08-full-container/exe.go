@@ -17,13 +17,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sealedProgram returns this program as a file that nobody can write to, by whatever path from
-// there. It is to be started from /proc/self/fd, and closed before anything else is.
+// sealedProgram returns this program as a file that can't be written to by any path that leads to
+// it. Start it from /proc/self/fd, and close it before you start anything else.
 //
-// Whoever may mount gets a mount of this one file, read-only and attached nowhere (open_tree(2)).
-// It lives for as long as something runs from it, and once it is closed, it is in no mount
-// namespace, and nobody can make it writable again. All others, and kernels before 5.12, get a
-// copy. That is even out of reach of a fault in the kernel that lets readers write; it costs a
+// With the right to mount, we make a mount of this one file, read-only and attached nowhere
+// (open_tree(2)). It lives for as long as a process runs from it. Once closed it is in no mount
+// namespace, so no process can make it writable again. Without that right, and before Linux 5.12,
+// we make a copy. A copy even withstands a kernel bug that lets readers write; it costs a
 // millisecond and two megabytes for each container.
 func sealedProgram() (*os.File, error) {
 	fd, err := unix.OpenTree(unix.AT_FDCWD, "/proc/self/exe",
@@ -40,7 +40,7 @@ func sealedProgram() (*os.File, error) {
 	return os.NewFile(uintptr(fd), "this program, read-only"), nil
 }
 
-// seals keep a copy as it is, for everybody and for good (F_ADD_SEALS of fcntl(2)).
+// seals keep a copy as it is; not even root can lift them (F_ADD_SEALS of fcntl(2)).
 const seals = unix.F_SEAL_WRITE | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_SEAL
 
 // copiedProgram returns a copy of this program in memory, sealed (memfd_create(2)).

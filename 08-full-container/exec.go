@@ -83,7 +83,7 @@ func (o *options) execWith(caught <-chan chan os.Signal) (status int, err error)
 			unix.Close(fd)
 		}
 	}
-	started := endable(caught)
+	started := endOnSignal(caught)
 	var master *os.File
 	if err == nil {
 		master, err = takeOver(line)

@@ -79,7 +79,7 @@ func (o *options) addDocker(flags *flag.FlagSet) {
 
 // tellOfInterfaces says how -p differs from Docker's, if it was used without an IP.
 func (o *options) tellOfInterfaces() {
-	if o.everywhere != "" && os.Args[0] != role(played) {
+	if o.everywhere != "" && os.Args[0] != role(standIn) {
 		fmt.Fprintf(os.Stderr, "%s: -p %s: only this host can connect; to Docker it means all "+
 			"interfaces, and here -p 0.0.0.0:%[2]s does\n", step, o.everywhere)
 	}

@@ -621,7 +621,7 @@ func TestWithoutNet(t *testing.T) {
 		}
 	})
 	if os.Getuid() != 0 {
-		return // only root can run it on a host that isn't played
+		return // only root can run it on the real host
 	}
 	for flag, want := range map[string]steptest.Result{
 		"-net=false": {Stdout: "ran\n"},

@@ -93,8 +93,8 @@ func errCompressed(kind string) error {
 		"copy --dest-compress-format gzip oci-archive:FILE oci-archive:NEW recompresses it", kind)
 }
 
-// readConfig reads an image's config: how to run it, and the diff_ids of its layers, of which
-// there must be as many as the manifest names.
+// readConfig reads an image's config: how to run it, and the diff_ids of its layers. There must be
+// as many of them as the manifest names.
 func readConfig(a *archive, name string, sum digest, layers int) (*parts, error) {
 	var file struct {
 		platform

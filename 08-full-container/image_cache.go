@@ -145,8 +145,8 @@ func checkCache(tree int) error {
 	return nil
 }
 
-// partial is what the names begin with of what isn't finished. Such a thing belongs to whoever
-// holds the lock, or else to nobody any more.
+// partial begins the name of everything unfinished. It belongs to the process that holds the lock;
+// if no process does, it is left over from one that was killed.
 const partial = "partial-"
 
 // fill unpacks the layers that aren't in the cache yet: all of them, or none if one is bad.
@@ -200,7 +200,7 @@ func fill(cache string, layers []layerBlob, owners bool, left budget, gone func(
 	return nil
 }
 
-// lock waits until nobody else unpacks into this cache. The kernel takes the lock back when its
+// lock waits until no other process unpacks into this cache. The kernel releases the lock when its
 // holder dies (flock(2)).
 func lock(cache string, gone func() error) (unlock func() error, err error) {
 	dir, err := os.Open(cache)
@@ -222,9 +222,9 @@ func lock(cache string, gone func() error) (unlock func() error, err error) {
 	}
 }
 
-// stacked returns the layers that make up the image, the lowest first. Overlayfs takes a directory
-// once; of a layer that comes twice, only the upper one can be seen anyway. And at the root it
-// minds no mark: so layers below an opaque root are left out here.
+// stacked returns the layers that make up the image, the lowest first. Overlayfs takes each
+// directory only once; if a layer comes twice, the upper one hides the lower anyway. And overlayfs
+// ignores the opaque mark of a layer's root, so the layers below such a root are left out here.
 func stacked(cache string, layers []layerBlob) ([]digest, error) {
 	var stack []digest
 	for _, l := range slices.Backward(layers) {

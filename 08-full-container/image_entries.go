@@ -181,7 +181,7 @@ func (t *tree) setMetadata(name string, header *tar.Header) error {
 			return err
 		}
 	} else {
-		// Set-uid to somebody who isn't there would become set-uid root.
+		// Its owner isn't mapped, so root owns it: set-uid would now mean set-uid root.
 		if header.Uid != 0 {
 			mode &^= fs.ModeSetuid
 		}

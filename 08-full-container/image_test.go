@@ -290,7 +290,7 @@ func newBench(t *testing.T, u steptest.User) *bench {
 	}
 	t.Cleanup(func() { // nothing is ever mounted there but in mount namespaces that are gone
 		err := os.RemoveAll(dir)
-		if errors.Is(err, fs.ErrPermission) { // some belongs to ids that this user was only lent
+		if errors.Is(err, fs.ErrPermission) { // some files belong to subordinate IDs
 			u.Output(t, "test:remove", dir)
 			err = os.RemoveAll(dir)
 		}
@@ -883,7 +883,7 @@ func init() {
 		if !shifted && filepath.Base(cache) != "layers" {
 			return asRootInside("test:inside", args, nil)
 		}
-		// Root's cache is lent. Its layers are below /tmp then.
+		// Root passes its cache on. The layers are below /tmp then.
 		for i, layer := range layers {
 			layers[i] = filepath.Join("/tmp", filepath.Base(layer))
 		}
@@ -892,9 +892,9 @@ func init() {
 			return err
 		}
 		args[0] = string(text)
-		return asRootInside("test:lent", args, &volume{Source: cache, Shifted: shifted})
+		return asRootInside("test:passed", args, &volume{Source: cache, Shifted: shifted})
 	}
-	experiments["test:lent"] = func(args []string) error {
+	experiments["test:passed"] = func(args []string) error {
 		_, err := io.Copy(io.Discard, os.Stdin)
 		err = errors.Join(err, checkCache(3),
 			mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
@@ -948,9 +948,9 @@ func init() {
 	}
 }
 
-// asRootInside is the outer half of a container that runs an experiment. That waits until its ids
-// are mapped, which it hears over standard input. What is lent is its descriptor 3.
-func asRootInside(experiment string, args []string, lent *volume) error {
+// asRootInside is the outer process of a container that runs an experiment. The experiment waits
+// until its IDs are mapped, which it hears over standard input. passed is its descriptor 3.
+func asRootInside(experiment string, args []string, passed *volume) error {
 	cmd := exec.Command("/proc/self/exe", append([]string{experiment}, args...)...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{
@@ -963,21 +963,21 @@ func asRootInside(experiment string, args []string, lent *volume) error {
 	if err != nil {
 		return err
 	}
-	if lent == nil {
+	if passed == nil {
 		if err := cmd.Start(); err != nil {
 			return err
 		}
 		return errors.Join(later(cmd.Process.Pid), ready.Close(), cmd.Wait())
 	}
-	tree, err := openTree(*lent)
+	tree, err := openTree(*passed)
 	if err != nil {
 		return err
 	}
-	cmd.ExtraFiles = []*os.File{os.NewFile(uintptr(tree), lent.Source)}
+	cmd.ExtraFiles = []*os.File{os.NewFile(uintptr(tree), passed.Source)}
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	if !lent.Shifted {
+	if !passed.Shifted {
 		err = shiftIDs(tree, cmd.Process.Pid)
 	}
 	return errors.Join(err, later(cmd.Process.Pid), ready.Close(), cmd.Wait())

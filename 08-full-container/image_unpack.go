@@ -43,13 +43,13 @@ func take(from *int64, n int64, what string) error {
 	return nil
 }
 
-// tree is a layer that is being unpacked into a directory, which must be empty, and nobody else's.
+// tree is a layer that is being unpacked into a directory, which must be empty and ours alone.
 type tree struct {
 	root *os.Root
 	// dirs are the layer's directories so far, and when they were last modified.
 	dirs map[string]time.Time
-	// gone are the names that this layer takes away from those below, and opaque the directories
-	// of which it hides all that lies below.
+	// gone are the names that this layer removes from those below. opaque are its directories
+	// that hide the contents of the same directories below.
 	gone, opaque map[string]bool
 	// owners says whether there are ids to keep them. Where the map has only one, all is root's.
 	owners bool

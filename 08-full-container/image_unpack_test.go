@@ -765,12 +765,12 @@ func TestKilled(t *testing.T) {
 	zipped := zip(archive)
 	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		for name, kill := range map[string]func(outer, inner int) error{
-			"outer half": func(outer, inner int) error { return unix.Kill(outer, unix.SIGKILL) },
-			"Ctrl-C":     func(outer, inner int) error { return unix.Kill(-outer, unix.SIGINT) },
-			"zipped":     func(outer, inner int) error { return unix.Kill(outer, unix.SIGINT) },
-			"SIGTERM":    func(outer, inner int) error { return unix.Kill(outer, unix.SIGTERM) },
-			"SIGQUIT":    func(outer, inner int) error { return unix.Kill(outer, unix.SIGQUIT) },
-			"unpacker":   func(outer, inner int) error { return unix.Kill(inner, unix.SIGKILL) },
+			"outer process": func(outer, inner int) error { return unix.Kill(outer, unix.SIGKILL) },
+			"Ctrl-C":        func(outer, inner int) error { return unix.Kill(-outer, unix.SIGINT) },
+			"zipped":        func(outer, inner int) error { return unix.Kill(outer, unix.SIGINT) },
+			"SIGTERM":       func(outer, inner int) error { return unix.Kill(outer, unix.SIGTERM) },
+			"SIGQUIT":       func(outer, inner int) error { return unix.Kill(outer, unix.SIGQUIT) },
+			"unpacker":      func(outer, inner int) error { return unix.Kill(inner, unix.SIGKILL) },
 		} {
 			w, b := steptest.NewWatch(t), newBench(t, u)
 			cmd := b.unpack(b.write(t, "archive", archive))

@@ -33,10 +33,9 @@ type unpacked struct {
 	Config imageConfig
 }
 
-// unpackImage is the outer half. It has the image in an archive unpacked, as far as it isn't in the
-// cache yet: below the directory cache, or, if that is "", the usual one. The name chooses among
-// several images. An *exec.ExitError means that the unpacker has said on standard error what is
-// wrong.
+// unpackImage starts the unpacker for the layers of an archive that aren't in the cache yet: the
+// directory cache or, if that is "", the usual one. The name picks one of several images. An
+// *exec.ExitError means that the unpacker has said on standard error what is wrong.
 func unpackImage(archive *os.File, name, cache string) (_ *image, err error) {
 	quitQuietly()
 	info, err := archive.Stat()
@@ -48,7 +47,7 @@ func unpackImage(archive *os.File, name, cache string) (_ *image, err error) {
 	}
 	attr := &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWUSER,
-		// Standard error may be the caller's terminal, and whoever is in the session of a terminal
+		// Standard error may be the caller's terminal, and any process in a terminal's session
 		// may type there (ioctl_tty(2), TIOCSTI).
 		Setsid: true,
 	}
@@ -184,8 +183,8 @@ func whyKilled(group cgroup) string {
 		"tmpfs, which counts as memory? XDG_CACHE_HOME=DIR puts it elsewhere)"
 }
 
-// beUnpacker is the inner half: it reads the archive at descriptor 3, fills the cache, and says on
-// standard output what there is.
+// beUnpacker is the unpacker: it reads the archive at descriptor 3, fills the cache, and says on
+// standard output which layers it holds.
 func beUnpacker(args []string) error {
 	if len(args) != 1 {
 		return errors.New("the unpacker is started by this program alone")
@@ -220,7 +219,7 @@ func beUnpacker(args []string) error {
 	}
 	said, err := unpack(os.NewFile(3, "the image"), args[0], ".", gone)
 	if errors.Is(err, errAlone) {
-		return nil // and nobody is there to be told
+		return nil // no process is left to report it to
 	}
 	if err != nil {
 		return fmt.Errorf("the image: %w", err)
@@ -228,10 +227,10 @@ func beUnpacker(args []string) error {
 	return json.NewEncoder(os.Stdout).Encode(said)
 }
 
-// errAlone says that whoever started us has died.
-var errAlone = errors.New("nobody waits for this any more")
+// errAlone says that the outer process has died.
+var errAlone = errors.New("the outer process has died")
 
-// watched is a file that can be read as long as somebody waits for us.
+// watched is a file that can be read as long as the outer process lives.
 type watched struct {
 	file io.ReaderAt
 	gone func() error

@@ -27,7 +27,7 @@ import (
 type process struct {
 	args     []string
 	env      []string            // the whole of it, as K=V
-	user     *syscall.Credential // nil: as whoever PID 1 is
+	user     *syscall.Credential // nil: the user that PID 1 is
 	terminal bool                // standard input is to be its controlling terminal
 }
 

@@ -12,8 +12,8 @@ import (
 )
 
 // newKeyring gives this thread, and what it starts, a session keyring of its own, with nothing in
-// it. Keyrings have no namespace: without this the container holds the one of whoever started it,
-// with all rights of a possessor. A kernel without keyrings has none to leak.
+// it. Keyrings have no namespace: without this the container would possess the keyring of the user
+// who started it, with all rights. A kernel without keyrings has none to leak.
 //
 // The name is NULL, which makes a nameless one. One with a name, even an empty one as
 // KeyctlJoinSessionKeyring would pass, can be joined by the next container that asks for it.

@@ -35,8 +35,8 @@ const step = "08-full-container"
 // inside is the part that this program plays when it starts itself again in the container.
 const inside = "container"
 
-// played is its part if a network namespace plays the host.
-const played = "host"
+// standIn is its part where a network namespace plays the host.
+const standIn = "host"
 
 // namespaces is what the container doesn't share with the host, from its first moment on. Two come
 // in other ways: that of time (see startClocks), and that of cgroups (see container).
@@ -75,7 +75,7 @@ func run(args []string) error {
 	case o.exec != 0:
 		return execIn(o)
 	}
-	if os.Args[0] == role(played) {
+	if os.Args[0] == role(standIn) {
 		if err := beHost(); err != nil {
 			return err
 		}
@@ -93,9 +93,9 @@ func run(args []string) error {
 	return nil
 }
 
-// host is the outer half. It gets what the container needs: an image, a cgroup, a spec. Then it
-// starts this same program once more, as the first process of new namespaces, gives it what can be
-// given only from here, and waits for the end.
+// host is the outer process. It gets what the container needs: an image, a cgroup, a spec. Then it
+// starts this program once more, as the first process of new namespaces, gives it what only a
+// process outside can give, and waits for its end.
 func host(o *options) error {
 	if len(o.without) > 0 {
 		fmt.Fprintf(os.Stderr, "%s: this container is without %s\n", step,
@@ -169,7 +169,7 @@ func contain(group cgroup, s *spec, o *options, sockets []*os.File) error {
 	if err := resetOOMScore(cmd.Process.Pid); err != nil {
 		return abandon(cmd, err)
 	}
-	started := endable(catchSignals(lastSignal))
+	started := endOnSignal(catchSignals(lastSignal))
 	// It builds its root now, and waits before the command: see handOver.
 	if err := s.send(line, cmd.Process.Pid); err != nil {
 		return abandon(cmd, err)
@@ -189,17 +189,17 @@ func contain(group cgroup, s *spec, o *options, sockets []*os.File) error {
 			return cleanUp(err, func() error { return elsewhere(disconnect) })
 		}
 	}
-	err = supervise(cmd, line, halfBefore(), started)
+	err = supervise(cmd, line, outerLine(), started)
 	return cleanUp(err, func() error { return elsewhere(disconnect) })
 }
 
-// halfBefore returns the line to the process that has started this one to play the host, or nil.
-func halfBefore() *os.File {
-	if os.Args[0] != role(played) {
+// outerLine returns the line to the process that started this one to play the host, or nil.
+func outerLine() *os.File {
+	if os.Args[0] != role(standIn) {
 		return nil
 	}
 	unix.CloseOnExec(3)
-	return newSocket(3, "line to the half before")
+	return newSocket(3, "line to the outer process")
 }
 
 // abandon kills a container that can't be completed, and returns the reason. How that process ended
@@ -210,19 +210,19 @@ func abandon(cmd *exec.Cmd, reason error) error {
 	return reason
 }
 
-// container is the inner half, already in the new namespaces. It is the tutorial, step by step, and
-// at its end PID 1 of the container. It returns only if a step failed, and then nothing was run.
+// container is the inner process, already in the new namespaces. It follows the tutorial step by
+// step and ends as PID 1 of the container. It returns only if a step failed; then nothing was run.
 func container() error {
 	// argv[0] proves nothing: go on only as PID 1 of a new PID namespace.
 	if pid := os.Getpid(); pid != 1 {
 		return fmt.Errorf("started as %q, but not as PID 1 of a container: I am process %d",
 			os.Args[0], pid)
 	}
-	// What is sent to PID 1 itself. What is sent to the halves outside comes over the line,
-	// whatever number it has.
+	// Signals sent to PID 1 itself. Those sent to the outer process come over the line, with
+	// whatever number they have.
 	caught := catchSignals(lastStandard)
 	surviveFaults()
-	line := newSocket(3, "line to the host's half")
+	line := newSocket(3, "line to the outer process")
 	unix.CloseOnExec(3)
 	// No descriptor of the host's but the line, which closes at the command's exec.
 	if err := closeDescriptors(3); err != nil {
@@ -239,11 +239,11 @@ func container() error {
 		return err
 	}
 
-	// 05: root in here, and nobody out there.
+	// 05: root inside, an ordinary user on the host.
 	if err := dropHostIdentity(); err != nil {
 		return err
 	}
-	// 07: the cgroup that we are in is the root of all that we see of the tree.
+	// 07: the cgroup that we are in becomes the root of the hierarchy that we see.
 	if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil {
 		return os.NewSyscallError("unshare(CLONE_NEWCGROUP)", err)
 	}
@@ -280,8 +280,8 @@ func container() error {
 	if err := setNames(s.Hostname, "jail.example"); err != nil {
 		return err
 	}
-	// 06 is done for us, from outside, and handOver waits for it. Without a cable nobody sets up
-	// the loopback; so we do.
+	// 06: the outer process plugs the cable in, and handOver waits for it. Without a cable the
+	// loopback is down; we set it up ourselves.
 	if err := s.wall("net", setUpLoopback); err != nil {
 		return err
 	}

@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 			"outside": "not as PID 1 of a container",
 			"nothing": "wait for the outer process: ",
 			"pipe":    "wait for the outer process: socket operation on non-socket",
-			"wrong":   "read what the host's half says",
+			"wrong":   "read what the outer process says",
 			"right":   "it is also that of the process which has started me",
 			"unseen":  "/proc/0/ns/mnt", // its parent, in a /proc that doesn't show that
 		},
@@ -564,7 +564,7 @@ func TestEnvironmentOfPID1(t *testing.T) {
 }
 
 // TestDescriptorsAreClosed leaves a file open, and looks for it inside. Descriptor 3, too, which is
-// the line between the halves, isn't the command's.
+// the line to the outer process, isn't the command's.
 func TestDescriptorsAreClosed(t *testing.T) {
 	file, err := os.Open("/")
 	if err != nil {

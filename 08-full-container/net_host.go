@@ -49,7 +49,7 @@ func playHost(args []string, o *options, reason string) error {
 	}
 	defer line.Close()
 	cmd := exec.Command("/proc/self/exe", args...)
-	cmd.Args[0] = role(played)
+	cmd.Args[0] = role(standIn)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	// Descriptors 3 and, of the ports, from 4 on there.
 	cmd.ExtraFiles = append([]*os.File{theirs}, sockets...)
@@ -104,8 +104,8 @@ func playHost(args []string, o *options, reason string) error {
 // would keep running, and keep the namespace alive. Its messages are dropped, because standard
 // error belongs to the command.
 func keepPasta(args []string) error {
-	// By default pasta opens more than the way out: the gateway's address leads to the host's own
-	// 127.0.0.1, and a port that is opened on one side is opened on the other too.
+	// By default pasta opens more than the way to the world: the gateway's address leads to the
+	// host's own 127.0.0.1, and a port that is opened on one side is opened on the other too.
 	pasta := exec.Command("pasta", "--foreground", "--config-net", "--quiet", "--no-map-gw",
 		"--tcp-ports=none", "--udp-ports=none", "--tcp-ns=none", "--udp-ns=none", args[0])
 	pasta.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
@@ -120,10 +120,10 @@ func keepPasta(args []string) error {
 	return err
 }
 
-// noPasta is why a played host has no way to the world, or "" if pasta makes one.
+// noPasta is why a stand-in host has no way to the world, or "" if pasta makes one.
 var noPasta string
 
-// beHost is what a played host does first. It waits for the outer process, sets up its loopback,
+// beHost is what a stand-in host does first. It waits for the outer process, sets up its loopback,
 // and then waits for the way to the world if pasta is making one. Without one it goes on all the
 // same.
 func beHost() error {

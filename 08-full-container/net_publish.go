@@ -53,13 +53,13 @@ func (o *options) addPort(text string) error {
 	return nil
 }
 
-// openHostPorts opens the host's ports, before anything is started. A played host is in another
+// openHostPorts opens the host's ports, before anything is started. A stand-in host is in another
 // network namespace, so it inherits the listening sockets from the process that started it, as
 // descriptors from 4 on. A socket stays in the namespace that it was opened in.
 func openHostPorts(o *options) (sockets []*os.File, err error) {
 	o.tellOfInterfaces()
 	for i, p := range o.ports {
-		if os.Args[0] == role(played) {
+		if os.Args[0] == role(standIn) {
 			unix.CloseOnExec(4 + i)
 			sockets = append(sockets, os.NewFile(uintptr(4+i), "-publish "+p.text))
 			continue
@@ -168,7 +168,7 @@ func carry(caller *net.TCPConn, address string) {
 
 // copyOneWay copies until one side has sent its last byte, and passes that end on to the other,
 // which may still send (SHUT_WR, shutdown(2)). If one connection breaks, this breaks the other too:
-// half a message must not look like all of it.
+// a truncated message must not look complete.
 func copyOneWay(to, from *net.TCPConn) {
 	_, err := io.Copy(to, from)
 	if err == nil {

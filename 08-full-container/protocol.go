@@ -9,7 +9,7 @@
 //	outer   PID 1   a byte, the number of a signal                   from then on (relay, listen)
 //	outer   PID 1   a zero byte; a client's connection               from then on (admit, listen)
 //
-// A namespace that plays the host stands between the two and passes everything on.
+// A process that plays the host stands between the two and passes everything on.
 //
 // A client is this program, started with -exec or -ps. It connects to the outer process, and from
 // the last line above on it talks to PID 1 directly:
@@ -137,7 +137,7 @@ func receive(line *os.File) (s *spec, passed []int, err error) {
 		text, passed = append(text, more[:n]...), append(passed, descriptors...)
 	}
 	if s, err = decode(string(text[:len(text)-1])); err != nil {
-		err = fmt.Errorf("read what the host's half says: %w", err)
+		err = fmt.Errorf("read what the outer process says: %w", err)
 	}
 	return s, passed, err
 }

@@ -17,16 +17,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// newLine makes the connection between two halves: a pair of sockets, of which the one that is
-// started gets the second, as descriptor 3. Signals travel on it, and a descriptor can be sent
-// along (unix(7), SCM_RIGHTS).
+// newLine connects an outer process to the inner one that it is about to start, by a pair of
+// sockets. The inner process gets theirs, as descriptor 3. Signals travel on the line, and
+// descriptors can be sent along (unix(7), SCM_RIGHTS).
 func newLine() (ours, theirs *os.File, err error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, nil, os.NewSyscallError("socketpair", err)
 	}
-	ours = newSocket(pair[0], "line to the container's half")
-	theirs = os.NewFile(uintptr(pair[1]), "line to the host's half")
+	ours = newSocket(pair[0], "line to the inner process")
+	theirs = os.NewFile(uintptr(pair[1]), "line to the outer process")
 	return ours, theirs, nil
 }
 
@@ -98,9 +98,8 @@ func slaveStreams(streams []int) []int {
 	return streams[:2]
 }
 
-// handOver says to the process outside that the command is next, gives it the master, unless that
-// is -1, and closes that here. It returns once all processes outside relay signals, and the
-// terminal.
+// handOver tells the outer process that the command is next, sends it the master unless that is -1,
+// and closes the master here. It returns once every outer process relays signals and the terminal.
 func handOver(line *os.File, master int) error {
 	var terminal []int
 	if master >= 0 {
@@ -111,13 +110,13 @@ func handOver(line *os.File, master int) error {
 		return err
 	}
 	if _, err := line.Read([]byte{0}); err != nil {
-		return fmt.Errorf("wait for the half before: %w", err)
+		return fmt.Errorf("wait for the outer process: %w", err)
 	}
 	return nil
 }
 
-// takeOver waits for that, and returns the master, or nil if there is none. It returns io.EOF if
-// the other side has failed before.
+// takeOver waits for that and returns the master, or nil if there is none. It returns io.EOF if the
+// inner process has failed before.
 func takeOver(line *os.File) (master *os.File, err error) {
 	_, terminal, err := receiveMessage(line, make([]byte, 1))
 	if err != nil || len(terminal) == 0 {
@@ -126,15 +125,15 @@ func takeOver(line *os.File) (master *os.File, err error) {
 	return os.NewFile(uintptr(terminal[0]), "the container's terminal"), nil
 }
 
-// supervise is what a half outside does from here on: it waits for the next one's end, and until
-// then passes signals on over the line to it, and, if the command has a terminal, what is typed and
-// what is shown. A command without one has our standard streams themselves, and there is nothing to
-// copy. A half that was started by another has the line before, and gets its signals from there.
+// supervise waits for the inner process to end. Until then it relays signals over the line and, if
+// the command has a terminal, copies what is typed and what is shown. (A command without one has
+// our own standard streams, so there is nothing to copy.) A process that plays the host has another
+// line, to the outer process that started it, and gets its signals from there.
 //
-// Until then, one that asks this process to end does, and the container ends with it: started is
-// called when the command is about to start, and returns the signals from there on. Whoever hasn't
-// caught any yet (nil) does so at that moment.
-func supervise(cmd *exec.Cmd, line, before *os.File, started func() chan os.Signal) error {
+// Before the command starts, a signal can end this process, and the container with it. supervise
+// calls started when the command is about to start; from there on signals are the command's. If
+// started is nil, supervise catches them at that moment.
+func supervise(cmd *exec.Cmd, line, outer *os.File, started func() chan os.Signal) error {
 	master, err := takeOver(line)
 	if errors.Is(err, io.EOF) {
 		return cmd.Wait()
@@ -142,8 +141,8 @@ func supervise(cmd *exec.Cmd, line, before *os.File, started func() chan os.Sign
 	if err != nil {
 		return abandon(cmd, err)
 	}
-	if before != nil {
-		if err := handOver(before, -1); err != nil {
+	if outer != nil {
+		if err := handOver(outer, -1); err != nil {
 			return abandon(cmd, err)
 		}
 	}
@@ -151,8 +150,8 @@ func supervise(cmd *exec.Cmd, line, before *os.File, started func() chan os.Sign
 		started = func() chan os.Signal { return <-catchSignals(lastSignal) }
 	}
 	signals := started()
-	if before != nil {
-		go listen(before, signals, func(client int) { passOnClient(line, client) })
+	if outer != nil {
+		go listen(outer, signals, func(client int) { passOnClient(line, client) })
 	}
 	quiet()
 	var at *terminal
@@ -163,7 +162,7 @@ func supervise(cmd *exec.Cmd, line, before *os.File, started func() chan os.Sign
 		defer at.leave()
 	}
 	var door *os.File
-	if before == nil && cmd.SysProcAttr.Cloneflags&unix.CLONE_NEWNET != 0 {
+	if outer == nil && cmd.SysProcAttr.Cloneflags&unix.CLONE_NEWNET != 0 {
 		door = openDoor() // out of the container's reach: it has another network namespace
 	}
 	if _, err := line.Write([]byte{0}); err != nil { // what handOver waits for, there
@@ -173,14 +172,14 @@ func supervise(cmd *exec.Cmd, line, before *os.File, started func() chan os.Sign
 		go admit(door, line)
 	}
 	deaf, shown := make(chan bool), make(chan bool)
-	go func() { defer close(deaf); relay(signals, line, at, before == nil) }()
+	go func() { defer close(deaf); relay(signals, line, at, outer == nil) }()
 	if master == nil {
 		return cmd.Wait()
 	}
 	go func() { defer close(shown); copyOut(master) }()
 	go copyIn(master)
 	err = cmd.Wait()
-	// The last of the output may not have been shown yet, if whoever reads it is slow.
+	// A slow reader may not have taken the last of the output yet.
 	select {
 	case <-shown:
 	case <-deaf:
@@ -188,9 +187,9 @@ func supervise(cmd *exec.Cmd, line, before *os.File, started func() chan os.Sign
 	return err
 }
 
-// copyOut copies what the container writes until nobody there has its terminal open any more, which
-// read(2) says with EIO, when all has been read. If it can't be shown, the terminal is hung up:
-// SIGHUP.
+// copyOut copies what the container writes until no process there has the terminal open: once
+// everything has been read, read(2) answers EIO. If our output fails, closing the master hangs up
+// the container's terminal, and the kernel sends SIGHUP.
 func copyOut(master *os.File) {
 	defer master.Close()
 	buffer := make([]byte, 4096) // the kernel has no more at a time
@@ -205,8 +204,8 @@ func copyOut(master *os.File) {
 	}
 }
 
-// copyIn copies what is typed. The end of that, where it isn't typed but comes out of a file, is
-// told as it is at a terminal, by Ctrl-D, twice if a line has been begun.
+// copyIn copies what is typed. Where input comes from a file, the command learns of its end as it
+// would at a terminal: by Ctrl-D, pressed twice in the middle of a line.
 func copyIn(master *os.File) {
 	buffer := make([]byte, 4096)
 	last := byte('\n')
@@ -222,7 +221,7 @@ func copyIn(master *os.File) {
 	}
 	settings, err := unix.IoctlGetTermios(int(master.Fd()), unix.TCGETS)
 	if err != nil || settings.Lflag&unix.ICANON == 0 {
-		return // a program that reads keys knows of no end
+		return // to a program that reads single keys, Ctrl-D is a key like others
 	}
 	end := []byte{settings.Cc[unix.VEOF]}
 	if last != '\n' {

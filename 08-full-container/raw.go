@@ -20,12 +20,12 @@ type terminal struct {
 	fd     int
 	before *unix.Termios // its settings as we found them
 	master *os.File      // the container's, whose size follows
-	using  sync.Mutex    // held by whoever changes the settings
+	using  sync.Mutex    // held while the settings change
 	left   bool          // no more of it
 }
 
-// takeTerminal makes the terminal raw, if one of our standard streams is one. What it has set must
-// be taken back by leave. After kill -9 nobody does: `stty sane` helps, or reset(1).
+// takeTerminal makes the terminal raw, if one of our standard streams is one. leave must undo that.
+// After kill -9 the terminal stays raw: `stty sane` helps, or reset(1).
 func takeTerminal(master *os.File) (*terminal, error) {
 	// A reader of our output that goes away must not kill us before leave.
 	signal.Ignore(unix.SIGPIPE)
@@ -79,8 +79,8 @@ func (t *terminal) leave() {
 	t.using.Lock()
 	t.left = true
 	t.using.Unlock()
-	// In the background, the kernel would stop us for it. But whoever has the terminal now had it
-	// like this.
+	// If we are in the background, the kernel would stop us for this. But the settings are those
+	// that the foreground process had before.
 	signal.Ignore(unix.SIGTTOU)
 	t.restore()
 }

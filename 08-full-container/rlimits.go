@@ -16,13 +16,13 @@ import (
 // setLimits sets limits for this process and what it starts.
 func setLimits() error { return errors.Join(limitCores(), limitFiles()) }
 
-// limitCores sees to it that no crash leaves a core, here and in what we start: where one would go,
-// or to which program of the host's, is a setting of the whole machine (core(5)). For a program no
-// limit is enforced but this one, of a byte (fs/coredump.c); for files, every limit is.
+// limitCores disables core dumps here and in our children, because one setting of the whole machine
+// says where they go, and that may be a program on the host (core(5)). A limit of 0 stops files
+// only; 1 also stops dumps that core_pattern pipes to a program (fs/coredump.c).
 func limitCores() error {
 	err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: 1, Max: 1})
 	// EPERM: the hard limit is 0 already, as sudo(8) sets it, and only the host's root may raise
-	// it. Then there are no files, at least. (Inside nobody may, so it is done out here.)
+	// it. Then there are at least no files. (The container's root couldn't do this: so we do.)
 	if err != nil && !errors.Is(err, unix.EPERM) {
 		return os.NewSyscallError("setrlimit(RLIMIT_CORE)", err)
 	}

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// masked are paths that show nothing any more; a * stands for any name (path/filepath, Match).
+// masked are paths that are hidden; a * stands for any name (path/filepath, Match).
 var masked = []string{
 	"/proc/acpi",                    // buttons, batteries, wake-up
 	"/proc/asound",                  // sound cards
@@ -32,8 +32,8 @@ var masked = []string{
 	"/sys/devices/system/cpu/cpu*/thermal_throttle",
 }
 
-// readOnly are paths whose files set something for the whole machine, or may do so. What belongs to
-// a namespace of the container's own, as most of /proc/sys/net does, can't be set any more either.
+// readOnly are paths whose files set something for the whole machine, or may do so. The price:
+// settings of the container's own namespaces, as most of /proc/sys/net, are read-only as well.
 var readOnly = []string{
 	"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger",
 }

@@ -176,9 +176,9 @@ func linkAddress(link string) (string, error) {
 	return "", err
 }
 
-// closeRoot makes the root read-only if that was asked for, now that all has been made in it that
-// something is mounted on, or that the command starts in. It doesn't do so to the mounts on it, of
-// which some are to be written to, as /dev/shm.
+// closeRoot makes the root read-only if the user asked for that. It comes last: mount points and
+// the command's directory have to be made in the root first. The mounts on top of it stay as they
+// are, because some are meant to be written to, such as /dev/shm.
 func (s *spec) closeRoot() error {
 	if !s.ReadOnly {
 		return nil
@@ -246,7 +246,7 @@ func openInRoot(path string, kind uint32) (place *os.File, err error) {
 	return os.NewFile(uintptr(at), path), nil
 }
 
-// split splits a path into names, of which the first is "/" if that is where it begins.
+// split splits a path into names. The first is "/" if the path is absolute.
 func split(path string) (names []string) {
 	if strings.HasPrefix(path, "/") {
 		names = append(names, "/")

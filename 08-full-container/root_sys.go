@@ -37,11 +37,11 @@ func mountSys(sys string) error {
 // inert is how /sys and what is in it are mounted.
 const inert = unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
 
-// mountCgroups mounts the hierarchies of cgroups that hold the container's limits at dir: version 2
-// at dir itself if there is no other, else each in a directory of its own. It takes a cgroup
-// namespace of the container's own, in which each begins at the container's cgroup
-// (cgroup_namespaces(7)). Its limits can be read here. In the other hierarchies of version 1 the
-// container is in a cgroup of whoever started it, whose others it would see.
+// mountCgroups mounts at dir the cgroup hierarchies that hold the container's limits, so that the
+// command can read them: cgroup v2 at dir itself if there is no other, otherwise each in a
+// directory of its own. The cgroup namespace makes each begin at the container's cgroup
+// (cgroup_namespaces(7)). The other v1 hierarchies stay out: in those the container is in its
+// caller's cgroup, and would see the caller's other processes.
 func mountCgroups(dir string) error {
 	text, err := os.ReadFile("/proc/self/cgroup")
 	if errors.Is(err, fs.ErrNotExist) || !exists(dir) {

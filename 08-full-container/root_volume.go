@@ -25,10 +25,10 @@ type volume struct {
 const maxPassed = 253
 
 // passVolumes opens volumes for a container, as mounts that are attached nowhere yet
-// (open_tree(2)). Root does, for two reasons: the container's root may not get there on foot, and
-// what belongs to root here is to belong to root in there, which takes an "idmapped" mount
-// (mount_setattr(2)). An ordinary user can neither, and needs neither: root in there is this same
-// user, and opens them himself.
+// (open_tree(2)). Root does so for two reasons: a directory on the way may be closed to the
+// container's root, and files of the host's root should belong to the container's root, which takes
+// an "idmapped" mount (mount_setattr(2)). An ordinary user can do neither and needs neither: the
+// container's root is that same user and opens them itself.
 func passVolumes(volumes []volume, pid int) (passed []int, err error) {
 	if len(volumes) > maxPassed {
 		return nil, fmt.Errorf("%d volumes: %d is the most", len(volumes), maxPassed)
@@ -62,9 +62,9 @@ func openTree(v volume) (fd int, err error) {
 	return fd, nil
 }
 
-// errNoIdmap says that a mount can't show a file system's IDs as others. Not all file systems can
-// do that, nor kernels before 5.12. Inside, the owners of its files are nobody then, as all IDs are
-// that aren't mapped.
+// errNoIdmap says that a mount can't translate a file system's IDs. Not all file systems can do
+// that, nor kernels before 5.12. Inside, the files then belong to 65534, "nobody", like all files
+// whose owner isn't mapped.
 var errNoIdmap = errors.New("no idmapped mounts of this file system")
 
 // shiftIDs makes a mount show the IDs of the host as those of a process's user namespace. What is
@@ -86,7 +86,7 @@ func shiftIDs(mount, pid int) error {
 	return os.NewSyscallError("mount_setattr(MOUNT_ATTR_IDMAP)", err)
 }
 
-// checkStreams refuses a directory as a standard stream. It would be a volume that nobody has asked
+// checkStreams refuses a directory as a standard stream. It would be a volume that no flag asked
 // for: /proc/self/fd/0 leads into it, and from there to all of the host (CVE-2024-21626 in runc).
 func checkStreams() error {
 	for fd := range 3 {

@@ -26,19 +26,19 @@ import (
 const newest = unix.SYS_RSEQ_SLICE_YIELD
 
 // Where the words of struct seccomp_data are (linux/seccomp.h). An argument has 64 bits, the lower
-// half first on these three architectures.
+// 32 of them first on these three architectures.
 const (
 	offsetNumber    = 0
 	offsetArch      = 4
 	offsetArguments = 16
 )
 
-// argument loads the lower half of an argument. Where the kernel takes an int, it looks at no more,
-// and nor must the filter: else ioctl(fd, TIOCSTI | 1<<32) would slip through (CVE-2019-10063).
+// argument loads the lower 32 bits of an argument. Where the kernel takes an int, it ignores the
+// rest. So must the filter: otherwise ioctl(fd, TIOCSTI | 1<<32) gets through (CVE-2019-10063).
 func argument(n uint32) line { return load(offsetArguments + 8*n) }
 
-// upperHalf loads the rest of it.
-func upperHalf(n uint32) line { return load(offsetArguments + 8*n + 4) }
+// upperBits loads the upper 32 bits.
+func upperBits(n uint32) line { return load(offsetArguments + 8*n + 4) }
 
 // newNamespaces are the flags of clone(2) that make namespaces. There is none for time.
 const newNamespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID |
@@ -72,7 +72,7 @@ func filter() []line {
 		named(lookIntoUnshare,
 			argument(0),
 			compare(unix.BPF_JSET, ^uint32(unshareable), eperm, ""),
-			upperHalf(0),
+			upperBits(0),
 			compare(unix.BPF_JEQ, 0, allow, eperm),
 		),
 		named(lookIntoIoctl, decide([]line{argument(1)}, "request", requests())...),
@@ -97,13 +97,13 @@ func filter() []line {
 			compare(unix.BPF_JEQ, unix.RLIMIT_CORE, "", allow),
 			argument(2), // the new limit: NULL only asks
 			compare(unix.BPF_JEQ, 0, "", "sets"),
-			upperHalf(2),
+			upperBits(2),
 			compare(unix.BPF_JEQ, 0, allow, "sets"),
 		),
 		named("sets",
 			argument(3), // where the old one goes
 			compare(unix.BPF_JEQ, 0, "", eperm),
-			upperHalf(3),
+			upperBits(3),
 			compare(unix.BPF_JEQ, 0, pretend, eperm),
 		),
 		named(lookIntoSetrlimit,

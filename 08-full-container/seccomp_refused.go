@@ -40,10 +40,10 @@ type gap struct{ first, last uint32 }
 
 // refused is the table for all architectures; the few calls that only one has are in seccomp_*.go.
 //
-// Not in it, on purpose: ptrace(2) and process_vm_readv(2) reach no further than the container's
-// own processes, and debuggers live on them (before Linux 4.8 a tracer could step around the
-// filter); adjtimex(2) reads the clock's state for everybody, and sets it for the host's root
-// alone; chroot(2) and mknod(2) come with their capabilities.
+// Not in it, on purpose: ptrace(2) and process_vm_readv(2) reach only the container's own
+// processes, and debuggers need them (before Linux 4.8 a tracer could step around the filter);
+// adjtimex(2), with which any process may read the clock's state but only the host's root set it;
+// chroot(2) and mknod(2), which need capabilities of their own.
 var refused = []callRule{
 	// Other code in the kernel, or another kernel.
 	{unix.SYS_BPF, eperm, "loads programs into the kernel; its verifier was fooled often"},
@@ -113,7 +113,7 @@ var refused = []callRule{
 	{unix.SYS_SETRLIMIT, lookIntoSetrlimit, "as prlimit64"},
 	{unix.SYS_SOCKET, lookIntoSocket, "five families are of use here. AF_VSOCK calls the " +
 		"hypervisor, AF_ALG the kernel's ciphers, and most others would load a module"},
-	{unix.SYS_SOCKETPAIR, lookIntoSocket, "as socket, of which it makes two"},
+	{unix.SYS_SOCKETPAIR, lookIntoSocket, "as socket, for a pair of them"},
 
 	// Gone from the kernel, or a stub there.
 	{unix.SYS_LOOKUP_DCOOKIE, enosys, "until 6.7: paths of the profiler's"},

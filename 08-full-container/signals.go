@@ -15,11 +15,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// notRelayed are the signals that aren't passed on (signal(7)): two that nobody can catch; what the
-// kernel tells a process about its own children, sockets and faults; what Go's runtime needs itself
-// (SIGURG to interrupt goroutines, SIGPROF to profile); what stops a background process that
-// reaches for the terminal: that has to stop us; and three that C libraries use for their threads,
-// which Go hands out to nobody.
+// notRelayed are the signals that aren't passed on (signal(7)): two that can't be caught; those by
+// which the kernel tells a process about its own children, sockets and faults; those that Go's
+// runtime needs itself (SIGURG to interrupt goroutines, SIGPROF to profile); two that stop a
+// background process that reaches for the terminal, and have to stop us; and three that C libraries
+// use for their threads, which Go doesn't pass to programs.
 var notRelayed = []unix.Signal{
 	unix.SIGKILL, unix.SIGSTOP, unix.SIGCHLD, unix.SIGURG, unix.SIGPIPE, unix.SIGTTIN, unix.SIGTTOU,
 	unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGTRAP, unix.SIGSYS, unix.SIGPROF,
@@ -47,8 +47,8 @@ const lastStandard, lastSignal = unix.Signal(31), unix.Signal(64)
 // started to ignore, as nohup(1) does it, the command ignores as well: that needs no passing on.
 // (Go's runtime doesn't leave the others ignored.)
 //
-// It takes Go some 30 microseconds for each, so it is done beside whatever else there is to do.
-// They are all caught once the channel has been received.
+// Go takes some 30 microseconds for each, so a goroutine does it while the caller goes on. They are
+// all caught once the caller has received the channel.
 func catchSignals(last unix.Signal) (caught <-chan chan os.Signal) {
 	done := make(chan chan os.Signal, 1)
 	go func() {
@@ -69,16 +69,17 @@ var faults = []os.Signal{
 	unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGTRAP, unix.SIGSYS,
 }
 
-// surviveFaults keeps PID 1 alive when somebody inside sends it one of those. The kernel drops what
-// a PID 1 has no handler for (pid_namespaces(7)), but here Go's runtime has one, which would end
-// the program. Now it sends them to a channel that nobody reads. A fault of ours still ends it.
+// surviveFaults keeps PID 1 alive when a process inside sends it one of those. The kernel drops
+// signals that PID 1 has no handler for (pid_namespaces(7)), but Go's runtime has one for these,
+// and would end the program. Now it sends them to a channel that isn't read. A real fault of ours
+// still ends the program.
 func surviveFaults() { signal.Notify(make(chan os.Signal, 1), faults...) }
 
-// endable lets a signal that asks this process to end do so at once while the container is being
-// made. That may hang, say where an image has a FIFO in the place of a file, and nobody is there
-// yet to pass the signal on to. When started is called, this is over: it returns the signals, which
-// are the command's from then on.
-func endable(caught <-chan chan os.Signal) (started func() chan os.Signal) {
+// endOnSignal lets signals such as SIGTERM end this process while it builds the container. Building
+// may hang, say on a FIFO where an image should have a file, and there is no command yet to relay
+// the signal to. Calling started puts an end to this: from then on signals are the command's, and
+// arrive on the channel that it returns, those included that came in the meantime.
+func endOnSignal(caught <-chan chan os.Signal) (started func() chan os.Signal) {
 	stop, ours := make(chan bool), make(chan chan os.Signal)
 	go func() {
 		signals := <-caught
@@ -101,8 +102,8 @@ func endable(caught <-chan chan os.Signal) (started func() chan os.Signal) {
 				time.Sleep(100 * time.Millisecond)
 				os.Exit(128 + int(s.(unix.Signal)))
 			case <-stop:
-				// Half of the channel's room is left to those that come now: a full one would
-				// stop us here.
+				// Leave half of the channel to signals that arrive now: sending to a full one
+				// would block us here.
 				for _, s := range others[:min(len(others), cap(signals)/2)] {
 					signals <- s
 				}
@@ -122,18 +123,18 @@ func asksToEnd(s os.Signal) bool {
 	return s == unix.SIGHUP || s == unix.SIGINT || s == unix.SIGQUIT || s == unix.SIGTERM
 }
 
-// listen reads signals off the line to the half before this one: each is a byte, its number. As
-// signals, on their way from half to half, they might overtake one another: of two that are
-// pending, the kernel and Go hand out the lower number first, so that SIGCONT (18) would come
-// before the SIGTSTP (20) that it was to end. And a process that isn't ready for a signal yet may
-// die of it. A zero byte brings a client's connection.
+// listen reads signals off the line to the outer process: each is a byte, its number. Sent as real
+// signals from process to process, they might overtake one another: of two that are pending, the
+// kernel and Go deliver the lower number first, so SIGCONT (18) would come before the SIGTSTP (20)
+// that it was to end. And a process that isn't ready for a signal yet may die of it. A zero byte
+// brings a client's connection.
 func listen(line *os.File, signals chan<- os.Signal, client func(connection int)) {
 	number := make([]byte, 1)
 	for {
 		_, connection, err := receiveMessage(line, number)
 		switch {
 		case err != nil:
-			return // if that half is dead, so are we, soon
+			return // the outer process is dead, and the kernel is about to kill us
 		case len(connection) > 0:
 			client(connection[0])
 		case number[0] != 0:
@@ -142,15 +143,15 @@ func listen(line *os.File, signals chan<- os.Signal, client func(connection int)
 	}
 }
 
-// relay passes signals on to the next half, and returns when there is one that would end this
-// process while there is nobody left to have it.
+// relay passes signals on to the inner process. It returns when that has ended and one comes that
+// asks to end: there is no command left to get it.
 //
-// Ctrl-Z stops the command, by PID 1, and the first of us, for which the caller's shell waits. When
-// that says SIGCONT, it goes the same way.
+// On Ctrl-Z, PID 1 stops the command, and the first outer process, which the caller's shell waits
+// for, stops itself. SIGCONT takes the same way.
 func relay(signals <-chan os.Signal, line *os.File, at *terminal, first bool) {
 	for s := range signals {
 		if s == unix.SIGWINCH && at != nil {
-			at.resize() // the kernel signals those in the container who should know
+			at.resize() // the kernel then signals the container's processes itself
 			continue
 		}
 		_, err := line.Write([]byte{byte(s.(unix.Signal))})
@@ -183,8 +184,8 @@ func signalCommand(command int, number unix.Signal) {
 	case unix.SIGINT, unix.SIGQUIT, unix.SIGCONT:
 		to = -command
 	case unix.SIGTSTP:
-		// The kernel wouldn't stop it: with a parent in another session, nobody there could
-		// wake it again (setpgid(2), "orphaned"). SIGSTOP it does heed.
+		// The kernel ignores it: the command's parent is in another session, where no process
+		// could continue the command (setpgid(2), "orphaned"). SIGSTOP always works.
 		number, to = unix.SIGSTOP, -command
 	}
 	_ = unix.Kill(to, number) // it may have ended just now

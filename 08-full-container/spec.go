@@ -41,7 +41,7 @@ var defaultEnv = []string{
 	"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "PS1=" + inside + "# ",
 }
 
-// newSpec puts together what the caller asks for, and what the image says where he doesn't.
+// newSpec puts together what the caller asks for; where the caller doesn't say, the image decides.
 func newSpec(o *options) (*spec, error) {
 	s := &spec{
 		Dir: o.workdir, User: o.user, Hostname: o.hostname,

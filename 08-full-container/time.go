@@ -17,14 +17,14 @@ import (
 // startClocks makes the clocks of the next container that this thread starts begin at zero, or does
 // nothing where that can't be had.
 //
-// A time namespace is made in another way than its siblings. Its clocks may be set only while
-// nobody is in it, so clone(2) has no flag for it (clone3(2) has one, and then they stay as they
-// are): unshare(2) makes it, this thread stays outside, and the children that it starts go in.
+// A time namespace is made differently from its siblings. Its clocks can be set only while no
+// process is in it, so clone(2) has no flag for it (clone3(2) has one, but then the clocks stay as
+// they are): unshare(2) makes it, this thread stays outside, and the children that it starts enter.
 //
-// It has to be done out here. PID 1, too, could make one for the command, but before Linux 6.2 no
-// child may go in that shares its parent's memory, not even until execve(2), as Go's children do to
-// spare the copy. Those for which Go makes a user namespace don't, and the container is such a
-// one. For the same reason, whatever else we start comes from another thread: see elsewhere.
+// The outer process has to do this. PID 1 could make a time namespace for the command, too. But
+// before Linux 6.2 a child that shares its parent's memory can't enter, and Go's children do until
+// execve(2), to spare the copy. A child for which Go makes a user namespace doesn't, and the
+// container is such a child. All other children come from another thread: see elsewhere.
 func startClocks() error {
 	if noClocks() != "" {
 		return nil

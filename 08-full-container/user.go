@@ -65,8 +65,8 @@ func (p process) uid() int {
 
 // lookUp finds a user in the container's /etc/passwd, and the groups in /etc/group (passwd(5),
 // group(5)). Text is what docker takes, too: a name or a number, perhaps ":", and the same for a
-// group. A number is an id, whatever an image calls its users (CVE-2016-3697 in runc), and needs no
-// entry.
+// group. A number is always an ID, even if an image has a user of that name (CVE-2016-3697 in
+// runc), and needs no entry.
 func lookUp(text string) (uid, gid uint32, home string, groups []uint32, err error) {
 	name, group, _ := strings.Cut(text, ":")
 	if name == "" {

@@ -143,7 +143,7 @@ var exercises02 = []exercise{
 	{
 		id: "02-5", step: "02-pid-namespace", title: "The whole container", minutes: 20,
 		task: "Nothing is left of the isolation: container has no body, and its process is " +
-			"started like any other. Write both halves again, in main.go.",
+			"started like any other. Write both parts again, in main.go.",
 		start: []edit{
 			{file: "main.go", fn: "container", text: "\treturn execCommand(command) // in which " +
 				"namespace?"},

@@ -151,7 +151,7 @@ var table = []row{
 		find:    "if pid := os.Getpid(); pid != 1 {",
 		replace: "if pid := os.Getpid(); pid < 1 {",
 		test:    "^TestNameIsNoProof$",
-		why:     "a link by the name of the inner half would move the host's own root",
+		why:     "a link by the name of the inner process would move the host's own root",
 	},
 	{
 		step: "03-mount-namespace", file: "main.go",
@@ -339,7 +339,7 @@ var table = []row{
 		find:    "if err := awaitHost(); err != nil {",
 		replace: "_ = awaitHost\n\tif err := error(nil); err != nil {",
 		test:    "^TestNothingBeforeTheHost$",
-		why:     "a command would run before the host's half has done its part, or without it",
+		why:     "a command would run before the outer process has done its part, or without it",
 	},
 	{
 		step: "05-user-namespace", file: "ids_map.go",
@@ -690,7 +690,7 @@ var table = []row{
 	},
 	{
 		step: "08-full-container", file: "main.go",
-		find:    "started := endable(catchSignals(lastSignal))",
+		find:    "started := endOnSignal(catchSignals(lastSignal))",
 		replace: "c := catchSignals(lastSignal); started := func() chan os.Signal { return <-c }",
 		test:    "^TestEndWhileStarting$",
 		why:     "a start that hangs could be ended only by SIGKILL",
