@@ -72,6 +72,7 @@ for user in $users; do
     mapfile -t all < <(commands "$user")
     [[ ${all[*]} = *"go run ./"*"go test "* ]] ||
         die "README.md: page one shows $user no 'go run' or no 'go test': ${all[*]}"
+    all+=(scripts/skips.sh) # a sentence of page one names it
     for command in "${all[@]}"; do
         printf '\n== %s on a fresh %s: %s\n' "$user" "$release" "$command"
         [[ $command != "go test "* ]] || command="${command/go test/go test -timeout 5m} $flags"

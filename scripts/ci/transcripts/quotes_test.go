@@ -57,10 +57,12 @@ func TestQuotes(t *testing.T) {
 	}
 }
 
-// TestLinks looks where the relative links of README.md and the chapters point.
+// TestLinks looks where the relative links of README.md, the chapters and scripts' pages point.
 func TestLinks(t *testing.T) {
 	const root = "../../.."
-	for _, name := range chapters(t, root) {
+	pages := append(chapters(t, root), "scripts/README.md", "scripts/workshop.md",
+		"scripts/ci/README.md", "scripts/leaktest/README.md")
+	for _, name := range pages {
 		t.Run(name, func(t *testing.T) {
 			for _, problem := range linkProblems(root, read(t, root, name)) {
 				t.Error(problem)
@@ -217,8 +219,18 @@ var (
 	link     = regexp.MustCompile(`\]\(\s*<?([^)>\s]+)` + // [text](target "title")
 		`|^ {0,3}\[[^\]]+\]:\s*<?([^>\s]+)` + // [name]: target
 		`|(?:href|src)="([^"]+)"`)
-	scheme = regexp.MustCompile(`^([a-zA-Z][a-zA-Z0-9+.-]*:|//|#)`)
+	scheme  = regexp.MustCompile(`^([a-zA-Z][a-zA-Z0-9+.-]*:|//)`)
+	heading = regexp.MustCompile(`(?m)^#+ (.*)$`)
+	unnamed = regexp.MustCompile(`[^\pL\pN _-]`) // what GitHub leaves out of an anchor
 )
+
+// hasAnchor reports whether a page has a heading that GitHub gives this anchor.
+func hasAnchor(page []byte, anchor string) bool {
+	return slices.ContainsFunc(heading.FindAllSubmatch(page, -1), func(m [][]byte) bool {
+		name := unnamed.ReplaceAllString(strings.ToLower(string(m[1])), "")
+		return strings.ReplaceAll(name, " ", "-") == anchor
+	})
+}
 
 // linkProblems finds the relative links of a document that lead nowhere in the tree. On GitHub a
 // leading slash means the top directory.
@@ -250,10 +262,16 @@ func linkProblems(root string, d *document) (problems []string) {
 			if strings.HasPrefix(u.Path, "/") {
 				name = filepath.FromSlash(strings.TrimPrefix(u.Path, "/"))
 			}
+			page := []byte(strings.Join(d.lines, "\n"))
+			if u.Path != "" {
+				page, _ = os.ReadFile(filepath.Join(root, name)) // below: whether it is there
+			}
 			if !filepath.IsLocal(name) {
 				problem("%s leads out of the tree", target)
 			} else if _, err := os.Stat(filepath.Join(root, name)); err != nil {
 				problem("%s leads nowhere", target)
+			} else if u.Fragment != "" && !hasAnchor(page, u.Fragment) {
+				problem("%s: there is no such heading", target)
 			}
 		}
 	}
@@ -328,16 +346,19 @@ func TestQuoteProblems(t *testing.T) {
 
 // TestLinkProblems links to what is there and what isn't.
 func TestLinkProblems(t *testing.T) {
-	root := tree(t, map[string]string{"01-a/main.go": "", "01-a/b c.go": "", "README.md": ""})
+	root := tree(t, map[string]string{"01-a/main.go": "", "01-a/b c.go": "", "01-a/README.md": "",
+		"README.md": "## The top: `x`, and `y_z`\n"})
 	tests := []struct {
 		text string
 		good bool
 	}{
 		{"[`main.go`](main.go)", true},
-		{"[x](../01-a/) and [y](../README.md#top)", true},
+		{"[x](../01-a/) and [y](../README.md#the-top-x-and-y_z)", true},
+		{"[y](../README.md#top)", false},
 		{"[x](b%20c.go 'title')", true},
 		{"[x](/README.md)", true},
-		{"[x](#here) [y](https://example.org/x)", true},
+		{"# Here\n[x](#here) [y](https://example.org/x#z)", true},
+		{"# Here\n[x](#there)", false},
 		{"[z](mailto:x@example.org) [w](//example.org)", true},
 		{"`[x](nowhere)`", true},
 		{"```\n[x](nowhere)\n```", true},

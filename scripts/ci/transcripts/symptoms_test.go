@@ -14,24 +14,26 @@ import (
 	"testing"
 )
 
-// TestSymptoms: page one quotes each message as a step prints it, with … for what differs. The two
-// that other programs print are provoked.
+// TestSymptoms: page one and scripts/README.md quote each message as a step prints it, with … for
+// what differs. The two that other programs print are provoked.
 func TestSymptoms(t *testing.T) {
-	page, err := os.ReadFile("../../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
 	messages := append(stepMessages(t), provoke(t)...)
-	_, table, _ := strings.Cut(string(page), "| message | what to do |")
-	table, _, _ = strings.Cut(table, "</details>")
-	rows := regexp.MustCompile("(?m)^\\| `([^`]+)` \\| .").FindAllStringSubmatch(table, -1)
-	if len(rows) < 10 {
-		t.Fatalf("%d symptoms on page one, want at least 10", len(rows))
-	}
-	for _, row := range rows {
-		prints := func(message string) bool { return strings.Contains(message, row[1]) }
-		if !slices.ContainsFunc(messages, prints) {
-			t.Errorf("page one has a message that nothing prints: %s", row[1])
+	for name, least := range map[string]int{"README.md": 10, "scripts/README.md": 3} {
+		page, err := os.ReadFile("../../../" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, table, _ := strings.Cut(string(page), "| message | what to do |")
+		table, _, _ = strings.Cut(table, "\n\n")
+		rows := regexp.MustCompile("(?m)^\\| `([^`]+)` \\| .").FindAllStringSubmatch(table, -1)
+		if len(rows) < least {
+			t.Fatalf("%d symptoms in %s, want at least %d", len(rows), name, least)
+		}
+		for _, row := range rows {
+			prints := func(message string) bool { return strings.Contains(message, row[1]) }
+			if !slices.ContainsFunc(messages, prints) {
+				t.Errorf("%s has a message that nothing prints: %s", name, row[1])
+			}
 		}
 	}
 }
