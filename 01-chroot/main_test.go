@@ -132,9 +132,9 @@ func TestWorkingDirectory(t *testing.T) {
 	})
 }
 
-// TestHolderSurvivesItsReader starts the keeper for somebody who is dead already: the line that it
-// says goes to a pipe without a reader, and its standard input is at its end.
-func TestHolderSurvivesItsReader(t *testing.T) {
+// TestKeeperSurvivesItsReader starts the keeper for a process that is dead already: its line goes
+// to a pipe without a reader, and its standard input is at its end.
+func TestKeeperSurvivesItsReader(t *testing.T) {
 	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		w := steptest.NewWatch(t)
 		reader, writer, err := os.Pipe()
@@ -271,7 +271,7 @@ func TestRemoveSparesWhatIsMounted(t *testing.T) {
 
 // TestChrootForbidden is about systems that let an ordinary user make a user namespace, and then
 // refuse what its root wants to do, as Ubuntu's AppArmor. The error has to name the setting then as
-// well. Here the jail's half has no privileges, and another setting forbids.
+// well. Here the process in the jail has no privileges, and another setting forbids it.
 func TestChrootForbidden(t *testing.T) {
 	dir := t.TempDir()
 	cmd := self("test:forbid", "test:to-jail", dir, "echo", "the command ran")
@@ -311,9 +311,9 @@ func TestKilledEarly(t *testing.T)             { steptest.KilledEarly(t) }
 
 func TestRefused(t *testing.T) { steptest.Refused(t, "jail chroot ") }
 
-// init adds test:to-jail, which becomes the jail's half as it stands; test:remove, which plays the
-// keeper of the picture dir with the directory bound into it; and test:drop, which takes the
-// capability away and looks for it after an execve.
+// init adds test:to-jail, which becomes the process in the jail as it is; test:remove, which does
+// the keeper's work for the picture dir with the directory bound into it; and test:drop, which
+// drops the capability and looks for it after an execve.
 func init() {
 	experiments["test:to-jail"] = func(args []string) error {
 		return unix.Exec("/proc/self/exe", append([]string{role(inside)}, args...), os.Environ())

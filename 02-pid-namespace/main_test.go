@@ -64,7 +64,7 @@ func TestLesson(t *testing.T) {
 			t.Errorf("PIDs inside: %q of the lesson, %q of init", rows[0][2], rows[1][2])
 		}
 		steptest.Contains(t, out, "I kill sh "+rows[3][1]+": its child "+rows[4][1])
-		// The same secret name is told three times, of a PID that only the host's side can signal.
+		// The same secret name is printed three times, for a PID that only the host can signal.
 		named := regexp.MustCompile(`process (\d+) is named (secret-\w{8})`)
 		secret := named.FindStringSubmatch(out)
 		if secret == nil {
@@ -96,7 +96,7 @@ func asked() (all []steptest.Experiment, err error) {
 	return all, err
 }
 
-// TestCommandIsPID1 asks a shell for its own number, inside and, to compare, outside.
+// TestCommandIsPID1 asks a shell for its PID, inside and, as the control, outside.
 func TestCommandIsPID1(t *testing.T) {
 	if out := steptest.Output(t, exec.Command("sh", "-c", "echo $$")); out == "1\n" {
 		t.Error("outside, the shell is PID 1 as well")
@@ -124,9 +124,9 @@ func TestSignalsToPID1(t *testing.T) {
 	}
 }
 
-// TestHostProcessHasNoNumber signals the test itself, by its number on the host.
-func TestHostProcessHasNoNumber(t *testing.T) {
-	// A shell may speak the user's language, so it is told to speak English.
+// TestHostProcessHasNoPID signals the test itself, by its PID on the host.
+func TestHostProcessHasNoPID(t *testing.T) {
+	// A shell may speak the user's language; this one has to speak English.
 	script := fmt.Sprintf("LC_ALL=C; kill -0 %d", os.Getpid())
 	if r := steptest.Run(t, exec.Command("sh", "-c", script)); r.Status != 0 {
 		t.Errorf("outside: %+v", r)

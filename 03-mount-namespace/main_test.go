@@ -277,7 +277,7 @@ func TestDevices(t *testing.T) {
 	})
 }
 
-// TestUmask builds the root under a umask that would lock everybody out.
+// TestUmask builds the root under a umask that denies everything.
 func TestUmask(t *testing.T) {
 	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		script := "umask; ls -ld /tmp /etc/passwd | cut -c1-10"

@@ -115,7 +115,7 @@ func trialsOf(t *testing.T, folded string, u steptest.User) {
 		"open sysctl kernel.panic to write":  {"ok EACCES EACCES held", "EACCES EACCES EACCES n/a"},
 		"open /proc/kmsg to read, mode 0400": {"ok EACCES EACCES held", "EACCES EACCES EACCES n/a"},
 		"access /usr to write":               {"ok EACCES EACCES held", "EACCES EACCES EACCES n/a"},
-		// A user may signal his own processes, whatever they call themselves.
+		// A user may signal their own processes, whatever names these have.
 		"signal a process of the host's":    {"ok EPERM ESRCH held", "ok ok ESRCH held"},
 		"setns to the host's UTS namespace": {"ok EPERM EPERM held", "EPERM EPERM EPERM n/a"},
 	} {
@@ -287,8 +287,8 @@ func TestNothingBeforeTheHost(t *testing.T) {
 	}
 }
 
-// TestNoUserNamespace prepares maps for a namespace that nobody makes. None may be set, or the
-// start would wait for ever, and the container can't be completed.
+// TestNoUserNamespace prepares maps for a namespace that isn't made. The start must set none, or it
+// would wait for ever, and the container can't be completed.
 func TestNoUserNamespace(t *testing.T) {
 	attr := &syscall.SysProcAttr{Cloneflags: namespaces &^ unix.CLONE_NEWUSER}
 	later, err := mapIDs(attr)

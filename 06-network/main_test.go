@@ -167,12 +167,12 @@ func TestOwnNetwork(t *testing.T) {
 	})
 }
 
-// TestWorld connects a stand-in host to a played world, and lets a container's command call it. The
-// world has to see the host, and without the table of nft nobody.
+// TestWorld connects a stand-in host to a stand-in world, which a container's command then calls.
+// The world has to see the host, and without nft's table no caller at all.
 func TestWorld(t *testing.T) {
 	steptest.Need(t, "nft", "nftables")
 	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
-		out := steptest.Output(t, onPlayedHost(u, "test:world"))
+		out := steptest.Output(t, onStandInHost(u, "test:world"))
 		want := "the world was called by the host\n" +
 			"a call from the world to the container: deadline\n" +
 			"a call from the world to a neighbour: deadline\n" +
@@ -184,9 +184,9 @@ func TestWorld(t *testing.T) {
 	})
 }
 
-// TestTwenty starts twenty containers at once on a stand-in host: each calls it, and none is taken
-// for another. It does so again, and kills them all. Nothing may be left. With -short, as on an
-// emulated machine, they are five.
+// TestTwenty starts twenty containers at once on a stand-in host: each calls it, under an address
+// of its own. It does so again and kills them all: nothing may be left. With -short, as on an
+// emulated machine, there are five.
 func TestTwenty(t *testing.T) {
 	steptest.Need(t, "nft", "nftables")
 	many := "20"
@@ -194,7 +194,7 @@ func TestTwenty(t *testing.T) {
 		many = "5"
 	}
 	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
-		out := steptest.Output(t, onPlayedHost(u, "test:twenty", many))
+		out := steptest.Output(t, onStandInHost(u, "test:twenty", many))
 		want := many + " callers, " + many + " addresses, " + many + " words\n" +
 			"links, tables and forwarding are as before\n" +
 			many + " killed\n" +
@@ -209,18 +209,18 @@ func TestTwenty(t *testing.T) {
 // set up then: it would be on the host, for good.
 func TestNoNetworkOfItsOwn(t *testing.T) {
 	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
-		r := steptest.Run(t, onPlayedHost(u, "test:no-network"))
+		r := steptest.Run(t, onStandInHost(u, "test:no-network"))
 		if r.Status != 125 || !strings.HasSuffix(r.Stderr, " has no network of its own\n") {
 			t.Errorf("%+v", r)
 		}
 	})
 }
 
-// TestNameTaken plugs a container in where somebody else is about to take the same addresses: the
-// link is there by its name, and nothing else yet.
+// TestNameTaken plugs a container in while another process takes the same addresses: the link of
+// that name is there, and nothing else yet.
 func TestNameTaken(t *testing.T) {
 	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
-		if out := steptest.Output(t, onPlayedHost(u, "test:taken")); out != "the next one\n" {
+		if out := steptest.Output(t, onStandInHost(u, "test:taken")); out != "the next one\n" {
 			t.Errorf("with the first choice taken: %q", out)
 		}
 	})
@@ -230,7 +230,7 @@ func TestNameTaken(t *testing.T) {
 // the kernel has taken at random is another one as soon as systemd-udevd sees it.
 func TestOwnMAC(t *testing.T) {
 	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
-		if out := steptest.Output(t, onPlayedHost(u, "test:mac")); out != "as given\n" {
+		if out := steptest.Output(t, onStandInHost(u, "test:mac")); out != "as given\n" {
 			t.Errorf("the MAC address of the host's end: %s", out)
 		}
 	})
@@ -245,7 +245,7 @@ func TestForwardingDropped(t *testing.T) {
 		if u.UID != 0 {
 			chain, body = "inet fw forward", "type filter hook forward priority 10; counter reject;"
 		}
-		r := steptest.Run(t, onPlayedHost(u, "test:dropping", chain, body))
+		r := steptest.Run(t, onStandInHost(u, "test:dropping", chain, body))
 		if want := "none\nthe host\n"; r.Status != 0 || r.Stdout != want {
 			t.Errorf("exit status %d, standard output %q, want %q", r.Status, r.Stdout, want)
 		}
@@ -256,8 +256,8 @@ func TestForwardingDropped(t *testing.T) {
 		if u.UID != 0 {
 			return // only root can run the lesson on the real host
 		}
-		out := steptest.Output(t, onPlayedHost(u, "test:lesson", chain, body))
-		out = strings.ReplaceAll(out, "\nhost         ", " ") // a long line's second half
+		out := steptest.Output(t, onStandInHost(u, "test:lesson", chain, body))
+		out = strings.ReplaceAll(out, "\nhost         ", " ") // where a long line is wrapped
 		steptest.Contains(t, out,
 			", but chain "+chain+" lets nothing new pass: a namespace plays the host\n",
 			"\nthe world is called by  10.")
@@ -265,7 +265,7 @@ func TestForwardingDropped(t *testing.T) {
 	if _, err := exec.LookPath("iptables-legacy"); err != nil || os.Getuid() != 0 {
 		return // what is there has been tried
 	}
-	r := steptest.Run(t, onPlayedHost(steptest.Root, "test:dropping", "legacy"))
+	r := steptest.Run(t, onStandInHost(steptest.Root, "test:dropping", "legacy"))
 	steptest.Contains(t, r.Stderr,
 		"the host drops what it forwards (chain iptables-legacy FORWARD)")
 	if want := "none\nthe host\n"; r.Status != 0 || r.Stdout != want {
@@ -274,12 +274,12 @@ func TestForwardingDropped(t *testing.T) {
 	}
 }
 
-// TestForwardingTakenOver has somebody else make the whole host forward while a container runs, as
-// Docker does: then that has to stay when the container goes.
+// TestForwardingTakenOver makes the whole host forward while a container runs, as Docker does: then
+// that has to stay when the container goes.
 func TestForwardingTakenOver(t *testing.T) {
 	steptest.Need(t, "nft", "nftables")
 	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
-		out := steptest.Output(t, onPlayedHost(u, "test:takeover"))
+		out := steptest.Output(t, onStandInHost(u, "test:takeover"))
 		if out != "afterwards, forwarding is false\nafterwards, forwarding is true\n" {
 			t.Errorf("got %q", out)
 		}
@@ -290,7 +290,7 @@ func TestForwardingTakenOver(t *testing.T) {
 func TestLastOne(t *testing.T) {
 	steptest.Need(t, "nft", "nftables")
 	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
-		out := steptest.Output(t, onPlayedHost(u, "test:last"))
+		out := steptest.Output(t, onStandInHost(u, "test:last"))
 		if out != "afterwards, forwarding is true\nafterwards, forwarding is false\n" {
 			t.Errorf("got %q", out)
 		}
@@ -300,35 +300,35 @@ func TestLastOne(t *testing.T) {
 // TestLock has two containers change the host's tables at the same time: one must wait.
 func TestLock(t *testing.T) {
 	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
-		out := steptest.Output(t, onPlayedHost(u, "test:lock"))
+		out := steptest.Output(t, onStandInHost(u, "test:lock"))
 		if out != "the other waits\nno more\n" {
 			t.Errorf("got %q", out)
 		}
 	})
 }
 
-// TestNoRouter has root in a container tell the host that he is a router: the host must not believe
-// it. The control is a host that speaks IPv6 at its end of the cable.
+// TestNoRouter has root in a container advertise itself to the host as a router: the host must not
+// believe it. The control is a host that speaks IPv6 at its end of the cable.
 func TestNoRouter(t *testing.T) {
 	if _, err := os.Stat("/proc/sys/net/ipv6/conf/all/disable_ipv6"); err != nil {
 		steptest.Skip(t,
 			"there is no IPv6 in this kernel (%v): boot it without ipv6.disable=1", err)
 	}
 	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
-		out := steptest.Output(t, onPlayedHost(u, "test:gullible"))
+		out := steptest.Output(t, onStandInHost(u, "test:gullible"))
 		if want := "without IPv6, the host believes it: false\nwith it: true\n"; out != want {
 			t.Errorf("got:\n%swant:\n%s", out, want)
 		}
 	})
 }
 
-// TestForgedSender has root in a container send packets to a played world under somebody else's
-// address. The world must get none, and does once the rule is gone; and those under the container's
-// own address come from the host in any case.
+// TestForgedSender has root in a container send packets to a stand-in world from an address that
+// isn't the container's. The world must get none of them until the rule is gone. Those from the
+// container's own address arrive in any case, with the host as their sender.
 func TestForgedSender(t *testing.T) {
 	steptest.Need(t, "nft", "nftables")
 	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
-		out := steptest.Output(t, onPlayedHost(u, "test:forged"))
+		out := steptest.Output(t, onStandInHost(u, "test:forged"))
 		want := "the world hears: the host\nwithout the rule: " + forged.String() + " the host\n"
 		if out != want {
 			t.Errorf("got:\n%swant:\n%s", out, want)
@@ -336,8 +336,8 @@ func TestForgedSender(t *testing.T) {
 	})
 }
 
-// TestManyIDs sets ids aside for an ordinary user, and looks whether they get through the played
-// host into the container, as newuidmap(1) has brought them into 05's.
+// TestManyIDs gives an ordinary user subordinate IDs and looks whether they reach the container by
+// way of the stand-in host, as newuidmap(1) has brought them into 05's.
 func TestManyIDs(t *testing.T) {
 	steptest.Need(t, "newuidmap", "uidmap")
 	if os.Getuid() != 0 {
@@ -353,7 +353,7 @@ func TestManyIDs(t *testing.T) {
 
 // TestPasta lets an ordinary user's container call a world by way of pasta, where that is
 // installed. The control has no pasta. The host's own 127.0.0.1 must stay out of reach: pasta can
-// be told to lead there by the gateway's address.
+// map the gateway's address to it.
 func TestPasta(t *testing.T) {
 	steptest.Need(t, "nft", "nftables")
 	steptest.Need(t, "pasta", "passt")
@@ -361,12 +361,12 @@ func TestPasta(t *testing.T) {
 		steptest.Skip(t, "only root can play a host with a world for another user; run it as root")
 	}
 	w := steptest.NewWatch(t)
-	cmd := onPlayedHost(steptest.Root, "test:pasta")
+	cmd := onStandInHost(steptest.Root, "test:pasta")
 	cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWNS
 	cmd.Env = w.Env()
 	want := "offline: \"ran\\n\"\n" +
 		"with pasta: the world was called by the host; 127.0.0.1 can be reached: false\n" +
-		"without: the world was called by nobody\n"
+		"without: the world was called by none\n"
 	if out := steptest.Output(t, cmd); out != want {
 		t.Errorf("got:\n%swant:\n%s", out, want)
 	}
@@ -460,9 +460,9 @@ func TestReachable(t *testing.T) {
 	}
 }
 
-// onPlayedHost prepares an experiment that has a network namespace of its own, and so may play the
+// onStandInHost prepares an experiment that has a network namespace of its own, and so may play the
 // host: with root's real privileges, or those of a user namespace.
-func onPlayedHost(u steptest.User, args ...string) *exec.Cmd {
+func onStandInHost(u steptest.User, args ...string) *exec.Cmd {
 	cmd := u.Program(args...)
 	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWNET
 	if u.UID != 0 {
@@ -568,11 +568,12 @@ func init() {
 	}
 	// test:as-user is the ordinary user's way to play the host.
 	experiments["test:as-user"] = func(args []string) error {
-		return playHost(append([]string{"test:played"}, args...), "played")
+		return playHost(append([]string{"test:stand-in"}, args...), "stand-in")
 	}
-	// test:played waits, as run does, until it is somebody: newuidmap(1) may write its maps later.
-	// And where pasta has opened a way to the world, it closes that: the tests play the world too.
-	experiments["test:played"] = func(args []string) error {
+	// test:stand-in waits, as run does, for its ID maps: newuidmap(1) may write them later. And
+	// where pasta has opened a way to the world, it closes that: the tests have a world of their
+	// own.
+	experiments["test:stand-in"] = func(args []string) error {
 		if err := beHost(); err != nil {
 			return err
 		}
@@ -674,8 +675,8 @@ func init() {
 				return err
 			}
 			for _, b := range barriers(rules, "forward", packet{"jail0", c.link, "new"}) {
-				if out, err := exec.Command("sh", "-c", b.mend).CombinedOutput(); err != nil {
-					return fmt.Errorf("%s: %w: %s", b.mend, err, out)
+				if out, err := exec.Command("sh", "-c", b.fix).CombinedOutput(); err != nil {
+					return fmt.Errorf("%s: %w: %s", b.fix, err, out)
 				}
 			}
 		}
@@ -768,7 +769,7 @@ func init() {
 		return err
 	}
 	experiments["test:pasta"] = func([]string) error {
-		// A /dev/net/tun for everybody, as most systems have it.
+		// A /dev/net/tun that every user can open, as most systems have it.
 		if err := errors.Join(
 			unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
 			unix.Mount("tmpfs", "/dev/net", "tmpfs", 0, "mode=755"),
@@ -778,7 +779,7 @@ func init() {
 		); err != nil {
 			return err
 		}
-		// Where the host has no way to the world, nobody waits for one, or is told.
+		// Where the host has no way to the world, the step doesn't wait for one and says nothing.
 		said, err := steptest.Ordinary.Program("echo", "ran").CombinedOutput()
 		if err != nil {
 			return err
@@ -816,9 +817,6 @@ func init() {
 			caller, strings.HasSuffix(loopback, " = ok"))
 		if caller, err = callWorld(world, c, inner("/nowhere", "")); err != nil {
 			return err
-		}
-		if caller == "none" {
-			caller = "nobody"
 		}
 		fmt.Printf("without: the world was called by %s\n", caller)
 		// And one that is killed: what it leaves, the test looks for.
@@ -953,7 +951,7 @@ func init() {
 		fmt.Println("with it:", believed)
 		return err
 	}
-	// test:router does what it is told, and then calls the host.
+	// test:router does what its arguments say, and then calls the host.
 	experiments["test:router"] = func(args []string) error {
 		own, err := ownAddress()
 		if err != nil {
@@ -1018,8 +1016,8 @@ func init() {
 		fmt.Println("without the rule:", heard)
 		return nil
 	}
-	// test:forge sends a packet under somebody else's address and then one under its own, whenever
-	// it is told to.
+	// test:forge sends a packet from a forged address and then one from its own, for each line that
+	// it reads.
 	experiments["test:forge"] = func(args []string) error {
 		own, err := ownAddress()
 		if err != nil {
@@ -1040,8 +1038,8 @@ func init() {
 		}
 		return nil
 	}
-	// test:hear plays a world that is called, and then prints the senders of the packets that come,
-	// up to the first that isn't forged.
+	// test:hear is a world that is called, and then prints the senders of the packets that come, up
+	// to the first that isn't forged.
 	experiments["test:hear"] = func([]string) error {
 		if err := believeSenders(); err != nil {
 			return err
@@ -1066,7 +1064,7 @@ func init() {
 			for {
 				_, from, err := packets.ReadFrom(make([]byte, 1))
 				if err != nil {
-					return // so nobody is heard
+					return // so no sender is heard
 				}
 				who, _, _ := net.SplitHostPort(from.String())
 				end := "\n"
@@ -1089,7 +1087,7 @@ func init() {
 	}
 }
 
-// linkBeside is the name of the host's end of a cable, of which there is one besides another.
+// linkBeside is the name of the host's end of the one cable besides another.
 func linkBeside(other string) (string, error) {
 	links, err := net.Interfaces()
 	if err != nil {
@@ -1123,15 +1121,15 @@ func isBelieved(inner *helper, here net.Listener) (bool, error) {
 	return strings.Contains(string(routes), fmt.Sprintf("%x 40 ", advertised.As16())), err
 }
 
-// advertised is a network that nobody has (RFC 3849), to which test:router offers itself.
+// advertised is a network for documentation only (RFC 3849); test:router offers to lead there.
 var advertised = netip.MustParseAddr("2001:db8:bad::")
 
 // router is the address of test:router. It has to be one that holds for the cable only (RFC 4861,
 // section 6.1.2).
 var router = netip.MustParseAddr("fe80::1")
 
-// addRouter adds that address to eth0. With "nodad" it can be used at once: nobody asks whether
-// others have it.
+// addRouter adds that address to eth0. With "nodad" it can be used at once: the kernel doesn't ask
+// first whether others have it.
 func addRouter() error {
 	n, err := dialNetlink(nil)
 	if err != nil {
@@ -1180,7 +1178,7 @@ func advertise() error {
 	)
 }
 
-// forged is the sender of forged packets, an address that belongs to nobody (RFC 5737).
+// forged is the sender of forged packets, an address for documentation only (RFC 5737).
 var forged = netip.MustParseAddr("192.0.2.1")
 
 // believeSenders switches off what a system may have set up against forged senders, in this network

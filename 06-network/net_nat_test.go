@@ -27,7 +27,7 @@ import (
 func TestNoWay(t *testing.T) {
 	steptest.Need(t, "nft", "nftables")
 	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
-		r := steptest.Run(t, onPlayedHost(u, "test:closed"))
+		r := steptest.Run(t, onStandInHost(u, "test:closed"))
 		want := "without a route: forwards false; # there is no way to the world: " +
 			"this host has no default route for IPv4 (ip -4 route)\n" +
 			"without nft: none\nwith an nft that fails: none\nthe control: the container\n"
@@ -38,8 +38,8 @@ func TestNoWay(t *testing.T) {
 	})
 }
 
-// TestNoWayIsSaid reads what a person is told at a terminal, where there is no way to the world. A
-// script is told nothing: see expect, by which the other tests run theirs.
+// TestNoWayIsSaid reads what the step says at a terminal where there is no way to the world. A
+// script sees none of that: see expect, which the other tests use.
 func TestNoWayIsSaid(t *testing.T) {
 	nft := steptest.Need(t, "nft", "nftables")
 	dir, err := os.MkdirTemp("", "path-") // open to the user, who finds nft here and no pasta
@@ -75,7 +75,7 @@ func TestNobodyConnects(t *testing.T) {
 		want := "the LAN: deadline; untracked: deadline; a container: deadline; the host: word\n" +
 			"without the rule:\n" +
 			"the LAN: word; untracked: connected; a container: word; the host: word\n"
-		if out := steptest.Output(t, onPlayedHost(u, "test:lan")); out != want {
+		if out := steptest.Output(t, onStandInHost(u, "test:lan")); out != want {
 			t.Errorf("got:\n%swant:\n%s", out, want)
 		}
 	})
@@ -87,7 +87,7 @@ func TestHostsLoopback(t *testing.T) {
 	steptest.Need(t, "nft", "nftables")
 	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		want := "the host hears: nothing\nwithout the rule: a packet\n"
-		if out := steptest.Output(t, onPlayedHost(u, "test:loopback")); out != want {
+		if out := steptest.Output(t, onStandInHost(u, "test:loopback")); out != want {
 			t.Errorf("got:\n%swant:\n%s", out, want)
 		}
 	})
@@ -107,7 +107,7 @@ func TestNotPluggedIn(t *testing.T) {
 			if _, err := os.Stat("/proc/sys/net/" + what); err != nil && what != "routes" {
 				continue // a kernel without IPv6
 			}
-			cmd := onPlayedHost(u, "test:unplugged", what)
+			cmd := onStandInHost(u, "test:unplugged", what)
 			cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWNS
 			if u.UID != 0 {
 				cmd.SysProcAttr.Cloneflags = 0 // test:unplugged makes one, as root of its own
@@ -117,7 +117,7 @@ func TestNotPluggedIn(t *testing.T) {
 				t.Errorf("%s: %+v, want 125, no output, and %q", what, r, told)
 			}
 		}
-		if out := steptest.Output(t, onPlayedHost(u, "test:unplugged", "")); out != "ran\n" {
+		if out := steptest.Output(t, onStandInHost(u, "test:unplugged", "")); out != "ran\n" {
 			t.Errorf("the control: %q", out)
 		}
 	})
@@ -133,7 +133,7 @@ func TestLargeSet(t *testing.T) {
 	if os.Getuid() != 0 {
 		steptest.Skip(t, "only root can send the kernel so long a message; run it as root")
 	}
-	if out := steptest.Output(t, onPlayedHost(steptest.Root, "test:set")); out != "faster\n" {
+	if out := steptest.Output(t, onStandInHost(steptest.Root, "test:set")); out != "faster\n" {
 		t.Error(out)
 	}
 }
@@ -402,7 +402,7 @@ func init() {
 		fmt.Println("without the rule:", heard)
 		return err
 	}
-	// test:past-lo sends a packet to a port of 127.0.0.1 by way of eth0, whenever it is told to.
+	// test:past-lo sends a packet to a port of 127.0.0.1 by way of eth0, one per line that it reads.
 	experiments["test:past-lo"] = func(args []string) error {
 		fmt.Println("ready")
 		for orders := bufio.NewScanner(os.Stdin); orders.Scan(); {
@@ -427,7 +427,7 @@ func init() {
 	}
 }
 
-// routerHost is what a stand-in host does first that forwards all, as one with Docker does.
+// routerHost makes a stand-in host that forwards everything, as a host with Docker does.
 func routerHost() error {
 	return errors.Join(setUpLoopback(), forward("all", true), forward("default", true))
 }

@@ -98,7 +98,7 @@ func TestKeeper(t *testing.T) {
 			}
 			if c.err == "" && err != nil || err != nil && !strings.Contains(err.Error(), c.err) ||
 				c.err != "" && err == nil {
-				t.Errorf("relieve: %v, want %q", err, c.err)
+				t.Errorf("undoNow: %v, want %q", err, c.err)
 			}
 			traces, err := os.ReadDir(dir)
 			if err != nil || len(traces) != c.traces {

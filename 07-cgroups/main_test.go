@@ -73,7 +73,7 @@ func TestLesson(t *testing.T) {
 		one(`host       pids\.max: 50`)
 		one(`64 MiB    touch 32 MiB   done    done +oom_kill 0(?:, peak \d+ MiB)?`)
 		// The kernel may count a victim twice: see the chapter. The peak is near the limit, where
-		// the kernel records it (Linux 5.19, in version 2).
+		// the kernel records it (Linux 5.19, cgroup v2).
 		killed := one(`64 MiB    touch 256 MiB  done    SIGKILL +` +
 			`oom_kill [12](?:, peak (\d+) MiB)? +held`)
 		if killed[1] != "" && (number(killed[1]) < 58 || number(killed[1]) > 70) {
@@ -81,7 +81,7 @@ func TestLesson(t *testing.T) {
 		}
 		started := one(`50 tasks  start 100      done    EAGAIN after (\d+) +max [1-9]\d* +held`)
 		if n := number(started[1]); n < 30 || n >= 50 {
-			t.Errorf("%d processes, limit 50, of which this program has some threads", n)
+			t.Errorf("%d processes; the limit is 50, and this program's threads count too", n)
 		}
 		// The kernel gives no more than 20 %, and less if others want the CPU as well. (Outside it
 		// is what they leave, so that says nothing.)
@@ -161,7 +161,7 @@ func asked() (all []steptest.Experiment, err error) {
 	return all, err
 }
 
-// TestMemory touches half of the limit, and four times as much, which the host allows.
+// TestMemory touches half of the limit, and four times the limit, which the host allows.
 func TestMemory(t *testing.T) {
 	half, four := strconv.Itoa(memoryLimit/2), strconv.Itoa(4*memoryLimit)
 	if out := steptest.Output(t, self("lesson:touch", four)); out != "done\n" {
@@ -238,13 +238,13 @@ func TestUmask(t *testing.T) {
 func TestUnlimitedIsRefused(t *testing.T) {
 	cmd := steptest.Caller().Program("echo", "the command ran")
 	if os.Getuid() == 0 {
-		// Somebody who has been lent nothing.
+		// A user to whom no cgroup is delegated.
 		cmd.SysProcAttr.Credential = &syscall.Credential{
 			Uid: uint32(steptest.Ordinary.UID), Gid: uint32(steptest.Ordinary.GID()),
 		}
 	} else if steptest.Caller().Run(t, "test:cgroup").Status == 0 {
 		steptest.Skip(t,
-			"a part of the tree of cgroups is yours; run this outside of it, or as root")
+			"a cgroup is delegated to you; run this outside of it, or as root")
 	}
 	r := steptest.Run(t, cmd)
 	if r.Status != 125 || r.Stdout != "" || strings.Count(r.Stderr, "\n") != 1 {
@@ -271,7 +271,7 @@ func TestHandedOnForATime(t *testing.T) {
 	}
 	place, two := group.(cgroup2)
 	if !two || os.Getuid() != 0 {
-		return // version 1 hands nothing on, and an ordinary user's cgroup is the user's
+		return // cgroup v1 enables nothing top-down, and an ordinary user has a cgroup already
 	}
 	top := place.limits
 	if err := errors.Join(makeCgroup(top), os.Mkdir(top+"/leaf", 0o755)); err != nil {
@@ -321,7 +321,7 @@ func TestOthersEnter(t *testing.T) {
 	}
 	place, two := group.(cgroup2)
 	if !two || os.Getuid() != 0 {
-		return // version 1 divides nothing, and an ordinary user can't make a cgroup here
+		return // cgroup v1 divides nothing, and an ordinary user can't make a cgroup here
 	}
 	top := place.limits
 	if err := makeCgroup(top); err != nil {
@@ -387,7 +387,7 @@ func TestThirty(t *testing.T) {
 				cmd := u.Program("sh", "-c", fmt.Sprintf("exit %d", i))
 				cmd.Env = w.Env()
 				if r := steptest.Run(t, cmd); r.Status != i || r.Stderr != "" {
-					t.Errorf("number %d: %+v", i, r)
+					t.Errorf("container %d: %+v", i, r)
 				}
 			})
 		}
@@ -511,17 +511,17 @@ func TestParseTrees(t *testing.T) {
 		controller   string
 		want         cgroupTree
 	}{
-		"version 2": {"0::/user.slice/session-1.scope\n",
+		"v2": {"0::/user.slice/session-1.scope\n",
 			mount("/", "/sys/fs/cgroup", "cgroup2", "rw,nsdelegate"), "",
 			cgroupTree{"/sys/fs/cgroup", "/sys/fs/cgroup/user.slice/session-1.scope"}},
-		"version 1": {"7:cpu,cpuacct:/x\n4:memory:/\n",
+		"v1": {"7:cpu,cpuacct:/x\n4:memory:/\n",
 			mount("/", "/sys/fs/cgroup/cpu,cpuacct", "cgroup", "rw,cpu,cpuacct"), "cpu",
 			cgroupTree{"/sys/fs/cgroup/cpu,cpuacct", "/sys/fs/cgroup/cpu,cpuacct/x"}},
 		"both": {"4:pids:/a\n0::/b\n",
 			mount("/", "/sys/fs/cgroup/pids", "cgroup", "rw,pids") +
 				mount("/", "/sys/fs/cgroup/unified", "cgroup2", "rw"), "",
 			cgroupTree{"/sys/fs/cgroup/unified", "/sys/fs/cgroup/unified/b"}},
-		"a part of the tree": {"4:memory:/docker/c/d\n",
+		"a part of the hierarchy": {"4:memory:/docker/c/d\n",
 			mount("/docker/c", "/sys/fs/cgroup/memory", "cgroup", "rw,memory"), "memory",
 			cgroupTree{"/sys/fs/cgroup/memory", "/sys/fs/cgroup/memory/d"}},
 		"another part": {"0::/../..\n", mount("/", "/sys/fs/cgroup", "cgroup2", "rw"), "",

@@ -51,7 +51,7 @@ func (c cgroup2) create() error {
 func (c cgroup2) settings() []setting {
 	quota := strconv.Itoa(cpuLimit)
 	if cpuLimit < 0 {
-		quota = "max" // none; in version 1, -1 says so
+		quota = "max" // none; cgroup v1 says -1
 	}
 	cpu := setting{file: c.limits + "/cpu.max", value: fmt.Sprint(quota, " ", cpuPeriod)}
 	return append(c.shown(c.limits), cpu)

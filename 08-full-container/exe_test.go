@@ -19,9 +19,9 @@ import (
 )
 
 // TestProgramOutlivesItsContainer is CVE-2019-5736 with patience. A process inside takes hold of
-// the program that started it, /proc/self/exe, and gives it away, through its standard input.
-// Nobody can write to a program that is running (ETXTBSY); so who got it waits until all are gone.
-// The control does the same without a container.
+// the program that started it, /proc/self/exe, and passes it on, through its standard input. A
+// running program can't be written to (ETXTBSY), so the attacker waits until every process of the
+// container has ended. The control does the same without a container.
 func TestProgramOutlivesItsContainer(t *testing.T) {
 	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		inner := u.Program("/proc/self/exe", "test:give-away")
@@ -112,15 +112,15 @@ func TestReadOnlyProgram(t *testing.T) {
 		outer.SysProcAttr.Cloneflags = unix.CLONE_NEWUSER | unix.CLONE_NEWNS
 		outer.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
 	}
-	partner, line, err := start(outer)
+	helper, line, err := start(outer)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer partner.end()
+	defer helper.end()
 	if line != "ready" {
 		t.Fatalf("it says %q", line)
 	}
-	exe := fmt.Sprintf("/proc/%d/exe", partner.cmd.Process.Pid)
+	exe := fmt.Sprintf("/proc/%d/exe", helper.cmd.Process.Pid)
 	writable := &unix.MountAttr{Attr_clr: unix.MOUNT_ATTR_RDONLY}
 	if unix.MountSetattr(unix.AT_FDCWD, exe, 0, writable) == unix.ENOSYS {
 		return // before Linux 5.12 it is a copy, and TestSeals is about that

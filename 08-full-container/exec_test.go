@@ -23,7 +23,7 @@ import (
 	"jail-to-container/scripts/steptest"
 )
 
-// running is a container, and the user who has started it.
+// running is a container and the user that started it.
 type running struct {
 	*testing.T
 	*started
@@ -434,8 +434,8 @@ func TestExecCollectsGarbage(t *testing.T) {
 	})
 }
 
-// TestExecInAFullContainer has a crowd of clients come to a container that has no room for another
-// process, nor for another thread of PID 1. Each is told so, and the container stays.
+// TestExecInAFullContainer has many clients connect to a container that has no room for another
+// process, nor for another thread of PID 1. Each gets an error, and the container lives on.
 func TestExecInAFullContainer(t *testing.T) {
 	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		// A shell that can't fork exits. This one tries again, and stays.

@@ -145,9 +145,9 @@ func TestLimitsUnderUmask(t *testing.T) {
 	})
 }
 
-// TestVolume shows a directory and a file of the host's inside. The user's own files are root's in
-// there, and can be written unless it is read-only. Where the kernel can't show that file system's
-// ids as others, root's files are nobody's in there, and are for nobody to write.
+// TestVolume shows a directory and a file of the host inside. There the user's own files belong to
+// root, and can be written unless the volume is read-only. Where the kernel can't translate the
+// file system's IDs, the host root's files belong to 65534 inside and can't be written.
 func TestVolume(t *testing.T) {
 	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		b := newBench(t, u)
@@ -161,7 +161,7 @@ func TestVolume(t *testing.T) {
 			r := steptest.Run(t, run)
 			if want := "hello\n65534\n65534\n"; r.Stdout != want || exists(b.dir+"/new") ||
 				strings.Count(r.Stderr, ": Permission denied\n") != 2 {
-				t.Errorf("a volume of nobody's: %+v, want %q", r, want)
+				t.Errorf("a volume whose owner isn't mapped: %+v, want %q", r, want)
 			}
 			return
 		}
@@ -304,8 +304,8 @@ func init() {
 	}
 }
 
-// TestDirectoryAsStream has a directory of the host's as one of the standard streams, which leads
-// out: the control is step 03, of which the chapter shows it.
+// TestDirectoryAsStream passes a directory of the host as one of the standard streams, an escape.
+// The control is step 03: its chapter shows the escape.
 func TestDirectoryAsStream(t *testing.T) {
 	directory, err := os.Open("/")
 	if err != nil {
@@ -734,8 +734,8 @@ func TestHelpHasAllFlags(t *testing.T) {
 	}
 }
 
-// TestWithoutLimits: no number is written for the CPU, since one could be more than the cgroup
-// above allows, which version 1 refuses.
+// TestWithoutLimits: no number is written for the CPU, since it could be more than the parent
+// cgroup allows, and cgroup v1 refuses that.
 func TestWithoutLimits(t *testing.T) {
 	memory, pids, cpu := memoryLimit, pidsLimit, cpuLimit
 	defer func() { memoryLimit, pidsLimit, cpuLimit = memory, pids, cpu }()

@@ -158,7 +158,7 @@ func TestChoiceInOldArchives(t *testing.T) {
 		"by name":           {old(one, two), "example.org/a/i:2", "two"},
 		"by a part of it":   {old(one, two), "i:1", "one"},
 		"by tag":            {old(one, two), "2", "two"},
-		"by half a tag":     {old(one, two), "org/a/i", `no image in it is named "org/a/i"`},
+		"by part of a tag":  {old(one, two), "org/a/i", `no image in it is named "org/a/i"`},
 		"by another name":   {old(one, two), "3", `"example.org/a/i:1", "example.org/a/i:2"`},
 		"by foreign's name": {old(foreign(), two), "1", `it is for "linux/riscv64", and`},
 		"by config":         {old(one, two), digits(two.config()) + ".json", "two"},

@@ -263,7 +263,7 @@ func (m made) both() blobs {
 	return b
 }
 
-// small is an image of three layers, of which the last is the first once more.
+// small is an image of three layers; the third is the first once more.
 func small() made {
 	base := pack(dir("etc"), file("etc/name", "base"), file("etc/other", "base"))
 	return made{layers: [][]byte{base, pack(file("etc/name", "upper"), file("new", "upper")), base}}
@@ -281,8 +281,8 @@ type bench struct {
 	dir, cache string
 }
 
-// newBench makes one. All that isn't below dir is somebody else's. Where the container's ids are
-// others, they must get there on foot, so t.TempDir won't do.
+// newBench makes one. Where the container has other IDs, they must be able to enter each directory
+// on the way, so t.TempDir won't do.
 func newBench(t *testing.T, u steptest.User) *bench {
 	dir, err := os.MkdirTemp("", "image-")
 	if err != nil {
@@ -680,9 +680,8 @@ func TestCutShort(t *testing.T) {
 	})
 }
 
-// TestNoCommandsForTheTerminal has images that say something to the terminal of whoever reads the
-// error: that its window has another title now. That there is nothing of it in the error, refuses
-// sees.
+// TestNoCommandsForTheTerminal has images whose names would change the window title of a terminal
+// that shows the error. refuses looks whether the error contains such a command.
 func TestNoCommandsForTheTerminal(t *testing.T) {
 	const title, quoted = "\x1b]0;title\a", `\x1b]0;title\a`
 	m := small()

@@ -104,7 +104,7 @@ func TestMetadata(t *testing.T) {
 		for _, name := range []string{"tmp", "srv", "srv/mine", "up", "fifo", "late", "ping"} {
 			info, err := os.Lstat(at(name))
 			if errors.Is(err, fs.ErrPermission) && u.UID != 0 {
-				return // it belongs to an id that this user was lent, and not to this user
+				return // it belongs to a subordinate ID, not to this user
 			}
 			if err != nil || !info.ModTime().Equal(then) {
 				t.Fatalf("%s: %v, %v", name, err, info)
@@ -130,8 +130,8 @@ func TestMetadata(t *testing.T) {
 		if err != without {
 			t.Errorf("overlayfs's own xattr, from an archive: %v, want %v", err, without)
 		}
-		// The kernel has noted whose root is meant: version 3 ends with its uid. In an idmapped
-		// mount that is the file system's own root, and version 2 says the same.
+		// The kernel has noted whose root is meant: version 3 ends with that root's uid. In an
+		// idmapped mount it is the file system's own root, and version 2 says the same.
 		caps := make([]byte, 24)
 		n, err = unix.Getxattr(at("ping"), "security.capability", caps)
 		root := int(binary.LittleEndian.Uint32(caps[20:]))
@@ -141,8 +141,8 @@ func TestMetadata(t *testing.T) {
 	})
 }
 
-// hasManyIDs reports whether a user's container has more than one id: root's does, and that of a
-// user for whom the system has set some aside (subuid(5)).
+// hasManyIDs reports whether a user's container has more than one ID: root's does, and that of a
+// user with subordinate IDs (subuid(5)).
 func hasManyIDs(t *testing.T, u steptest.User) bool {
 	t.Helper()
 	// Of each line, the last number is how many.
@@ -423,8 +423,8 @@ func TestNamesOfTools(t *testing.T) {
 	ownBench(t).refuses(t, layered(chain(41)).oci().pack(), "too many levels of symbolic links")
 }
 
-// chain is a directory a, so many links of which each leads to the next and the last to a, and a
-// file by way of all.
+// chain is a directory a, a chain of links that leads to it, and a file whose path goes through all
+// of them.
 func chain(links int) []item {
 	items := []item{dir("a")}
 	for n := range links {
@@ -787,7 +787,7 @@ func TestKilled(t *testing.T) {
 			if err := kill(cmd.Process.Pid, inner); err != nil {
 				t.Fatal(err)
 			}
-			_ = cmd.Wait() // how it ended is told below
+			_ = cmd.Wait() // the checks are below
 			w.NothingLeft(t)
 			left := b.inCache(t)
 			switch {
@@ -1180,7 +1180,7 @@ func privileges(t *testing.T, pid int) string {
 	return strings.Join(found, " ")
 }
 
-// halfway waits until an unpacker is in the midst of it, and returns its PID.
+// halfway waits until an unpacker has written part of a layer, and returns its PID.
 func (b *bench) halfway(t *testing.T, w *steptest.Watch) int {
 	for range 10_000 {
 		found, _ := filepath.Glob(filepath.Join(b.cache, "*", partial+"*", "*", "d3"))
@@ -1200,8 +1200,8 @@ func (b *bench) halfway(t *testing.T, w *steptest.Watch) int {
 	return 0
 }
 
-// TestPlayedHost unpacks where root is an ordinary user, and the cache is the usual one.
-func TestPlayedHost(t *testing.T) {
+// TestStandInHost unpacks where root is an ordinary user, and the cache is the usual one.
+func TestStandInHost(t *testing.T) {
 	u := steptest.Caller()
 	if u.UID == 0 {
 		u.UID = steptest.Ordinary.UID
@@ -1345,12 +1345,12 @@ func TestCacheOfOthers(t *testing.T) {
 			}, func() error {
 				return errors.Join(os.Remove(inner), os.Rename(other, inner))
 			}, inner},
-			"somebody's": {func() error { return os.Chown(b.cache, 1234, u.GID()) },
+			"another user's": {func() error { return os.Chown(b.cache, 1234, u.GID()) },
 				func() error { return os.Chown(b.cache, u.UID, u.GID()) }, "user 1234"},
-			"somebody's layers": {func() error { return os.Chown(inner, 1234, u.GID()) },
+			"another user's layers": {func() error { return os.Chown(inner, 1234, u.GID()) },
 				func() error { return os.Chown(inner, u.UID, u.GID()) }, "user 1234"},
 		} {
-			if os.Getuid() != 0 && strings.HasPrefix(name, "somebody's") {
+			if os.Getuid() != 0 && strings.HasPrefix(name, "another user's") {
 				continue // only root can give a directory away
 			}
 			if err := c.do(); err != nil {

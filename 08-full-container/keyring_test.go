@@ -36,13 +36,13 @@ func TestNewKeyring(t *testing.T) {
 	})
 }
 
-// TestContainersKeyring starts a container as a user whom nobody else is. Inside, keyctl(2) is
-// refused; but the kernel counts keys by their owner, and this one owns the keyring of the session
-// that the container began.
+// TestContainersKeyring starts a container as a user with no other process. Inside, keyctl(2) is
+// refused; but the kernel counts keys by their owner, and this user owns the container's session
+// keyring.
 func TestContainersKeyring(t *testing.T) {
 	needsKeys(t)
 	if os.Getuid() != 0 {
-		steptest.Skip(t, "only root can become a user whom nobody else is; run it as root")
+		steptest.Skip(t, "only root can become a user with no other process; run it as root")
 	}
 	random, err := rand.Int(rand.Reader, big.NewInt(1<<30))
 	if err != nil {

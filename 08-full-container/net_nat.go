@@ -38,7 +38,7 @@ func connect(pid int) (undo func() error, err error) {
 	}
 	for _, b := range found {
 		fmt.Fprintf(os.Stderr, "%s: the host drops what it forwards (chain %s), so there is no "+
-			"way to the world. To let containers through: %s\n", step, b.chain, b.mend)
+			"way to the world. To let containers through: %s\n", step, b.chain, b.fix)
 	}
 	return removeNAT, nil
 }

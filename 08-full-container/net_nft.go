@@ -51,7 +51,7 @@ func nft(commands string, files ...*os.File) (answer string, err error) {
 
 // barrier is a chain in another table that drops our packets, and the commands that would let them
 // through.
-type barrier struct{ chain, mend string }
+type barrier struct{ chain, fix string }
 
 // packet is what a rule looks at, as far as we understand rules: the links through which a packet
 // comes in and goes out, and whether it starts a connection ("new") or belongs to one.

@@ -132,8 +132,8 @@ func TestPublish(t *testing.T) {
 			t.Errorf("these have the port's socket, want one process: %q", holders)
 		}
 
-		// What arrives, both ways. The echo ends only when it has been told that the caller's
-		// side has ended, and the caller must still receive then.
+		// What arrives, both ways. The echo ends only after it has seen the end of what the caller
+		// sends, and the caller must still receive then.
 		data := make([]byte, 64<<20)
 		if testing.Short() {
 			data = data[:1<<20]

@@ -44,7 +44,7 @@ func terminalPair(t *testing.T) (ours, theirs *os.File) {
 	return ours, theirs
 }
 
-// sitting is somebody at a terminal, at which a command was started.
+// sitting is a person at a terminal who has started a command.
 type sitting struct {
 	*testing.T
 	started
@@ -87,7 +87,7 @@ func (s *sitting) look() *sitting {
 			buffer := make([]byte, 4096)
 			n, err := s.keyboard.Read(buffer)
 			if err != nil {
-				return // nobody has the other end open any more
+				return // no process has the other end open any more
 			}
 			s.shown <- buffer[:n]
 		}

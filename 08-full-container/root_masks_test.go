@@ -33,7 +33,7 @@ var (
 	}
 )
 
-// TestAllMasks makes all of Docker's paths, of which no kernel has every one, and masks them.
+// TestAllMasks makes all of Docker's paths, because no kernel has every one, and masks them.
 func TestAllMasks(t *testing.T) {
 	if err := unix.MountSetattr(-1, "", 0, &unix.MountAttr{}); errors.Is(err, unix.ENOSYS) {
 		steptest.Skip(t, "before Linux 5.12 the step needs the /proc that this test replaces")
@@ -131,11 +131,11 @@ func TestOwnSys(t *testing.T) {
 			"cat /sys/fs/cgroup/pids/cgroup.procs")
 		// PID 1 is in the cgroup at the root of the tree.
 		steptest.Contains(t, "\n"+out.Stdout, "\n1\n")
-		// In a tree of version 1 that has none of its limits it would see others.
-		trees := u.Output(t, "ls", "/sys/fs/cgroup")
-		version1 := !strings.Contains(trees, "cgroup.procs")
-		if version1 && len(strings.Fields(trees)) > len(controllers) {
-			t.Errorf("trees of cgroups inside: %q", strings.Fields(trees))
+		// In a v1 hierarchy without the container's limits it would see the cgroups of others.
+		hierarchies := u.Output(t, "ls", "/sys/fs/cgroup")
+		v1 := !strings.Contains(hierarchies, "cgroup.procs")
+		if v1 && len(strings.Fields(hierarchies)) > len(controllers) {
+			t.Errorf("cgroup hierarchies inside: %q", strings.Fields(hierarchies))
 		}
 	})
 }

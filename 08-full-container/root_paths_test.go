@@ -33,7 +33,7 @@ func (b *bench) hostileRoot(t *testing.T, links map[string]string) string {
 	return root
 }
 
-// openDirectory makes a directory that everybody may write to, and leaves it open.
+// openDirectory makes a directory that any user may write to, and leaves it open.
 func (b *bench) openDirectory(t *testing.T, name string) *os.File {
 	t.Helper()
 	dir := filepath.Join(b.dir, name)

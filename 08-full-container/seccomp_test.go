@@ -281,7 +281,7 @@ var examined = []struct {
 	{unix.SYS_UNSHARE, [6]uint64{unix.CLONE_FS | unix.CLONE_NEWNS}, eperm},
 	{unix.SYS_UNSHARE, [6]uint64{unix.CLONE_NEWTIME}, eperm},
 	{unix.SYS_UNSHARE, [6]uint64{1 << 20}, eperm}, // a flag to come
-	{unix.SYS_UNSHARE, [6]uint64{1 << 40}, eperm}, // and one in the upper half
+	{unix.SYS_UNSHARE, [6]uint64{1 << 40}, eperm}, // and one in the upper 32 bits
 	{unix.SYS_IOCTL, [6]uint64{0, 0x4aff}, allow},
 	{unix.SYS_IOCTL, [6]uint64{0, 0x4b00}, eperm}, // the keyboard of a Linux console
 	{unix.SYS_IOCTL, [6]uint64{0, 0x4b45}, eperm}, // KDSKBMODE
@@ -334,7 +334,7 @@ var examined = []struct {
 	{unix.SYS_PERSONALITY, [6]uint64{0x0040000}, eperm},         // ADDR_NO_RANDOMIZE
 	{unix.SYS_PERSONALITY, [6]uint64{1<<32 | 0x0400000}, eperm}, // READ_IMPLIES_EXEC
 	{unix.SYS_PERSONALITY, [6]uint64{0x0100000}, eperm},         // MMAP_PAGE_ZERO
-	// RLIMIT_CORE is 4. A new limit alone is pretended, in whichever half its address has a bit.
+	// RLIMIT_CORE is 4. A new limit alone is pretended, whichever bit of its address is set.
 	{unix.SYS_PRLIMIT64, [6]uint64{0, 4, 0, 0x1000}, allow},
 	{unix.SYS_PRLIMIT64, [6]uint64{0, 4, 0, 0}, allow},
 	{unix.SYS_PRLIMIT64, [6]uint64{0, 4, 0x1000, 0}, pretend},

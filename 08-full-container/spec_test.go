@@ -38,7 +38,7 @@ func TestImageFromStandardInput(t *testing.T) {
 		cmd := u.Program("-image", "-", "/bin/busybox", "sh", "-c", script)
 		cmd.Stdin, cmd.Env = input, append(os.Environ(), "XDG_CACHE_HOME="+b.dir)
 		if u.UID == 0 {
-			t.Cleanup(func() { // root's cache is everybody's
+			t.Cleanup(func() { // root has one cache for all
 				id := strings.TrimPrefix(sum(layer), "sha256:")
 				kept, err := filepath.Glob("/var/cache/jail-to-container/*/" + id)
 				for _, dir := range kept {
@@ -99,7 +99,7 @@ func TestSpecTravels(t *testing.T) {
 	}
 }
 
-// TestUnique has variables of the same name, and half a million of none, as an image may.
+// TestUnique has variables of the same name, and half a million without a name, as an image may.
 func TestUnique(t *testing.T) {
 	for _, c := range []struct{ env, want []string }{
 		{nil, nil},

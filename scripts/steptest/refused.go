@@ -19,7 +19,7 @@ import (
 )
 
 // exception is a call and what may come of its failure. The name has the step's before it, and
-// "played" where a network namespace plays the host.
+// "stand-in" where a network namespace plays the host.
 type exception struct {
 	name   *regexp.Regexp
 	status int
@@ -43,7 +43,7 @@ var harmless = []exception{
 	// The step asks for the way to the world once more, to explain why there is none.
 	{regexp.MustCompile(` (outer|host) (socket 0x10|bind) #[34]$`), 0, ""},
 	{regexp.MustCompile(` (outer|host) sendto (18|26) #[23]$`), 0, ""},
-	{regexp.MustCompile(`^(08-\S+|\S+ played) outer (socket 0x10|bind|sendto (18|26))$`), 0, ""},
+	{regexp.MustCompile(`^(08-\S+|\S+ stand-in) outer (socket 0x10|bind|sendto (18|26))$`), 0, ""},
 	// The step copies its program into a sealed file instead (exe.go).
 	{regexp.MustCompile(` (outer|host) (open_tree /proc/self/exe|mount_setattr)$`), 0, ""},
 	// The container opens the volume itself, as it does for an ordinary user.
@@ -111,7 +111,7 @@ func refuseEach(t *testing.T, errno unix.Errno, must string, command func() *exe
 		t.Fatalf("the control: %+v; no %q in %q", r, must, calls)
 	}
 	if strings.Contains(strings.Join(calls, "\n"), "\nhost ") {
-		name += " played" // the host is played, and the outer process connects nothing
+		name += " stand-in" // a namespace plays the host, and the outer process connects nothing
 	}
 	commandRan := false
 	for i, call := range calls {

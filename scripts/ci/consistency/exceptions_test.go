@@ -45,7 +45,7 @@ var exceptions = []exception{
 	{"04-05", "demo.go", "within", "from 05 on the outer process is a function"},
 	{"04-05", "main.go", "run", "from 05 on the outer process is a function, not a command to run"},
 	{"04-05", "main.go", "host", "from 05 on it has work to do while the container waits"},
-	{"05-06", "main.go", "run", "an ordinary user's host is played by a network namespace"},
+	{"05-06", "main.go", "run", "a network namespace plays an ordinary user's host"},
 	{"05-06", "main.go", "host", "the container is connected before it is let go"},
 	{"05-06", "main.go", "awaitHost", "the word to go is the text of a file"},
 	{"05-06", "main_test.go", "TestNothingBeforeTheHost", "the word to go is another"},

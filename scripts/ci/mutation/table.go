@@ -75,7 +75,7 @@ var table = []row{
 		step: "01-chroot", file: "narrate.go",
 		find:    `signal.Ignore(unix.SIGPIPE)`,
 		replace: `signal.Ignore(unix.SIGWINCH)`,
-		test:    "^TestHolderSurvivesItsReader$",
+		test:    "^TestKeeperSurvivesItsReader$",
 		why:     "the keeper's first line may find nobody to read it",
 	},
 	{
@@ -102,7 +102,7 @@ var table = []row{
 	{
 		step: "02-pid-namespace", file: "main.go",
 		find: "Cloneflags: namespaces,",
-		test: "^(TestLesson|TestCommandIsPID1|TestSignalsToPID1|TestHostProcessHasNoNumber)$",
+		test: "^(TestLesson|TestCommandIsPID1|TestSignalsToPID1|TestHostProcessHasNoPID)$",
 		why:  "without the flag the child stays in the host's PID namespace",
 	},
 	{
@@ -1052,7 +1052,7 @@ var table = []row{
 	},
 	{
 		step: "08-full-container", file: "seccomp_refused.go",
-		find: `{unix.SYS_SOCKETPAIR, lookIntoSocket, "as socket, of which it makes two"},`,
+		find: `{unix.SYS_SOCKETPAIR, lookIntoSocket, "as socket, for a pair of them"},`,
 		test: "^TestFilterArguments$",
 		why:  "the code behind a refused family of sockets would run all the same",
 	},
