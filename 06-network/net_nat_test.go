@@ -402,7 +402,7 @@ func init() {
 		fmt.Println("without the rule:", heard)
 		return err
 	}
-	// test:past-lo sends a packet to a port of 127.0.0.1 by way of eth0, one per line that it reads.
+	// test:past-lo sends a packet to a port of 127.0.0.1 by way of eth0, one per line it reads.
 	experiments["test:past-lo"] = func(args []string) error {
 		fmt.Println("ready")
 		for orders := bufio.NewScanner(os.Stdin); orders.Scan(); {

@@ -83,7 +83,8 @@ func TestLessonFails(t *testing.T) {
 	}
 }
 
-// TestFlipsTable: rows and exceptions say everything, and each step has rows of both kinds.
+// TestFlipsTable: rows and exceptions are complete, their texts are in the files, and each step has
+// rows of both kinds.
 func TestFlipsTable(t *testing.T) {
 	steps, err := filepath.Glob("../../../0*-*")
 	if err != nil || len(steps) != 8 {
@@ -105,6 +106,10 @@ func TestFlipsTable(t *testing.T) {
 		says := f.says == held || f.says == leak
 		if f.step == "" || !says || len(f.edits) == 0 || len(f.lines) == 0 {
 			t.Errorf("row %d lacks something: %+v", i, f)
+		}
+		m := mutator{root: "../../..", scratch: t.TempDir()}
+		if _, err := m.alter(f.step, f.edits...); err != nil {
+			t.Errorf("row %d: %v", i, err)
 		}
 	}
 	for _, e := range exceptions {

@@ -1379,8 +1379,8 @@ var table = []row{
 	},
 	{
 		step: "08-full-container", file: "pty.go",
-		find:    "before == nil && cmd.SysProcAttr.Cloneflags&unix.CLONE_NEWNET != 0",
-		replace: "before == nil",
+		find:    "outer == nil && cmd.SysProcAttr.Cloneflags&unix.CLONE_NEWNET != 0",
+		replace: "outer == nil",
 		test:    "^TestNoDoorWithoutNet$/^root$",
 		why:     "a container in the host's network namespace could connect to other containers",
 	},
