@@ -27,8 +27,8 @@ var processAttacks = []attack{
 			}
 			return a.leaksIf(a.status == 0 && strings.TrimSpace(a.out) != "1")
 		},
-		leak: "The command isn't PID 1, so it isn't the first process of a PID namespace: your " +
-			"program ran it, or refused to, in the host's own.",
+		leak: "The inner process isn't PID 1, so it is still in the host's PID namespace and not " +
+			"in a new one.",
 	},
 	{
 		name:  "kill",

@@ -230,6 +230,9 @@ func (h *host) startProbe(r run, name string, args ...string) (*exec.Cmd, func()
 // crashed finds what Go's runtime says first when it gives up.
 var crashed = regexp.MustCompile(`(?m)^(panic|fatal error|runtime): .*`)
 
+// noThreads is how Go's runtime crashes after unshare(CLONE_NEWPID); 22 is EINVAL.
+var noThreads = regexp.MustCompile(`failed to create new OS thread .*errno=22`)
+
 // said is the last thing that was printed: on standard output, or else as an error.
 func (a answer) said() string {
 	for _, text := range []string{a.out, a.err} {
@@ -253,7 +256,13 @@ func (a answer) broken() (v verdict, ok bool) {
 			"program hangs. Something in it waits for what never comes."}, true
 	case crashed.MatchString(a.err):
 		a.out = ""
-		return verdict{failed, a.said(), "Your program crashed."}, true
+		means := "Your program crashed."
+		if noThreads.MatchString(a.err) {
+			means += " It has called unshare(2) with CLONE_NEWPID, which leaves it in its old " +
+				"PID namespace, and from then on the kernel refuses it new threads (clone(2), " +
+				"EINVAL). Go needs some. Which call makes a process in a new PID namespace?"
+		}
+		return verdict{failed, a.said(), means}, true
 	case a.status == 125:
 		a.out = ""
 		return verdict{outcome: failed, came: a.said()}, true

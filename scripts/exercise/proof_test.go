@@ -144,8 +144,8 @@ var proofs = map[string]proof{
 		hint: "What about relative paths?",
 	},
 	"02-1": {
-		starts: "isn't the first process of a PID namespace",
-		half:   variant{attr02("Unshareflags: namespaces,"), "Your program crashed"},
+		starts: "still in the host's PID namespace",
+		half:   variant{attr02("Unshareflags: namespaces,"), "has called unshare(2)"},
 		hint:   "only the children that it will have",
 	},
 	"02-2": {
@@ -323,7 +323,7 @@ var proofs = map[string]proof{
 	}`)}},
 	},
 	"04-4": {
-		starts: "isn't the first process of a PID namespace",
+		starts: "still in the host's PID namespace",
 		half: variant{append([]edit{{file: "main.go", find: "const namespaces = 0",
 			text: "const namespaces = unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWUTS | " +
 				"unix.CLONE_NEWIPC"}},
@@ -391,7 +391,7 @@ var proofs = map[string]proof{
 		},
 	},
 	"05-5": {
-		starts: "isn't the first process of a PID namespace",
+		starts: "still in the host's PID namespace",
 		half: variant{[]edit{
 			{file: "main.go", find: "const namespaces = 0", text: "const namespaces = " +
 				"unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWUTS | " +
@@ -480,7 +480,7 @@ var proofs = map[string]proof{
 		},
 	},
 	"06-6": {
-		starts: "isn't the first process of a PID namespace",
+		starts: "still in the host's PID namespace",
 		half:   whole06("", resolving, "What is open when the command starts stays open"),
 		hint:   "still open",
 		wrong:  []variant{whole06(closing, "_ = text", "finds no name server")},
@@ -541,7 +541,7 @@ var proofs = map[string]proof{
 		wrong: []variant{{weight07("10", "1"), "That isn't a tenth"}},
 	},
 	"07-6": {
-		starts: "isn't the first process of a PID namespace",
+		starts: "still in the host's PID namespace",
 		half:   whole06(closing, resolving, "sees where in the host's hierarchy"),
 		hint:   "six of them come with clone",
 	},

@@ -38,8 +38,8 @@ const initBody = `	if pid := os.Getpid(); pid != 1 {
 var exercises02 = []exercise{
 	{
 		id: "02-1", step: "02-pid-namespace", title: "Not PID 1", minutes: 5,
-		task: "The container refuses to start: it isn't PID 1. One line is missing in " +
-			"main.go, where it starts itself again.",
+		task: "The step refuses to run: its inner process isn't PID 1. One line is missing in " +
+			"main.go, where the program starts itself again.",
 		start:   []edit{{file: "main.go", find: "Cloneflags: namespaces,"}},
 		attacks: []string{"pid1"},
 		hints: []string{
