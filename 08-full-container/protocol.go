@@ -71,12 +71,12 @@ func decodeLines(text string) (lines [][]string, err error) {
 		for line != "\n" {
 			quoted, err := strconv.QuotedPrefix(line)
 			if err != nil {
-				return nil, fmt.Errorf("read %q: %w", line, err)
+				return nil, fmt.Errorf("read %.99q: %w", line, err)
 			}
 			word, _ := strconv.Unquote(quoted) // it has just been found to be one
 			rest, found := strings.CutPrefix(line[len(quoted):], " ")
 			if !found {
-				return nil, fmt.Errorf("read %q: no blank after a word", line)
+				return nil, fmt.Errorf("read %.99q: no blank after a word", line)
 			}
 			words, line = append(words, word), rest
 		}
@@ -92,7 +92,7 @@ func decode(text string) (*spec, error) {
 		return nil, err
 	}
 	if len(lines) != 7 || len(lines[5])%3 != 0 || len(lines[6]) != 9 {
-		return nil, fmt.Errorf("not a spec: %q", text)
+		return nil, fmt.Errorf("not a spec: %.99q", text)
 	}
 	s := &spec{Args: lines[0], Env: lines[1], Layers: lines[2], Dirs: lines[3], Without: lines[4]}
 	for v := lines[5]; len(v) > 0; v = v[3:] {
@@ -123,6 +123,10 @@ func (s *spec) send(line *os.File, pid int) error {
 	return sendMessage(line, append(s.encode(), 0), passed...)
 }
 
+// maxSpec is how long a spec may be. What execve(2) takes as arguments and variables fits in.
+// Without a limit a client could use up the container's memory.
+const maxSpec = 8 << 20
+
 // receive waits until the outer process has done its part and sends the spec, and returns the
 // descriptors that came with it. If the spec has no end, that process died before.
 func receive(line *os.File) (s *spec, passed []int, err error) {
@@ -135,6 +139,10 @@ func receive(line *os.File) (s *spec, passed []int, err error) {
 			return nil, passed, fmt.Errorf("wait for the outer process: %w", err)
 		}
 		text, passed = append(text, more[:n]...), append(passed, descriptors...)
+		if len(text) > maxSpec {
+			return nil, passed, fmt.Errorf("the arguments and variables take more than %d MiB",
+				maxSpec>>20)
+		}
 	}
 	if s, err = decode(string(text[:len(text)-1])); err != nil {
 		err = fmt.Errorf("read what the outer process says: %w", err)

@@ -1391,4 +1391,25 @@ var table = []row{
 		test:    "^TestExecInherits$",
 		why:     "the other threads of PID 1 have all capabilities",
 	},
+	{
+		step: "08-full-container", file: "exec.go",
+		find:    "if len(streams) != 3 {",
+		replace: "if len(streams) < 0 {",
+		test:    "^TestExecRequests$",
+		why:     "a client without streams would crash PID 1, and with it the container",
+	},
+	{
+		step: "08-full-container", file: "protocol.go",
+		find:    "if len(text) > maxSpec {",
+		replace: "if len(text) < 0 {",
+		test:    "^TestExecRequests$",
+		why:     "a client could use up the container's memory",
+	},
+	{
+		step: "08-full-container", file: "exec.go",
+		find:    "defer closeStreams()",
+		replace: "_ = closeStreams",
+		test:    "^TestExecDeserters$/^root$",
+		why:     "PID 1 would keep the descriptors of clients that die, up to its limit",
+	},
 }
