@@ -135,8 +135,7 @@ func whatLeaks(n *narrator, pid int) error {
 	}
 	e.rule, e.expect = reaches("= ok"), leak
 	n.compare(e)
-	put("\n")
-	say("next", "go run ./02-pid-namespace")
+	n.next("go run ./02-pid-namespace")
 	return nil
 }
 

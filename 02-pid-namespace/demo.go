@@ -116,7 +116,7 @@ func lifeOfInit(n *narrator, init *helper, family []process) error {
 	// A shell, since a Go program handles some signals, and so isn't what a PID 1 usually is.
 	var rows []experiment
 	for _, signal := range []string{"TERM", "KILL"} {
-		shell := []string{"sh", "-c", "kill -" + signal + " $$ && echo still here"}
+		shell := []string{"sh", "-c", "kill -" + signal + " $$ && echo PID $$ is still here"}
 		rows = append(rows, experiment{
 			what: "SIG" + signal,
 			host: outcome(exec.Command(shell[0], shell[1:]...)), inside: outcome(host(shell...)),
@@ -187,8 +187,7 @@ func whatLeaks(n *narrator, pid int, name string) error {
 	}
 	read.rule, read.expect = reaches(name), leak
 	n.compare(read)
-	put("\n")
-	say("next", "go run ./03-mount-namespace")
+	n.next("go run ./03-mount-namespace")
 	return nil
 }
 

@@ -34,8 +34,8 @@ func TestLesson(t *testing.T) {
 		out := u.Output(t)
 		steptest.Contains(t, out,
 			"container  getpid() = 1, getppid() = 0\n",
-			"SIGTERM               signal: terminated  still here\n",
-			"SIGKILL               signal: killed      still here\n",
+			"SIGTERM               signal: terminated  PID 1 is still here\n",
+			"SIGKILL               signal: killed      PID 1 is still here\n",
 			" now belongs to init, PID 1 inside\n",
 			"is a zombie: state Z, until its parent waits\n",
 			" is gone\n",

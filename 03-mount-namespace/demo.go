@@ -137,7 +137,7 @@ func ownMount(n *narrator) error {
 		return err
 	}
 	n.compare(experiment{
-		what: "the container's mount", host: listed, inside: line,
+		what: "the container's mount", host: "file system " + listed, inside: "file system " + line,
 		rule: staysInside("mounted at"), expect: held,
 	})
 	return nil
@@ -162,8 +162,7 @@ func whatLeaks(n *narrator, key int, secret string) error {
 	name.what, name.rule, name.expect = "hostname", isShared, leak
 	queue.what, queue.rule, queue.expect = "message queue", reaches(secret), leak
 	n.table("", name, queue)
-	put("\n")
-	say("next", "go run ./04-uts-ipc")
+	n.next("go run ./04-uts-ipc")
 	return nil
 }
 
@@ -260,7 +259,8 @@ const (
 	byDescriptor = "a directory left open"
 )
 
-// escape tries one of 01's escapes and prints where it led: which root, and which secret.
+// escape tries one of 01's escapes and prints whether it got out of its root, and which secret it
+// read.
 func escape(args []string) error {
 	dir, way := args[0], args[1]
 	var own, top unix.Stat_t
@@ -281,15 +281,16 @@ func escape(args []string) error {
 	if err := unix.Stat(".", &top); err != nil {
 		return &os.PathError{Op: "stat", Path: ".", Err: err}
 	}
-	root := "its own /"
+	where := "stays in its /"
 	if top.Dev != own.Dev || top.Ino != own.Ino {
-		root = "another /"
+		where = "escapes"
 	}
 	secret, err := os.ReadFile(filepath.Join(dir, "secret")[1:]) // from the working directory
-	if err != nil {
-		secret = []byte(errnoName(err))
+	result := errnoName(err)
+	if err == nil {
+		result = "reads " + string(secret)
 	}
-	fmt.Printf("%s: %s\n", root, secret)
+	fmt.Printf("%s, %s\n", where, result)
 	return nil
 }
 

@@ -149,7 +149,7 @@ func perObject(host, inside string, rule rule) []experiment {
 
 // whatLeaks asks the host for the uid of a process that calls itself root.
 func whatLeaks(n *narrator) error {
-	n.part("What is still the host's: root")
+	n.part("Is the container's root the host's root?")
 	root, said, err := start(within("lesson:stay"))
 	if err != nil {
 		return err
@@ -164,8 +164,7 @@ func whatLeaks(n *narrator) error {
 		e.expect = held // by the user namespace that we had to add, whose root is this user
 	}
 	n.compare(e)
-	put("\n")
-	say("next", "go run ./05-user-namespace")
+	n.next("go run ./05-user-namespace")
 	return nil
 }
 

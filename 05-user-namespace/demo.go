@@ -99,7 +99,8 @@ func oneProcess(n *narrator) (err error) {
 		if _, err := fmt.Sscan(line, &first, &outside, &count); err != nil {
 			return fmt.Errorf("read %q in /proc/%d/uid_map: %w", line, pid, err)
 		}
-		say("host", "/proc/%d/uid_map: %d %d %d", pid, first, outside, count)
+		say("host", "/proc/%d/uid_map: %d %d %d (inside, outside, count)",
+			pid, first, outside, count)
 	}
 	n.compare(experiment{
 		what:   "user namespace",
@@ -242,8 +243,7 @@ func whatLeaks(n *narrator) error {
 	}
 	heard.rule, heard.expect = reaches(secret), leak
 	n.compare(heard)
-	put("\n")
-	say("next", "go run ./06-network")
+	n.next("go run ./06-network")
 	return nil
 }
 

@@ -90,7 +90,8 @@ func TestLesson(t *testing.T) {
 		if pid == nil {
 			t.Fatalf("no PID in:\n%s", out)
 		}
-		steptest.Contains(t, folded, fmt.Sprintf("\nhost /proc/%s/uid_map: 0 %d ", pid[1], uid))
+		steptest.Contains(t, folded, fmt.Sprintf("\nhost /proc/%s/uid_map: 0 %d ", pid[1], uid),
+			" (inside, outside, count)\n")
 		secret := regexp.MustCompile(`\nhost (127\.0\.0\.1:\d+ says \w{8})\n`)
 		said := secret.FindStringSubmatch(folded)
 		if said == nil {

@@ -374,12 +374,11 @@ func whatLeaks(n *narrator) error {
 	machine.what = "the machine"
 	size := strconv.Itoa(256 << 20)
 	n.table("", machine, experiment{
-		what: "touch 256 MiB", rule: reaches("done"), expect: leak,
+		what: "use 256 MiB of memory", rule: reaches("done"), expect: leak,
 		host:   outcome(self("lesson:touch", size)),
 		inside: outcome(within("lesson:touch", size)),
 	})
-	put("\n")
-	say("next", "go run ./07-cgroups")
+	n.next("go run ./07-cgroups")
 	return nil
 }
 

@@ -96,8 +96,8 @@ func TestLesson(t *testing.T) {
 		one(`the host is             ` + called[2] + ` +` + called[2])
 		memory := uint64(machine.Totalram) * uint64(machine.Unit) >> 20
 		all := fmt.Sprintf("%d MiB, %d CPUs", memory, cpus(t))
-		one(`the machine    ` + all + ` +` + all)
-		one(`touch 256 MiB  done +done +LEAK`)
+		one(`the machine            ` + all + ` +` + all)
+		one(`use 256 MiB of memory  done +done +LEAK`)
 	})
 }
 

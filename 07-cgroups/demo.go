@@ -139,9 +139,9 @@ func hitLimits(n *narrator) error {
 		rule         rule
 		counted      func(counters) string
 	}{
-		{mib(memoryLimit), "touch " + mib(memoryLimit/2),
+		{mib(memoryLimit), "use " + mib(memoryLimit/2),
 			[]string{"lesson:touch", strconv.Itoa(memoryLimit / 2)}, nil, memory},
-		{mib(memoryLimit), "touch " + mib(4*memoryLimit),
+		{mib(memoryLimit), "use " + mib(4*memoryLimit),
 			[]string{"lesson:touch", strconv.Itoa(4 * memoryLimit)}, reaches("done"), memory},
 		{fmt.Sprint(pidsLimit, " tasks"), fmt.Sprint("start ", 2*pidsLimit),
 			[]string{"lesson:fork", strconv.Itoa(2 * pidsLimit)}, reaches("done"),
@@ -168,7 +168,7 @@ func hitLimits(n *narrator) error {
 	if err != nil {
 		return err
 	}
-	limit := fmt.Sprint(100*cpuLimit/cpuPeriod, " %")
+	limit := fmt.Sprint(100*cpuLimit/cpuPeriod, " % CPU")
 	columns(append(rows, []string{limit, e.what, e.host, e.inside, counted, string(n.judge(e))}))
 	return nil
 }
@@ -210,7 +210,7 @@ func useCPU() (e experiment, counted string, err error) {
 func mib(bytes int) string { return fmt.Sprintf("%d MiB", bytes>>20) }
 
 // stopped ends the answer of a loop that has used up its CPU time.
-const stopped = ", stopped"
+const stopped = ", throttled"
 
 // isStopped is the rule for such a loop.
 func isStopped(host, inside string) verdict {
@@ -262,7 +262,7 @@ func lookOutside(n *narrator) error {
 		for _, answer := range answers[:last] {
 			say(inside, "%s", answer)
 		}
-		tried := "touch " + mib(4*memoryLimit) + ": "
+		tried := "use " + mib(4*memoryLimit) + " of memory: "
 		n.compare(experiment{
 			what: "lift the limit", host: tried + touched, inside: tried + answers[last],
 			rule: reaches("done"), expect: held,
@@ -312,8 +312,7 @@ func whatLeaks(n *narrator) error {
 		rows = append(rows, e)
 	}
 	n.table("", rows...)
-	put("\n")
-	say("next", "go run ./08-full-container")
+	n.next("go run ./08-full-container")
 	return nil
 }
 

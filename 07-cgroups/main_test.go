@@ -71,21 +71,21 @@ func TestLesson(t *testing.T) {
 		one(fmt.Sprintf(`host       process \d+, uid %d(?:, .*)?`, u.UID))
 		one(`host       memory\.(?:max|limit_in_bytes): 67108864`)
 		one(`host       pids\.max: 50`)
-		one(`64 MiB    touch 32 MiB   done    done +oom_kill 0(?:, peak \d+ MiB)?`)
+		one(`64 MiB    use 32 MiB    done    done +oom_kill 0(?:, peak \d+ MiB)?`)
 		// The kernel may count a victim twice: see the chapter. The peak is near the limit, where
 		// the kernel records it (Linux 5.19, cgroup v2).
-		killed := one(`64 MiB    touch 256 MiB  done    SIGKILL +` +
+		killed := one(`64 MiB    use 256 MiB   done    SIGKILL +` +
 			`oom_kill [12](?:, peak (\d+) MiB)? +held`)
 		if killed[1] != "" && (number(killed[1]) < 58 || number(killed[1]) > 70) {
 			t.Errorf("peak %s MiB, limit 64 MiB", killed[1])
 		}
-		started := one(`50 tasks  start 100      done    EAGAIN after (\d+) +max [1-9]\d* +held`)
+		started := one(`50 tasks  start 100     done    EAGAIN after (\d+) +max [1-9]\d* +held`)
 		if n := number(started[1]); n < 30 || n >= 50 {
 			t.Errorf("%d processes; the limit is 50, and this program's threads count too", n)
 		}
 		// The kernel gives no more than 20 %, and less if others want the CPU as well. (Outside it
 		// is what they leave, so that says nothing.)
-		busy := one(`20 %      busy for 1 s   \d\.\d\d s  0\.(\d\d) s, stopped +` +
+		busy := one(`20 % CPU  busy for 1 s  \d\.\d\d s  0\.(\d\d) s, throttled +` +
 			`nr_throttled ([1-9]\d*) of (\d+) +held`)
 		if number(busy[1]) > 30 || number(busy[2]) > number(busy[3]) {
 			t.Errorf("0.%s s of CPU time, throttled in %s of %s periods", busy[1], busy[2], busy[3])
@@ -109,7 +109,8 @@ func TestLesson(t *testing.T) {
 			MatchString(out) {
 			t.Errorf("it hasn't tried to lift the limit:\n%s", out)
 		}
-		one(`host       touch 256 MiB: done\ncontainer  touch 256 MiB: SIGKILL +held`)
+		one(`host       use 256 MiB of memory: done\n` +
+			`container  use 256 MiB of memory: SIGKILL +held`)
 		one(`capabilities   [0-9a-f]{16}  0+[1-9a-f][0-9a-f]+`)
 		one(`seccomp mode   \d +\d`)
 		one(`mount a tmpfs  ok +ok +LEAK`)
@@ -132,12 +133,12 @@ func TestVerdicts(t *testing.T) {
 // TestIsStopped judges busy loops: one that used less than the limit proves nothing.
 func TestIsStopped(t *testing.T) {
 	for answers, want := range map[[2]string]verdict{
-		{"1.00 s", "0.20 s, stopped"}:          held,
-		{"0.11 s", "0.11 s, stopped"}:          held,
-		{"1.00 s", "0.97 s"}:                   leak,
-		{"1.00 s", "0.20 s"}:                   leak,
-		{"0.15 s", "0.19 s"}:                   noCase,
-		{"0.50 s, stopped", "0.20 s, stopped"}: noCase,
+		{"1.00 s", "0.20 s, throttled"}:            held,
+		{"0.11 s", "0.11 s, throttled"}:            held,
+		{"1.00 s", "0.97 s"}:                       leak,
+		{"1.00 s", "0.20 s"}:                       leak,
+		{"0.15 s", "0.19 s"}:                       noCase,
+		{"0.50 s, throttled", "0.20 s, throttled"}: noCase,
 	} {
 		if got := isStopped(answers[0], answers[1]); got != want {
 			t.Errorf("%q: %s, want %s", answers, got, want)

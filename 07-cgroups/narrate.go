@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"unicode/utf8"
@@ -100,6 +101,27 @@ func (n *narrator) part(heading string) {
 		_, _ = n.keys.ReadString('\n') // at the end of standard input, just go on
 	}
 	put(color.New(color.Bold).Sprint(heading) + "\n")
+}
+
+// next ends the lesson: it says what the verdicts mean that the lesson has reached, and what to do
+// now.
+func (n *narrator) next(what string) {
+	put("\n")
+	var meanings []string
+	for _, v := range []struct {
+		verdict
+		means string
+	}{{held, "isolated"}, {leak, "not isolated"}, {noCase, "fails even on the host"}} {
+		if slices.ContainsFunc(n.told, func(e experiment) bool {
+			return e.rule(e.host, e.inside) == v.verdict
+		}) {
+			meanings = append(meanings, fmt.Sprintf("%s: %s", v.verdict, v.means))
+		}
+	}
+	if len(meanings) > 0 {
+		say("verdicts", "%s", strings.Join(meanings, "   "))
+	}
+	say("next", "%s", what)
 }
 
 // ask runs an experiment outside and inside and returns both answers.
@@ -209,6 +231,7 @@ var colours = map[string]*color.Color{
 	string(held):   color.New(color.FgGreen),
 	string(leak):   color.New(color.FgRed, color.Bold),
 	string(noCase): color.New(color.Faint),
+	"verdicts":     color.New(color.Faint),
 	"next":         color.New(color.Faint),
 }
 

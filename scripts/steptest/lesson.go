@@ -62,6 +62,15 @@ func Verdicts(t *testing.T, lesson func() ([]Experiment, error), holds, leaks in
 	}
 	// Where the tests run at a terminal, the lesson has colours.
 	plain := regexp.MustCompile("\x1b\\[[0-9;]*m").ReplaceAllString(string(text), "")
+	for v, meaning := range map[string]string{
+		"held": "held: isolated", "LEAK": "LEAK: not isolated",
+		"n/a": "n/a: fails even on the host",
+	} {
+		if strings.Contains(plain, meaning) != (count[v] > 0) {
+			t.Errorf("%d %s, and it must say what that means only if there is one:\n%s",
+				count[v], v, plain)
+		}
+	}
 	for line := range strings.Lines(plain) {
 		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 80 {
 			t.Errorf("%d columns: %s", n, line)

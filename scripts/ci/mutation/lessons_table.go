@@ -151,7 +151,7 @@ var flips = []flip{
 			cmd.SysProcAttr.UidMappings, cmd.SysProcAttr.GidMappings = ids, ids
 			cmd.SysProcAttr.Credential = &syscall.Credential{NoSetGroups: true}`,
 		}},
-		lines: []string{"root: container PID 1 .* is uid 0"},
+		lines: []string{"root.: container PID 1 .* is uid 0"},
 	},
 	{
 		step: "04-uts-ipc", says: leak,
@@ -215,7 +215,7 @@ var flips = []flip{
 			"main.go", `explainStreams(command)`,
 			`unix.Setrlimit(unix.RLIMIT_DATA, &unix.Rlimit{Cur: 200 << 20, Max: 200 << 20})`,
 		}},
-		lines: []string{"touch 256 MiB"},
+		lines: []string{"use 256 MiB"},
 	},
 	{
 		step: "06-network", says: leak,
@@ -293,7 +293,7 @@ var flips = []flip{
 			{"cgroup_v1.go", `memory := strconv.Itoa(memoryLimit)`, `memory := "-1"`},
 			{"cgroup_v2.go", `value: strconv.Itoa(memoryLimit)`, `value: "max"`},
 		},
-		lines: []string{"limit.: 64 MiB touch 256 MiB", "limits.: container touch 256 MiB"},
+		lines: []string{"limit.: 64 MiB use 256 MiB", "limits.: container use 256 MiB"},
 	},
 	{
 		step: "07-cgroups", says: leak,
