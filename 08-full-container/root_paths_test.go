@@ -391,7 +391,7 @@ func TestImageVolumes(t *testing.T) {
 }
 
 // TestOlderKernel has no mount_setattr(2), as before Linux 5.12: a volume gets its flags by another
-// way, which must not leave out what is mounted in it.
+// way, which must not leave out what is mounted in it, and so do the host's programs.
 func TestOlderKernel(t *testing.T) {
 	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		b := newBench(t, u)
@@ -402,15 +402,20 @@ func TestOlderKernel(t *testing.T) {
 		}
 		cmd := u.Program("test:without", fmt.Sprint(unix.SYS_MOUNT_SETATTR), "-net=false",
 			"-volume", b.dir+"/dir:/d", "-volume", b.dir+"/dir:/r:ro", "-volume", file+":/f:ro",
-			"sh", "-c", "grep -E ' /[drf] ' /proc/self/mountinfo | cut -d ' ' -f 5,6,7; "+
-				"touch /r/x /f; cat /f")
+			"sh", "-c", "rows() { grep -E \" /($1) \" /proc/self/mountinfo | cut -d ' ' -f 5-7; }; rows "+
+				" '[drf]'; touch /r/x /f; cat /f; rows 'usr|bin'")
 		if u.UID == 0 {
 			cmd.SysProcAttr.Unshareflags = unix.CLONE_NEWNS // see test:without
 		}
 		r := steptest.Run(t, cmd)
 		lines := strings.Split(r.Stdout, "\n")
-		if len(lines) != 5 || lines[3] != "hello" {
+		if len(lines) < 6 || lines[3] != "hello" {
 			t.Fatalf("%+v", r)
+		}
+		for _, line := range lines[4 : len(lines)-1] {
+			if path, flags, _ := strings.Cut(line, " "); !strings.HasPrefix(flags, "ro,nosuid") {
+				t.Errorf("programs of the host at %s: %s", path, flags)
+			}
 		}
 		for i, want := range []string{
 			"/d rw,nosuid,nodev", "/r ro,nosuid,nodev", "/f ro,nosuid,nodev",

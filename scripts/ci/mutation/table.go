@@ -1412,4 +1412,24 @@ var table = []row{
 		test:    "^TestExecDeserters$/^root$",
 		why:     "PID 1 would keep the descriptors of clients that die, up to its limit",
 	},
+	{
+		step: "08-full-container", file: "rootfs.go",
+		find:    "unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID",
+		replace: "unix.MOUNT_ATTR_RDONLY",
+		test:    "^TestRootsFlags$",
+		why:     "ping, which has a file capability, wouldn't start",
+	},
+	{
+		step: "08-full-container", file: "rootfs.go",
+		find:    "unix.MS_RDONLY|unix.MS_NOSUID",
+		replace: "unix.MS_RDONLY",
+		test:    "^TestOlderKernel$",
+		why:     "ping, which has a file capability, wouldn't start before Linux 5.12",
+	},
+	{
+		step: "06-network", file: "net_resolv.go",
+		find: " || server.IsLoopback()",
+		test: "^TestReachable$",
+		why:  "programs would wait for a name server on the host's loopback",
+	},
 }
