@@ -402,8 +402,8 @@ func TestOlderKernel(t *testing.T) {
 		}
 		cmd := u.Program("test:without", fmt.Sprint(unix.SYS_MOUNT_SETATTR), "-net=false",
 			"-volume", b.dir+"/dir:/d", "-volume", b.dir+"/dir:/r:ro", "-volume", file+":/f:ro",
-			"sh", "-c", "rows() { grep -E \" /($1) \" /proc/self/mountinfo | cut -d ' ' -f 5-7; }; rows "+
-				" '[drf]'; touch /r/x /f; cat /f; rows 'usr|bin'")
+			"sh", "-c", "rows() { grep -E \" /($1) \" /proc/self/mountinfo | cut -d' ' -f5-7; }\n"+
+				"rows  '[drf]'; touch /r/x /f; cat /f; rows 'usr|bin'")
 		if u.UID == 0 {
 			cmd.SysProcAttr.Unshareflags = unix.CLONE_NEWNS // see test:without
 		}
