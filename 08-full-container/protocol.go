@@ -37,10 +37,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// encode writes a spec as a few lines of words. They are in quotes, as Go has them in its source;
-// so no byte gets lost. (JSON would be less to write here. It has no way to say bytes that aren't
-// UTF-8, though, as arguments and file names may have them, and to read a type's fields costs each
-// half some 60 kB.)
+// encode writes a spec as a few lines of words, each quoted as in Go's source, so that no byte gets
+// lost. JSON strings are UTF-8, and arguments and file names needn't be. encoding/gob keeps all
+// bytes, but isn't meant for input that others write, as a client reads it from PID 1.
 func (s *spec) encode() []byte {
 	var volumes []string
 	for _, v := range s.Volumes {
