@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -228,55 +227,6 @@ func TestTimeoutIsNotRed(t *testing.T) {
 	}
 }
 
-func TestReport(t *testing.T) {
-	s, out := newTest(t, madeUp)
-	door := `is["door"] = true`
-	green := row{step: "01-step", file: "main.go", find: "\tis := map[string]bool{}\n\t" + door,
-		replace: "is := map[string]bool{}", test: "^TestNothing$", why: "doors are for closing"}
-	rows := []row{{step: "01-step", file: "main.go", find: door, test: "^TestDoor$"}, green}
-	red := s.tryAll(rows)
-	want := `red      01-step             is["door"] = true  (^TestDoor$)
-         main_test.go:12: the door is open
-NOT RED  01-step             is["door"] = true  (^TestNothing$)
-         TestNothing passes without it
-         the line is there for this: doors are for closing
-
-1 of 2 red
-`
-	if red || out.String() != want {
-		t.Errorf("all red: %v; printed:\n%s\nwant:\n%s", red, out, want)
-	}
-	out.Reset()
-	if !s.tryAll(rows[:1]) || !strings.HasSuffix(out.String(), "\n1 of 1 red\n") {
-		t.Errorf("one of one:\n%s", out)
-	}
-	out.Reset()
-	if !s.tryAll(nil) || !strings.Contains(out.String(), "no rows") {
-		t.Errorf("no rows:\n%s", out)
-	}
-}
-
-func TestBrokenTree(t *testing.T) {
-	s, out := newTest(t, map[string]string{
-		"go.mod":               madeUp["go.mod"],
-		"01-step/main.go":      madeUp["01-step/main.go"] + "\nvar x int = \"text\"\n",
-		"01-step/main_test.go": madeUp["01-step/main_test.go"],
-	})
-	door := row{step: "01-step", file: "main.go", find: `is["door"] = true`, test: "^TestDoor$"}
-	want := "in the unaltered tree: it doesn't build: 01-step/main.go:"
-	if s.tryAll([]row{door}) || !strings.Contains(out.String(), want) {
-		t.Errorf("a tree that doesn't build:\n%s", out)
-	}
-}
-
-func TestNoModule(t *testing.T) {
-	t.Setenv("GO111MODULE", "on")
-	t.Setenv("GOFLAGS", "-buildvcs=false")
-	if _, err := newSaboteur(context.Background(), t.TempDir(), nil); err == nil {
-		t.Error("a directory without a module was taken for one")
-	}
-}
-
 func TestInterrupt(t *testing.T) {
 	s, out := newTest(t, madeUp)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -298,107 +248,6 @@ func TestContainFails(t *testing.T) {
 	}
 }
 
-func TestCut(t *testing.T) {
-	text := "a {\n\t\tone()\n\t\ttwo()\n}\n"
-	for _, find := range []string{"one()\ntwo()", "\t\tone()\n\t\ttwo()", "\tone()\n\ttwo()\n"} {
-		if got, err := cut(text, find, "x"); err != nil || got != "a {\n\t\tx\n}\n" && got !=
-			"a {\nx\n}\n" {
-			t.Errorf("cut %q: %q, %v", find, got, err)
-		}
-	}
-	if got, err := cut(text, "two", "3"); err != nil || !strings.Contains(got, "\t\t3()\n") {
-		t.Errorf("part of a line: %q, %v", got, err)
-	}
-	for _, find := range []string{"o", "three", "one()two()", "one( )", ""} {
-		if got, err := cut(text, find, ""); err == nil {
-			t.Errorf("cut %q: %q, want an error", find, got)
-		}
-	}
-}
-
-func TestOfStep(t *testing.T) {
-	rows := []row{{step: "02-pid"}, {step: "03-mount"}, {step: "02-pid"}}
-	for step, want := range map[string]int{"": 3, "02": 2, "02-pid": 2, "03": 1, "0": 0, "04": 0} {
-		if got := len(ofStep(rows, step)); got != want {
-			t.Errorf("%q selects %d rows, want %d", step, got, want)
-		}
-	}
-}
-
-// TestLanes: rows of a step that makes cgroups share a lane, and all others have one of their own.
-func TestLanes(t *testing.T) {
-	var rows []row
-	for _, step := range []string{"01-a", "07-b", "01-a", "08-c", "08-c", "07-b", "08-c"} {
-		rows = append(rows, row{step: step})
-	}
-	want := "[[3 4 6] [1 5] [0] [2]]"
-	if got := fmt.Sprint(lanesOf(rows)); got != want {
-		t.Errorf("lanes: %s, want %s", got, want)
-	}
-}
-
-// TestAtOnce: as many lanes as there may be are under way at once, and no more; within a lane, one
-// thing comes after the other.
-func TestAtOnce(t *testing.T) {
-	s := &mutator{ctx: context.Background(), atOnce: 2}
-	began, end := make(chan int), make(chan bool)
-	wait := s.inLanes([][]int{{1, 2}, {3}, {4}}, func(i int) { began <- i; <-end })
-	first := []int{<-began, <-began}
-	slices.Sort(first)
-	if !slices.Equal(first, []int{1, 3}) {
-		t.Errorf("begun first: %d", first)
-	}
-	select {
-	case i := <-began:
-		t.Errorf("a third began: %d", i)
-	case <-time.After(100 * time.Millisecond):
-	}
-	close(end)
-	if rest := <-began + <-began; rest != 2+4 {
-		t.Errorf("the sum of the others: %d", rest)
-	}
-	wait()
-}
-
-// TestOrder: the rows are printed in the order of the table, also if a later one ends first.
-func TestOrder(t *testing.T) {
-	s, out := newTest(t, madeUp)
-	s.atOnce = 2
-	var rows []row
-	for _, find := range []string{`is["window"] = true`, `is["door"] = true`, `is["gate"]`} {
-		rows = append(rows, row{step: "01-step", file: "main.go", find: find,
-			test: "^TestDoor$"})
-	}
-	if s.tryAll(rows) {
-		t.Error("all red")
-	}
-	var words []string
-	for line := range strings.Lines(out.String()) {
-		if word, _, found := strings.Cut(line, "  01-step  "); found {
-			words = append(words, word)
-		}
-	}
-	if want := []string{"NOT RED", "red    ", "NOT RED"}; !slices.Equal(words, want) {
-		t.Errorf("the rows: %q, want %q:\n%s", words, want, out)
-	}
-}
-
-// TestSelected: a regular expression selects tests of its own depth, part by part.
-func TestSelected(t *testing.T) {
-	o := &outcome{results: map[string]string{}}
-	for _, name := range []string{"TestA", "TestA/user", "TestA/root", "TestB", "TestB/user"} {
-		o.results[name] = "pass"
-	}
-	for run, want := range map[string]string{
-		"^TestA$": "TestA", "^(TestA|TestB)$": "TestA TestB", "^TestC$": "", "(": "",
-		"^(TestA|TestB)$/^user$": "TestA/user TestB/user", "^TestA$/.*": "TestA/root TestA/user",
-	} {
-		if got := strings.Join(o.selected(run), " "); got != want {
-			t.Errorf("%s selects %q, want %q", run, got, want)
-		}
-	}
-}
-
 // TestTable: a row must be complete, and its text in its file, once.
 func TestTable(t *testing.T) {
 	for i, r := range table {
@@ -409,39 +258,5 @@ func TestTable(t *testing.T) {
 		if _, err := m.alter(r.step, edit{r.file, r.find, r.replace}); err != nil {
 			t.Errorf("row %d: %v", i, err)
 		}
-	}
-}
-
-// TestCgroups removes what a step has left in a tree of cgroups: what is in it first, and nothing
-// of anybody else's. A directory will do for the tree.
-func TestCgroups(t *testing.T) {
-	top := t.TempDir()
-	for _, dir := range []string{"a/07-x-1/inner", "07-x-2", "07-x", "07-y-1", "a/b"} {
-		if err := os.MkdirAll(filepath.Join(top, dir), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	before := cgroupsOf(top, "07-x")
-	if len(before) != 3 {
-		t.Errorf("cgroups of the step: %q", before)
-	}
-	if err := os.MkdirAll(filepath.Join(top, "a/07-x-3/inner"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := removeCgroups(top, "07-x", before); err != nil {
-		t.Error(err)
-	}
-	if after := cgroupsOf(top, "07-x"); !slices.Equal(after, before) {
-		t.Errorf("left: %q, want %q", after, before)
-	}
-	if err := removeCgroups(top, "07-x", nil); err != nil {
-		t.Error(err)
-	}
-	left, err := filepath.Glob(top + "/*")
-	if err != nil || len(left) != 3 { // a, 07-x, 07-y-1
-		t.Errorf("left: %q, %v", left, err)
-	}
-	if got := cgroupsOf(filepath.Join(top, "nothing"), "07-x"); got != nil {
-		t.Errorf("without a tree: %q", got)
 	}
 }

@@ -109,14 +109,3 @@ func TestSameText(t *testing.T) {
 		}
 	}
 }
-
-// TestShowDiff looks at a diff that has lines of all three kinds.
-func TestShowDiff(t *testing.T) {
-	want := []string{"a", "1234", "c"}
-	got := []string{"567", "new", "c", "d"}
-	same := func(i, j int) bool { return sameLine(want[i], got[j], false) }
-	const diff = "    - expected, + got:\n    - a\n      1234\n    + new\n      c\n    + d"
-	if d := showDiff(want, got, same); d != diff {
-		t.Errorf("showDiff:\n%s\nwant:\n%s", d, diff)
-	}
-}

@@ -174,10 +174,11 @@ func (r *runner) block(d *document, b *block, rep *report) (edits []edit) {
 			return nil
 		}
 		want, got = append(want, c.want), append(got, lines)
-		if same, equal := comparison(c, b.varies, lines); !equal {
+		if !matches(c, b.varies, lines) {
 			differs = true
 			if !r.update {
-				problem(c.line, "%s\n%s", typed, showDiff(c.want, lines, same))
+				problem(c.line, "%s\n    - expected, + got:%s%s", typed,
+					listed("-", c.want), listed("+", lines))
 			}
 		}
 	}
@@ -195,8 +196,8 @@ func (r *runner) block(d *document, b *block, rep *report) (edits []edit) {
 		want = got
 	}
 	for _, re := range b.varies {
-		matches := func(lines []string) bool { return re.MatchString(strings.Join(lines, "\n")) }
-		if !slices.ContainsFunc(want, matches) {
+		found := func(lines []string) bool { return re.MatchString(strings.Join(lines, "\n")) }
+		if !slices.ContainsFunc(want, found) {
 			problem(b.fence, "<!-- varies: %s --> matches nothing in this block",
 				strings.TrimPrefix(re.String(), "(?m)"))
 		}
@@ -207,23 +208,21 @@ func (r *runner) block(d *document, b *block, rep *report) (edits []edit) {
 // printsStatus matches a command that ends by showing an exit status.
 var printsStatus = regexp.MustCompile(`\becho\b[^|;&]*\$\?["']?\s*$`)
 
-// comparison returns whether got is what the document says a command prints, and a function that
-// compares single lines of the two.
-func comparison(c command, varies []*regexp.Regexp, got []string) (func(i, j int) bool, bool) {
-	w, g := mask(c.want, varies), mask(got, varies)
-	exact := -1
+// listed puts each line on a line of its own, with a sign before it.
+func listed(sign string, lines []string) (text string) {
+	for _, line := range lines {
+		text += "\n    " + sign + " " + line
+	}
+	return text
+}
+
+// matches reports whether got is what the document says a command prints.
+func matches(c command, varies []*regexp.Regexp, got []string) bool {
+	want, exact := mask(c.want, varies), -1
 	if printsStatus.MatchString(c.text) {
-		exact = len(w) - 1
+		exact = len(want) - 1
 	}
-	equal := sameText(w, g, exact)
-	if len(w) != len(c.want) || len(g) != len(got) {
-		// What varies spans lines: they can't be paired any more, only taken all together.
-		return func(_, _ int) bool { return equal }, equal
-	}
-	same := func(i, j int) bool {
-		return sameLine(w[i], g[j], exact >= 0 && (i == exact || j == len(g)-1))
-	}
-	return same, equal
+	return sameText(want, mask(got, varies), exact)
 }
 
 // mask replaces what varies by #.

@@ -5,15 +5,12 @@
 package main
 
 import (
-	"bytes"
-	"debug/elf"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 )
 
 // twoSteps is what a machine says that tests two steps, without a fault. Kernel and qemu may say
@@ -135,32 +132,6 @@ vm: exit 1
 	}
 }
 
-// TestPrint looks for the numbers and the reasons in what is printed, and in the table.
-func TestPrint(t *testing.T) {
-	text := strings.Replace(twoSteps, "02-b user\n--- PASS: TestOne",
-		"02-b user\n    main_test.go:9: the fault\n--- FAIL: TestOne", 1)
-	r, problems := problemsOf(strings.Replace(text, "user 0\nvm: exit 0", "user 1\nvm: exit 1", 1),
-		"* * * */*/* why\n")
-	which := run{"6.1", "amd64", true}
-	var out bytes.Buffer
-	r.print(&out, which, strings.Split(problems, "\n"))
-	table := row(which, r, []string{problems}, 90*time.Second)
-	for _, want := range []string{
-		"01-a root 3 0 0\n", "01-a user 1 0 1\n", "02-b user 0 1 0\n",
-		"skipped: 01-a as user: TestTwo: it rains\n",
-		"02-b as user said:\n main_test.go:9: the fault\n--- FAIL",
-		"FAILED: 02-b as user: 1 failed, exit status 1\n",
-		"6.1.0-9-cloud-amd64 amd64 v1 5 1 1 1.5 FAILED\n",
-	} {
-		folded := strings.Join(strings.FieldsFunc(out.String()+table, func(r rune) bool {
-			return r == ' '
-		}), " ")
-		if !strings.Contains(folded, want) {
-			t.Errorf("no %q in:\n%s", want, folded)
-		}
-	}
-}
-
 // TestSkips reads lists.
 func TestSkips(t *testing.T) {
 	for text, want := range map[string]string{
@@ -180,100 +151,6 @@ func TestSkips(t *testing.T) {
 	}
 	if _, err := readSkips("skips.txt"); err != nil {
 		t.Error(err)
-	}
-}
-
-// TestModules orders modules of a made-up kernel.
-func TestModules(t *testing.T) {
-	dir := t.TempDir()
-	lib := filepath.Join(dir, "usr", "lib", "modules", "1.0")
-	if err := os.MkdirAll(lib, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	needs := map[string]string{"a.ko": "", "b-b.ko.xz": "a,inside", "c.ko": "b_b,a", "d.ko": "gone"}
-	for name := range needs {
-		if err := os.WriteFile(filepath.Join(lib, name), nil, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	builtin := []byte("kernel/fs/inside.ko\n")
-	if err := os.WriteFile(filepath.Join(lib, "modules.builtin"), builtin, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	depends := func(file string) ([]string, error) {
-		return namesAfter("depends=", "x=1\x00depends="+needs[filepath.Base(file)]+"\x00"), nil
-	}
-	for wanted, want := range map[string]string{
-		"c": "a.ko b-b.ko.xz c.ko", "b_b c inside": "a.ko b-b.ko.xz c.ko", "inside": "",
-		"d": "has no module gone", "e": "has no module e",
-	} {
-		found, err := findModules(dir, strings.Fields(wanted), depends)
-		var names []string
-		for _, file := range found {
-			names = append(names, filepath.Base(file))
-		}
-		got := strings.Join(names, " ")
-		if err != nil {
-			got = err.Error()
-		}
-		if got != want && (err == nil || !strings.HasSuffix(got, want)) {
-			t.Errorf("%s: %q, want %q", wanted, got, want)
-		}
-	}
-}
-
-// TestWithin follows links in a tree, which must not lead out of it.
-func TestWithin(t *testing.T) {
-	tree := t.TempDir()
-	if err := os.MkdirAll(filepath.Join(tree, "lib", "here"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(tree, "lib", "here", "file"), nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	for name, link := range map[string]string{
-		"absolute": "/lib/here/file", "relative": "lib/here/file", "twice": "/absolute",
-		"loop": "loop", "nowhere": "/etc/passwd",
-	} {
-		if err := os.Symlink(link, filepath.Join(tree, name)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for name, want := range map[string]string{
-		"/lib/here/file": "/lib/here/file", "/absolute": "/lib/here/file",
-		"/relative": "/lib/here/file", "/twice": "/lib/here/file", "/loop": "", "/nowhere": "",
-	} {
-		got, err := within(tree, name)
-		if (want == "") != (err != nil) || want != "" && got != tree+want {
-			t.Errorf("%s: %q, %v", name, got, err)
-		}
-	}
-	for _, name := range []string{"/bin/ps", "/usr/bin/ps"} {
-		if got := merged(name); got != "/usr/bin/ps" {
-			t.Errorf("%s: %s", name, got)
-		}
-	}
-}
-
-// TestInterpreter reads a static program, this one or one like it.
-func TestInterpreter(t *testing.T) {
-	binary, err := elf.Open("/proc/self/exe")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer binary.Close()
-	libraries, err := binary.ImportedLibraries()
-	if (interpreter(binary) == "") != (len(libraries) == 0) {
-		t.Errorf("loader %q, libraries %q, %v", interpreter(binary), libraries, err)
-	}
-}
-
-// TestPlace finds the files that are read at run time where main.go and image.go look for them.
-func TestPlace(t *testing.T) {
-	for _, name := range []string{"init.sh", "skips.txt"} {
-		if _, err := os.Stat(filepath.Join("..", "..", "..", place, name)); err != nil {
-			t.Error(err)
-		}
 	}
 }
 
