@@ -2,6 +2,11 @@
 
 package main
 
+import (
+	"cmp"
+	"slices"
+)
+
 // row is one line of isolation, and the test that is there because of it. A row holds if the test
 // passes on the tree as it is, and fails without the line.
 type row struct {
@@ -94,13 +99,6 @@ var table = []row{
 	},
 	{
 		step: "02-pid-namespace", file: "main.go",
-		find:    "if err == nil && parent != outer {",
-		replace: "if false {",
-		test:    "^TestNameIsNoProof$",
-		why:     "if the outer process dies before Pdeathsig is set, the container would run on",
-	},
-	{
-		step: "02-pid-namespace", file: "main.go",
 		find: "Cloneflags: namespaces,",
 		test: "^(TestLesson|TestCommandIsPID1|TestSignalsToPID1|TestHostProcessHasNoPID)$",
 		why:  "without the flag the child stays in the host's PID namespace",
@@ -131,13 +129,6 @@ var table = []row{
 		replace: "_ = unix.CLONE_NEWUSER",
 		test:    "^TestCommandIsPID1$/^user$",
 		why:     "without a user namespace an ordinary user may make no other",
-	},
-	{
-		step: "03-mount-namespace", file: "main.go",
-		find:    "if err == nil && parent != outer {",
-		replace: "if false {",
-		test:    "^TestNameIsNoProof$",
-		why:     "if the outer process dies before Pdeathsig is set, the container would run on",
 	},
 	{
 		step: "03-mount-namespace", file: "main.go",
@@ -225,24 +216,10 @@ var table = []row{
 	},
 	{
 		step: "03-mount-namespace", file: "main.go",
-		find:    "unix.MS_REC|unix.MS_PRIVATE",
-		replace: "unix.MS_PRIVATE",
-		test:    "^TestSharedTmp$",
-		why:     "a shared /tmp would stay shared, and the new root would cover the host's",
-	},
-	{
-		step: "03-mount-namespace", file: "main.go",
 		find:    `if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {`,
 		replace: `if err := unix.Unmount(".", unix.MNT_DETACH); err != nil && newRoot == "" {`,
 		test:    "^TestRefused$",
 		why:     "an old root that stays is reported, and nothing runs",
-	},
-	{
-		step: "04-uts-ipc", file: "main.go",
-		find:    "if err == nil && parent != outer {",
-		replace: "if false {",
-		test:    "^TestNameIsNoProof$",
-		why:     "if the outer process dies before Pdeathsig is set, the container would run on",
 	},
 	{
 		step: "04-uts-ipc", file: "main.go",
@@ -264,27 +241,6 @@ var table = []row{
 		replace: "_ = setNames\n\tif err := error(nil); err != nil {",
 		test:    "^(TestLesson|TestNames)$",
 		why:     "a new UTS namespace begins with the host's names",
-	},
-	{
-		step: "04-uts-ipc", file: "main.go",
-		find:    "unix.MS_REC|unix.MS_PRIVATE",
-		replace: "unix.MS_PRIVATE",
-		test:    "^TestSharedTmp$",
-		why:     "a shared /tmp would stay shared, and the new root would cover the host's",
-	},
-	{
-		step: "05-user-namespace", file: "main.go",
-		find:    "if err := ownMounts(); err != nil {",
-		replace: "_ = ownMounts\n\tif err := error(nil); err != nil {",
-		test:    "^TestNameIsNoProof$",
-		why:     "among its caller's mounts, it would take the caller's root away",
-	},
-	{
-		step: "05-user-namespace", file: "main.go",
-		find:    "info.Mode&unix.S_IFMT != unix.S_IFIFO",
-		replace: "false",
-		test:    "^TestNameIsNoProof$",
-		why:     "descriptor 3 may be a cgroup file that Go's runtime has opened",
 	},
 	{
 		step: "05-user-namespace", file: "main.go",
@@ -355,27 +311,6 @@ var table = []row{
 		why:  "inheritable capabilities turn up again in programs of other users",
 	},
 	{
-		step: "05-user-namespace", file: "main.go",
-		find:    "unix.MS_REC|unix.MS_PRIVATE",
-		replace: "unix.MS_PRIVATE",
-		test:    "^TestSharedTmp$",
-		why:     "a shared /tmp would stay shared, and the new root would cover the host's",
-	},
-	{
-		step: "05-user-namespace", file: "ids_map.go",
-		find:    "attr.UidMappings, attr.GidMappings = uids, gids",
-		replace: "attr.UidMappings, attr.GidMappings = gids, uids",
-		test:    "^TestRootsRanges$",
-		why:     "root's subordinate groups may have other IDs than its users",
-	},
-	{
-		step: "05-user-namespace", file: "ids_map.go",
-		find:    "{{HostID: os.Getgid(), Size: 1}}",
-		replace: "{{HostID: os.Getuid(), Size: 1}}",
-		test:    "^TestExitStatus$",
-		why:     "an ordinary user's group may have another ID than the user",
-	},
-	{
 		step: "05-user-namespace", file: "streams.go",
 		find:    "system.Type != unix.PIPEFS_MAGIC",
 		replace: "false",
@@ -402,20 +337,6 @@ var table = []row{
 		replace: "nil)",
 		test:    "^TestThreadAfterwards$",
 		why:     "a container would outlive the lesson that is killed",
-	},
-	{
-		step: "06-network", file: "main.go",
-		find:    "if err := ownMounts(); err != nil {",
-		replace: "_ = ownMounts\n\tif err := error(nil); err != nil {",
-		test:    "^TestNameIsNoProof$",
-		why:     "among its caller's mounts, it would take the caller's root away",
-	},
-	{
-		step: "06-network", file: "main.go",
-		find:    "info.Mode&unix.S_IFMT != unix.S_IFIFO",
-		replace: "false",
-		test:    "^TestNameIsNoProof$",
-		why:     "descriptor 3 may be a cgroup file that Go's runtime has opened",
 	},
 	{
 		step: "06-network", file: "main.go",
@@ -563,41 +484,6 @@ var table = []row{
 		why:     "a command would run though the link has kept IPv6, or forwards",
 	},
 	{
-		step: "06-network", file: "main.go",
-		find:    "unix.MS_REC|unix.MS_PRIVATE",
-		replace: "unix.MS_PRIVATE",
-		test:    "^TestSharedTmp$",
-		why:     "a shared /tmp would stay shared, and the new root would cover the host's",
-	},
-	{
-		step: "06-network", file: "ids_map.go",
-		find:    "attr.UidMappings, attr.GidMappings = uids, gids",
-		replace: "attr.UidMappings, attr.GidMappings = gids, uids",
-		test:    "^TestRootsRanges$",
-		why:     "root's subordinate groups may have other IDs than its users",
-	},
-	{
-		step: "06-network", file: "ids_map.go",
-		find:    "{{HostID: os.Getgid(), Size: 1}}",
-		replace: "{{HostID: os.Getuid(), Size: 1}}",
-		test:    "^TestExitStatus$",
-		why:     "an ordinary user's group may have another ID than the user",
-	},
-	{
-		step: "07-cgroups", file: "main.go",
-		find:    "if err := ownMounts(); err != nil {",
-		replace: "_ = ownMounts\n\tif err := error(nil); err != nil {",
-		test:    "^TestNameIsNoProof$",
-		why:     "among its caller's mounts, it would take the caller's root away",
-	},
-	{
-		step: "07-cgroups", file: "main.go",
-		find:    "info.Mode&unix.S_IFMT != unix.S_IFIFO",
-		replace: "false",
-		test:    "^TestNameIsNoProof$",
-		why:     "descriptor 3 may be a cgroup file that Go's runtime has opened",
-	},
-	{
 		step: "07-cgroups", file: "cgroup.go",
 		find:    "err := writeFile(s.file, s.value)",
 		replace: "err := error(nil)",
@@ -654,39 +540,11 @@ var table = []row{
 		why:     "a command would run before its network and its limits are there",
 	},
 	{
-		step: "07-cgroups", file: "main.go",
-		find:    "unix.MS_REC|unix.MS_PRIVATE",
-		replace: "unix.MS_PRIVATE",
-		test:    "^TestSharedTmp$",
-		why:     "a shared /tmp would stay shared, and the new root would cover the host's",
-	},
-	{
-		step: "07-cgroups", file: "ids_map.go",
-		find:    "attr.UidMappings, attr.GidMappings = uids, gids",
-		replace: "attr.UidMappings, attr.GidMappings = gids, uids",
-		test:    "^TestRootsRanges$",
-		why:     "root's subordinate groups may have other IDs than its users",
-	},
-	{
-		step: "07-cgroups", file: "ids_map.go",
-		find:    "{{HostID: os.Getgid(), Size: 1}}",
-		replace: "{{HostID: os.Getuid(), Size: 1}}",
-		test:    "^TestExitStatus$",
-		why:     "an ordinary user's group may have another ID than the user",
-	},
-	{
 		step: "08-full-container", file: "main.go",
 		find:    `if err := s.wall("net", setUpLoopback); err != nil {`,
 		replace: "if err := error(nil); err != nil {",
 		test:    "^TestWithoutNet$",
 		why:     "with -net=false, programs inside couldn't talk to each other by 127.0.0.1",
-	},
-	{
-		step: "08-full-container", file: "main.go",
-		find:    "if err := ownMounts(); err != nil {",
-		replace: "_ = ownMounts\n\tif err := error(nil); err != nil {",
-		test:    "^TestNameIsNoProof$",
-		why:     "among its caller's mounts, it would take the caller's root away",
 	},
 	{
 		step: "08-full-container", file: "main.go",
@@ -1134,27 +992,6 @@ var table = []row{
 	},
 	{
 		step: "08-full-container", file: "main.go",
-		find:    "unix.MS_REC|unix.MS_PRIVATE",
-		replace: "unix.MS_PRIVATE",
-		test:    "^TestSharedTmp$",
-		why:     "a shared /tmp would stay shared, and the new root would cover the host's",
-	},
-	{
-		step: "08-full-container", file: "ids_map.go",
-		find:    "attr.UidMappings, attr.GidMappings = uids, gids",
-		replace: "attr.UidMappings, attr.GidMappings = gids, uids",
-		test:    "^TestRootsRanges$",
-		why:     "root's subordinate groups may have other IDs than its users",
-	},
-	{
-		step: "08-full-container", file: "ids_map.go",
-		find:    "{{HostID: os.Getgid(), Size: 1}}",
-		replace: "{{HostID: os.Getuid(), Size: 1}}",
-		test:    "^TestExitStatus$",
-		why:     "an ordinary user's group may have another ID than the user",
-	},
-	{
-		step: "08-full-container", file: "main.go",
 		find:    `append(slices.Clone(defaultEnv), "GOMAXPROCS=1")`,
 		replace: `slices.Concat(defaultEnv, os.Environ(), []string{"GOMAXPROCS=1"})`,
 		test:    "^TestEnvironmentOfPID1$",
@@ -1223,20 +1060,6 @@ var table = []row{
 		replace: `unix.MS_RDONLY`,
 		test:    "^TestReadOnly$",
 		why:     "before Linux 5.12, read-only mounts would lose nosuid, nodev and noexec",
-	},
-	{
-		step: "03-mount-namespace", file: "main.go",
-		find:    `if hidden && parent != "0" {`,
-		replace: `if hidden {`,
-		test:    "^TestNameIsNoProof$",
-		why:     "a parent that /proc does not show proves nothing about these mounts",
-	},
-	{
-		step: "08-full-container", file: "main.go",
-		find:    `if hidden && parent != "0" {`,
-		replace: `if hidden {`,
-		test:    "^TestNameIsNoProof$",
-		why:     "a parent that /proc does not show proves nothing about these mounts",
 	},
 	{
 		step: "05-user-namespace", file: "ids_map.go",
@@ -1432,4 +1255,77 @@ var table = []row{
 		test: "^TestReachable$",
 		why:  "programs would wait for a name server on the host's loopback",
 	},
+}
+
+// steps are the directories.
+var steps = []string{
+	"01-chroot", "02-pid-namespace", "03-mount-namespace", "04-uts-ipc", "05-user-namespace",
+	"06-network", "07-cgroups", "08-full-container",
+}
+
+// shared are rows that hold for several steps.
+var shared = []struct {
+	steps []int
+	row
+}{
+	{[]int{2, 3, 4}, row{
+		file:    "main.go",
+		find:    "if err == nil && parent != outer {",
+		replace: "if false {",
+		test:    "^TestNameIsNoProof$",
+		why:     "if the outer process dies before Pdeathsig is set, the container would run on",
+	}},
+	{[]int{3, 4, 5, 6, 7, 8}, row{
+		file:    "main.go",
+		find:    "unix.MS_REC|unix.MS_PRIVATE",
+		replace: "unix.MS_PRIVATE",
+		test:    "^TestSharedTmp$",
+		why:     "a shared /tmp would stay shared, and the new root would cover the host's",
+	}},
+	{[]int{5, 6, 7, 8}, row{
+		file:    "main.go",
+		find:    "if err := ownMounts(); err != nil {",
+		replace: "_ = ownMounts\n\tif err := error(nil); err != nil {",
+		test:    "^TestNameIsNoProof$",
+		why:     "among its caller's mounts, it would take the caller's root away",
+	}},
+	{[]int{5, 6, 7}, row{
+		file:    "main.go",
+		find:    "info.Mode&unix.S_IFMT != unix.S_IFIFO",
+		replace: "false",
+		test:    "^TestNameIsNoProof$",
+		why:     "descriptor 3 may be a cgroup file that Go's runtime has opened",
+	}},
+	{[]int{5, 6, 7, 8}, row{
+		file:    "ids_map.go",
+		find:    "attr.UidMappings, attr.GidMappings = uids, gids",
+		replace: "attr.UidMappings, attr.GidMappings = gids, uids",
+		test:    "^TestRootsRanges$",
+		why:     "root's subordinate groups may have other IDs than its users",
+	}},
+	{[]int{5, 6, 7, 8}, row{
+		file:    "ids_map.go",
+		find:    "{{HostID: os.Getgid(), Size: 1}}",
+		replace: "{{HostID: os.Getuid(), Size: 1}}",
+		test:    "^TestExitStatus$",
+		why:     "an ordinary user's group may have another ID than the user",
+	}},
+	{[]int{3, 8}, row{
+		file:    "main.go",
+		find:    `if hidden && parent != "0" {`,
+		replace: `if hidden {`,
+		test:    "^TestNameIsNoProof$",
+		why:     "a parent that /proc does not show proves nothing about these mounts",
+	}},
+}
+
+// init adds them to the table, step by step.
+func init() {
+	for _, s := range shared {
+		for _, n := range s.steps {
+			s.row.step = steps[n-1]
+			table = append(table, s.row)
+		}
+	}
+	slices.SortStableFunc(table, func(a, b row) int { return cmp.Compare(a.step, b.step) })
 }
