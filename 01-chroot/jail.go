@@ -232,9 +232,9 @@ func (p *picture) copyLibraries(file *elf.File, path, loader string, seen map[st
 	return nil
 }
 
-// findLibrary looks for a library where the loader would (ld.so(8)), and opens it. Asking the loader
-// itself (--list, as ldd(1) does) would be shorter, but runs the program's code outside the jail: it
-// starts any library that the program names as its auditor (rtld-audit(7)).
+// findLibrary looks for a library where the loader would (ld.so(8)), and opens it. To ask the
+// loader itself (--list, as ldd(1) does) would be shorter, but run code of the program outside the
+// jail: any library that it names as its auditor (rtld-audit(7)).
 func findLibrary(name string, file *elf.File, path, loader string) (string, *elf.File) {
 	var dirs []string
 	for _, list := range runpath(file) {

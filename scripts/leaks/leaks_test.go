@@ -7,10 +7,8 @@ package main
 
 import (
 	"encoding/json"
-	"encoding/xml"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -238,53 +236,6 @@ func TestRecordsAreComplete(t *testing.T) {
 	}
 }
 
-// TestFormats: each says all words, and is well formed.
-func TestFormats(t *testing.T) {
-	m := made("01 08 runc", "a - LEAK held n/a", "b - held held LEAK")
-	m.Columns = append(m.Columns, &column{Name: "crun", Failed: "not <installed>"})
-	for name, format := range formats {
-		out, err := format(m)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if name != "json" {
-			for _, word := range []string{"held", "LEAK", "n/a", "no column for crun: not",
-				"6.1.0"} {
-				if !strings.Contains(out, word) {
-					t.Errorf("%s: no %q in it:\n%s", name, word, out)
-				}
-			}
-		}
-		switch name {
-		case "json":
-			var again matrix
-			if err := json.Unmarshal([]byte(out), &again); err != nil || len(again.Columns) != 4 ||
-				again.Columns[0].Cells["a"] != (cell{leaks, "seen <so>"}) {
-				t.Errorf("json: %v, %+v", err, again)
-			}
-		case "markdown":
-			want := "| `a`: It \\| leaks. | **LEAK** | held | n/a | - |\n"
-			if !strings.Contains(out, want) {
-				t.Errorf("markdown has no line %q:\n%s", want, out)
-			}
-			if want := "| total held | 1 | 2 | 0 | - |\n"; !strings.Contains(out, want) {
-				t.Errorf("markdown has no line %q:\n%s", want, out)
-			}
-		case "svg":
-			for decoder := xml.NewDecoder(strings.NewReader(out)); err == nil; {
-				_, err = decoder.Token()
-			}
-			if !errors.Is(err, io.EOF) {
-				t.Errorf("svg isn't XML: %v", err)
-			}
-		case "text":
-			if want := "a                LEAK   held   n/a    -\n"; !strings.Contains(out, want) {
-				t.Errorf("text has no line %q:\n%s", want, out)
-			}
-		}
-	}
-}
-
 // TestComplete: what a container's sudden end means for the probes without an answer.
 func TestComplete(t *testing.T) {
 	m := made("07", "a - held", "memory - -", "z - -")
@@ -309,21 +260,6 @@ func TestComplete(t *testing.T) {
 	c.complete(m, result{}, nil)
 	if c.verdict("cpu") != leaks {
 		t.Errorf("what was felt counts for more: %v", c.Cells)
-	}
-}
-
-// TestRead: the lines of leaktest, and what isn't one.
-func TestRead(t *testing.T) {
-	c := &column{Cells: map[string]cell{}, seen: map[string]result{}}
-	last, err := c.read(strings.NewReader(`{"name":"a","verdict":"leaks","evidence":"x"}` + "\n" +
-		`{"name":"cpu, seen by the host","verdict":"held","evidence":"y"}` + "\n" +
-		`{"name":"m","verdict":"trying","evidence":"1"}` + "\n"))
-	if err != nil || last.Name != "m" || c.verdict("a") != leaks || len(c.Cells) != 1 ||
-		c.seen["cpu"].Verdict != held {
-		t.Errorf("read %v, %+v, %v", c.Cells, last, err)
-	}
-	if _, err := c.read(strings.NewReader("step: no\n")); err == nil {
-		t.Error("another program's line is taken for a result")
 	}
 }
 

@@ -203,29 +203,3 @@ func TestUpdate(t *testing.T) {
 		}
 	}
 }
-
-// TestPaths: only whole paths get another name, and only the container's shell other line numbers.
-func TestPaths(t *testing.T) {
-	r := runner{names: []naming{{"/home/jo/src", "/repo"}, {"/home/jo", "/home/you"}, {"/", "x"}}}
-	for text, want := range map[string]string{
-		"cd /home/jo/src/01":             "cd /repo/01",
-		"/home/jo:/home/joe:/home/jo.":   "/home/you:/home/joe:/home/you.",
-		"HOME=/home/jo, /mnt/home/jo":    "HOME=/home/you, /mnt/home/jo",
-		"/home/jo/src-2 and /home/jo/s":  "/home/you/src-2 and /home/you/s",
-		"'/home/jo/src' is not /home/jo": "'/repo' is not /home/you",
-	} {
-		if got := strings.Join(r.lines(text), "\n"); got != want {
-			t.Errorf("%q became %q, want %q", text, got, want)
-		}
-	}
-	got := renumber("sh: 4: foo\n/bin/sh: 4: x\nsh: 1: not ours\nsh: 9: neither\n", 3, 1, 1)
-	if want := "sh: 2: foo\n/bin/sh: 2: x\nsh: 1: not ours\nsh: 9: neither\n"; got != want {
-		t.Errorf("renumber: got %q, want %q", got, want)
-	}
-	if mount, err := mountedBelow("/proc"); mount != "/proc" || err != nil {
-		t.Errorf("mounted below /proc: %q, %v", mount, err)
-	}
-	if mount, err := mountedBelow(t.TempDir()); mount != "" || err != nil {
-		t.Errorf("mounted below a new directory: %q, %v", mount, err)
-	}
-}
