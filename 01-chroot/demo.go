@@ -35,28 +35,28 @@ const (
 	byDescriptor = "a directory left open"
 )
 
-// lesson builds the picture and tries to read a secret next to the jail from inside the jail.
+// lesson builds the jail's tree and tries to read a secret next to the jail from inside the jail.
 func lesson(n *narrator) error {
 	say("host", "%s", whoami(unix.CAP_SYS_CHROOT))
-	picture, err := startJailTree()
+	tree, err := startJailTree()
 	if err != nil {
 		return err
 	}
-	defer picture.end()
+	defer tree.end()
 	within = func(args ...string) *exec.Cmd {
-		return host(picture.jail(), append([]string{"/lesson"}, args...)...)
+		return host(tree.jail(), append([]string{"/lesson"}, args...)...)
 	}
-	file, secret := filepath.Join(picture.dir, "home/bin/secret"), rand.Text()[:8]
-	if err := draw(picture, file, secret); err != nil {
+	file, secret := filepath.Join(tree.dir, "home/bin/secret"), rand.Text()[:8]
+	if err := draw(tree, file, secret); err != nil {
 		return err
 	}
 	if err := readTheSecret(n, file, secret); err != nil {
 		return err
 	}
-	if err := whereRootIs(n, picture.jail()); err != nil {
+	if err := whereRootIs(n, tree.jail()); err != nil {
 		return err
 	}
-	return whatLeaks(n, picture.keeper.cmd.Process.Pid)
+	return whatLeaks(n, tree.keeper.cmd.Process.Pid)
 }
 
 // readTheSecret tries each way to the secret, then both escapes once more after the usual fix.
@@ -126,7 +126,7 @@ func whereRootIs(n *narrator, jail string) error {
 	return nil
 }
 
-// whatLeaks signals a process outside the jail: the picture's keeper.
+// whatLeaks signals a process outside the jail: the keeper.
 func whatLeaks(n *narrator, pid int) error {
 	n.part("What is still the host's: the processes")
 	e, err := n.ask("lesson:signal", strconv.Itoa(pid))
@@ -139,22 +139,22 @@ func whatLeaks(n *narrator, pid int) error {
 	return nil
 }
 
-// draw adds what the lesson needs to the picture: the secret, a link to "/", and a copy of this
+// draw adds what the lesson needs to the tree: the secret, a link to "/", and a copy of this
 // program to run in the jail.
-func draw(picture *picture, file, secret string) error {
+func draw(tree *jailTree, file, secret string) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return err
 	}
 	if err := os.WriteFile(file, []byte(secret), 0o600); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(picture.jail(), 0o755); err != nil {
+	if err := os.MkdirAll(tree.jail(), 0o755); err != nil {
 		return err
 	}
-	if err := os.Symlink("/", filepath.Join(picture.jail(), "top")); err != nil {
+	if err := os.Symlink("/", filepath.Join(tree.jail(), "top")); err != nil {
 		return err
 	}
-	return picture.install("/proc/self/exe", "/lesson")
+	return tree.install("/proc/self/exe", "/lesson")
 }
 
 // readSecret tries one way to the secret, with the usual fix or without, and prints the text that

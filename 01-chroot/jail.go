@@ -23,27 +23,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// picture is the directory and its keeper process.
-type picture struct {
+// jailTree is the directory and its keeper process.
+type jailTree struct {
 	dir    string
 	keeper *helper
 }
 
 // startJailTree starts the keeper, which makes the directory.
-func startJailTree() (*picture, error) {
+func startJailTree() (*jailTree, error) {
 	keeper := self("lesson:keep")
 	// No Pdeathsig: the keeper has to outlive us. In its own session, Ctrl-C doesn't reach it.
 	keeper.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	p, dir, err := start(keeper)
-	return &picture{dir, p}, err
+	return &jailTree{dir, p}, err
 }
 
 // jail is the directory that becomes "/".
-func (p *picture) jail() string { return filepath.Join(p.dir, "home/joonho") }
+func (p *jailTree) jail() string { return filepath.Join(p.dir, "home/joonho") }
 
 // end tells the keeper to remove everything and waits for it. The keeper has printed its error, if
 // any.
-func (p *picture) end() { p.keeper.end() }
+func (p *jailTree) end() { p.keeper.end() }
 
 // keep is the keeper. It makes the directory, prints its path, and waits until its parent closes
 // the other end of standard input: on purpose, or by dying, even of SIGKILL. (The directory stays
@@ -133,7 +133,7 @@ var tools = []string{"sh", "ls", "cat", "ps", "mkdir", "id"}
 
 // populate copies the tools and the command into the jail and returns the command with its path in
 // the jail.
-func (p *picture) populate(command []string) ([]string, error) {
+func (p *jailTree) populate(command []string) ([]string, error) {
 	for _, dir := range []string{"bin", "etc", "tmp"} {
 		if err := os.MkdirAll(filepath.Join(p.jail(), dir), 0o755); err != nil {
 			return nil, err
@@ -172,7 +172,7 @@ func (p *picture) populate(command []string) ([]string, error) {
 
 // install copies a program into the jail with everything that it needs to start: the libraries of
 // an ELF file, the interpreter of a script.
-func (p *picture) install(path, target string) error {
+func (p *jailTree) install(path, target string) error {
 	if exists(filepath.Join(p.jail(), target)) {
 		return nil // otherwise a script that is its own interpreter would recurse for ever
 	}
@@ -202,7 +202,7 @@ func (p *picture) install(path, target string) error {
 }
 
 // copyLibraries copies the shared libraries that an ELF file names, and those that they name.
-func (p *picture) copyLibraries(file *elf.File, path, loader string, seen map[string]bool) error {
+func (p *jailTree) copyLibraries(file *elf.File, path, loader string, seen map[string]bool) error {
 	names, err := file.ImportedLibraries() // the DT_NEEDED entries (elf(5))
 	if err != nil {
 		return fmt.Errorf("read the libraries that %s needs: %w", path, err)
@@ -322,7 +322,7 @@ func shebang(path string) string {
 
 // copy copies one of the host's files into the jail, with its permissions. It follows a link and
 // copies the link's target.
-func (p *picture) copy(path, target string) error {
+func (p *jailTree) copy(path, target string) error {
 	target = filepath.Join(p.jail(), target)
 	if exists(target) {
 		return nil

@@ -31,7 +31,7 @@ const inside = "jail"
 // ends (prctl(2)), and drops it if any thread but the one it was set for calls execve.
 func init() { runtime.LockOSThread() }
 
-// main runs this program in one of its roles and exits with the status of that.
+// main runs this program in one of its roles and exits with that role's status.
 func main() { os.Exit(exitStatus(run(os.Args[1:]))) }
 
 // run looks at the arguments and runs the lesson, an experiment, a command or the inner process.
@@ -50,23 +50,23 @@ func run(args []string) error {
 	case strings.HasPrefix(args[0], "-"):
 		return usage(args[0])
 	}
-	picture, err := startJailTree()
+	tree, err := startJailTree()
 	if err != nil {
 		return err
 	}
-	defer picture.end()
-	command, err := picture.populate(args)
+	defer tree.end()
+	command, err := tree.populate(args)
 	if err != nil {
 		return err
 	}
-	if err := host(picture.jail(), command...).Run(); err != nil {
+	if err := host(tree.jail(), command...).Run(); err != nil {
 		return fmt.Errorf("run a jail: %w", err)
 	}
 	return nil
 }
 
-// host is the outer process. It prepares to start this same program once more, to lock itself into
-// dir. /proc/self/exe finds the program wherever `go run` has put it.
+// host is the outer process. It prepares to start this same program again, as the inner process of
+// a jail at dir. /proc/self/exe finds the program wherever `go run` has put it.
 func host(dir string, command ...string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Args = append([]string{role(inside), dir}, command...)

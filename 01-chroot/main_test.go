@@ -213,7 +213,7 @@ func TestNotExecutable(t *testing.T) {
 
 // TestStaticProgram installs a static program, this one, and nothing beside it.
 func TestStaticProgram(t *testing.T) {
-	p := &picture{dir: t.TempDir()}
+	p := &jailTree{dir: t.TempDir()}
 	if err := p.install("/proc/self/exe", "/static"); err != nil {
 		t.Fatal(err)
 	}
@@ -240,7 +240,7 @@ func TestLibrariesAsTheLoaderFindsThem(t *testing.T) {
 			"ls is static here and names no libraries; most systems have a dynamic one")
 	}
 	ldd := steptest.Need(t, "ldd", "libc-bin")
-	p := &picture{dir: t.TempDir()}
+	p := &jailTree{dir: t.TempDir()}
 	if err := p.install(ls, "/bin/ls"); err != nil {
 		t.Fatal(err)
 	}
@@ -252,7 +252,7 @@ func TestLibrariesAsTheLoaderFindsThem(t *testing.T) {
 	}
 }
 
-// TestRemoveSparesWhatIsMounted binds a directory of the host into a picture, and expects its
+// TestRemoveSparesWhatIsMounted binds a directory of the host into a jail tree, and expects its
 // removal to be refused until that is unmounted. All this in a mount namespace of its own.
 func TestRemoveSparesWhatIsMounted(t *testing.T) {
 	precious := filepath.Join(t.TempDir(), "precious")
@@ -312,7 +312,7 @@ func TestKilledEarly(t *testing.T)             { steptest.KilledEarly(t) }
 func TestRefused(t *testing.T) { steptest.Refused(t, "jail chroot ") }
 
 // init adds test:to-jail, which becomes the process in the jail as it is; test:remove, which does
-// the keeper's work for the picture dir with the directory bound into it; and test:drop, which
+// the keeper's work for the tree dir with the directory bound into it; and test:drop, which
 // drops the capability and looks for it after an execve.
 func init() {
 	experiments["test:to-jail"] = func(args []string) error {
@@ -331,7 +331,7 @@ func init() {
 		return nil
 	}
 	experiments["test:remove"] = func(args []string) error {
-		bound, dir := args[0], filepath.Join(args[1], "picture")
+		bound, dir := args[0], filepath.Join(args[1], "tree")
 		if err := errors.Join(
 			unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
 			os.MkdirAll(dir+"/a mount", 0o755),

@@ -50,7 +50,7 @@ func lesson(n *narrator) error {
 		rule:   isShared, expect: held,
 	})
 
-	// The name is the secret: by it, the right process is told from another of that PID.
+	// The name is the secret: it tells the right process from another with the same PID.
 	target, name, err := startTarget("lesson:stay", "secret-"+rand.Text()[:8])
 	if err != nil {
 		return err

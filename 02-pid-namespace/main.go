@@ -1,6 +1,6 @@
 //go:build linux
 
-// 02-pid-namespace: the first process of a new PID namespace is number 1.
+// 02-pid-namespace: the first process of a new PID namespace is PID 1.
 //
 //	go run ./02-pid-namespace                    the lesson
 //	go run ./02-pid-namespace sh -c 'echo $$'    any command, as PID 1
@@ -26,8 +26,8 @@ const step = "02-pid-namespace"
 // inside is the part that this program plays when it starts itself again in the container.
 const inside = "container"
 
-// namespaces is what the container doesn't share with the host. One flag is this step's whole
-// lesson: the child, not the caller, is in the new namespace, for a process keeps its PID for
+// namespaces is what the container doesn't share with the host. One flag is all that this step
+// adds. The child, not the caller, is in the new namespace, because a process keeps its PID for
 // life (pid_namespaces(7)).
 const namespaces = unix.CLONE_NEWPID
 
@@ -36,7 +36,7 @@ const namespaces = unix.CLONE_NEWPID
 // ends (prctl(2)), and drops it if any thread but the one it was set for calls execve.
 func init() { runtime.LockOSThread() }
 
-// main runs this program in one of its roles and exits with the status of that.
+// main runs this program in one of its roles and exits with that role's status.
 func main() { os.Exit(exitStatus(run(os.Args[1:]))) }
 
 // run looks at the arguments and runs the lesson, an experiment, a command or the inner process.
@@ -63,8 +63,8 @@ func run(args []string) error {
 	return nil
 }
 
-// host is the outer process. It prepares to start this same program once more, as the first process
-// of new namespaces. /proc/self/exe finds the program wherever `go run` has put it.
+// host is the outer process. It prepares to start this same program again, as the first process of
+// new namespaces. /proc/self/exe finds the program wherever `go run` has put it.
 func host(command ...string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe")
 	pid, _ := os.Readlink("/proc/self") // without it, the container refuses to start
@@ -79,8 +79,8 @@ func host(command ...string) *exec.Cmd {
 	return cmd
 }
 
-// container is the inner process, already in the new namespaces: all that is left to do is to
-// execute the command. It returns only if something failed, and then nothing was run.
+// container is the inner process, already in the new namespaces. It only has to execute the
+// command. It returns only if a call failed, and then it has run nothing.
 func container(outer string, command []string) error {
 	// argv[0] proves nothing: go on only as PID 1 of a new PID namespace.
 	if pid := os.Getpid(); pid != 1 {

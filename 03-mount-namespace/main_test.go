@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 		Namespaces: []string{"pid", "mnt"},
 		NoProof: map[string]string{
 			"outside": "not as PID 1 of a container", "another": "isn't my parent",
-			"right":  "it is also that of the process which has started me",
+			"right":  "it is also my parent's",
 			"unseen": "/proc/0/ns/mnt"},
 		Role: innerGets,
 	})

@@ -38,7 +38,7 @@ const namespaces = unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWUTS | un
 // ends (prctl(2)), and drops it if any thread but the one it was set for calls execve.
 func init() { runtime.LockOSThread() }
 
-// main runs this program in one of its roles and exits with the status of that.
+// main runs this program in one of its roles and exits with that role's status.
 func main() { os.Exit(exitStatus(run(os.Args[1:]))) }
 
 // run looks at the arguments and runs the lesson, an experiment, a command or the inner process.
@@ -65,8 +65,8 @@ func run(args []string) error {
 	return nil
 }
 
-// host is the outer process. It prepares to start this same program once more, as the first process
-// of new namespaces. /proc/self/exe finds the program wherever `go run` has put it.
+// host is the outer process. It prepares to start this same program again, as the first process of
+// new namespaces. /proc/self/exe finds the program wherever `go run` has put it.
 func host(command ...string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe")
 	pid, _ := os.Readlink("/proc/self") // without it, the container refuses to start
@@ -82,7 +82,7 @@ func host(command ...string) *exec.Cmd {
 }
 
 // container is the inner process, already in the new namespaces. It builds a root from nothing,
-// moves into it, drops the host's, takes a name, and becomes the command. It returns only if a
+// moves into it, drops the host's, takes a name, and executes the command. It returns only if a
 // call failed, and then it has run nothing.
 func container(outer string, command []string) error {
 	// argv[0] proves nothing: go on only as PID 1 of a new PID namespace.
@@ -118,8 +118,8 @@ func container(outer string, command []string) error {
 }
 
 // setNames renames the machine in this UTS namespace, where uname(2) reads the names. (UTS, "UNIX
-// Time-sharing System", is in the name of that call's structure.) Without CLONE_NEWUTS, root would
-// rename the host here.
+// Time-sharing System", is part of the name of the structure that it fills.) Without CLONE_NEWUTS,
+// root would rename the host here.
 func setNames(host, domain string) error {
 	if err := unix.Sethostname([]byte(host)); err != nil {
 		return fmt.Errorf("set the hostname to %s: %w", host, err)
@@ -151,7 +151,7 @@ func parentPID() (string, error) {
 }
 
 // ownMounts refuses to go on in our parent's mount namespace: what follows would change its mounts,
-// which may be the host's. That happens without CLONE_NEWNS, or if anything but host has started
+// which may be the host's. That happens without CLONE_NEWNS, or if anything but host started
 // this program in this role.
 func ownMounts() error {
 	mine, err := os.Readlink("/proc/self/ns/mnt")
@@ -170,7 +170,7 @@ func ownMounts() error {
 		return nil // we are in a new user namespace: the kernel protects all other mounts
 	}
 	if err == nil && mine == theirs {
-		err = errors.New("it is also that of the process which has started me")
+		err = errors.New("it is also my parent's")
 	}
 	if err != nil {
 		return fmt.Errorf("change the mounts of this namespace, %s: %w", mine, err)

@@ -1,6 +1,6 @@
 //go:build linux
 
-// The lesson of 05: one process and one file as both sides see them, and what root of another user
+// The lesson of 05: one process and one file as both sides see them, and what root in another user
 // namespace can do.
 
 package main

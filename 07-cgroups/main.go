@@ -46,7 +46,7 @@ const namespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNET |
 // ends (prctl(2)), and drops it if any thread but the one it was set for calls execve.
 func init() { runtime.LockOSThread() }
 
-// main runs this program in one of its roles and exits with the status of that.
+// main runs this program in one of its roles and exits with that role's status.
 func main() { os.Exit(exitStatus(run(os.Args[1:]))) }
 
 // run looks at the arguments and runs the lesson, an experiment, a command or the inner process.
@@ -128,8 +128,8 @@ func host(group cgroup, command []string, stdout io.Writer) error {
 	return cleanUp(cmd.Wait(), disconnect)
 }
 
-// abandon kills a container that can't be completed, and returns the reason. How that process ended
-// is of no interest then.
+// abandon kills a container that can't be completed, and returns the reason. How the killed process
+// ended doesn't matter.
 func abandon(cmd *exec.Cmd, reason error) error {
 	reason = errors.Join(reason, cmd.Process.Kill())
 	_ = cmd.Wait()
@@ -138,7 +138,7 @@ func abandon(cmd *exec.Cmd, reason error) error {
 
 // container is the inner process, already in the new namespaces. It waits for its IDs and its
 // network, builds a root from nothing and moves into it, detaches the host's, takes a name, and
-// executes the command. It returns only if a step fails, and then nothing was run.
+// executes the command. It returns only if a step fails, and then it has run nothing.
 func container(command []string) error {
 	// argv[0] proves nothing: go on only as PID 1 of a new PID namespace.
 	if pid := os.Getpid(); pid != 1 {
@@ -222,7 +222,7 @@ func parentPID() (string, error) {
 }
 
 // ownMounts refuses to go on in our parent's mount namespace: what follows would change its mounts,
-// which may be the host's. That happens without CLONE_NEWNS, or if anything but host has started
+// which may be the host's. That happens without CLONE_NEWNS, or if anything but host started
 // this program in this role.
 func ownMounts() error {
 	mine, err := os.Readlink("/proc/self/ns/mnt")
@@ -241,7 +241,7 @@ func ownMounts() error {
 		return nil // we are in a new user namespace: the kernel protects all other mounts
 	}
 	if err == nil && mine == theirs {
-		err = errors.New("it is also that of the process which has started me")
+		err = errors.New("it is also my parent's")
 	}
 	if err != nil {
 		return fmt.Errorf("change the mounts of this namespace, %s: %w", mine, err)
@@ -250,8 +250,8 @@ func ownMounts() error {
 }
 
 // setNames renames the machine in this UTS namespace, where uname(2) reads the names. (UTS, "UNIX
-// Time-sharing System", is in the name of that call's structure.) Without CLONE_NEWUTS, root would
-// rename the host here.
+// Time-sharing System", is part of the name of the structure that it fills.) Without CLONE_NEWUTS,
+// root would rename the host here.
 func setNames(host, domain string) error {
 	if err := unix.Sethostname([]byte(host)); err != nil {
 		return fmt.Errorf("set the hostname to %s: %w", host, err)

@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 			"outside": "not as PID 1 of a container",
 			"nothing": "descriptor 3 isn't the pipe from the outer process",
 			"wrong":   "wait for the outer process: EOF",
-			"right":   "it is also that of the process which has started me",
+			"right":   "it is also my parent's",
 			"unseen":  "/proc/0/ns/mnt", // its parent, in a /proc that doesn't show that
 		},
 		Role:       innerGets,

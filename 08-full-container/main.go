@@ -48,7 +48,7 @@ const namespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNET |
 // ends (prctl(2)), and drops it if any thread but the one it was set for calls execve.
 func init() { runtime.LockOSThread() }
 
-// main runs this program in one of its roles and exits with the status of that.
+// main runs this program in one of its roles and exits with that role's status.
 func main() { os.Exit(exitStatus(run(os.Args[1:]))) }
 
 // run looks at the arguments and runs the lesson, an experiment, a command or the inner process.
@@ -202,8 +202,8 @@ func outerLine() *os.File {
 	return newSocket(3, "line to the outer process")
 }
 
-// abandon kills a container that can't be completed, and returns the reason. How that process ended
-// is of no interest then.
+// abandon kills a container that can't be completed, and returns the reason. How the killed process
+// ended doesn't matter.
 func abandon(cmd *exec.Cmd, reason error) error {
 	reason = errors.Join(reason, cmd.Process.Kill())
 	_ = cmd.Wait()
@@ -351,7 +351,7 @@ func parentPID() (string, error) {
 }
 
 // ownMounts refuses to go on in our parent's mount namespace: what follows would change its mounts,
-// which may be the host's. That happens without CLONE_NEWNS, or if anything but host has started
+// which may be the host's. That happens without CLONE_NEWNS, or if anything but host started
 // this program in this role.
 func ownMounts() error {
 	mine, err := os.Readlink("/proc/self/ns/mnt")
@@ -370,7 +370,7 @@ func ownMounts() error {
 		return nil // we are in a new user namespace: the kernel protects all other mounts
 	}
 	if err == nil && mine == theirs {
-		err = errors.New("it is also that of the process which has started me")
+		err = errors.New("it is also my parent's")
 	}
 	if err != nil {
 		return fmt.Errorf("change the mounts of this namespace, %s: %w", mine, err)
@@ -379,8 +379,8 @@ func ownMounts() error {
 }
 
 // setNames renames the machine in this UTS namespace, where uname(2) reads the names. (UTS, "UNIX
-// Time-sharing System", is in the name of that call's structure.) Without CLONE_NEWUTS, root would
-// rename the host here.
+// Time-sharing System", is part of the name of the structure that it fills.) Without CLONE_NEWUTS,
+// root would rename the host here.
 func setNames(host, domain string) error {
 	if err := unix.Sethostname([]byte(host)); err != nil {
 		return fmt.Errorf("set the hostname to %s: %w", host, err)

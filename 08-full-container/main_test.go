@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 			"nothing": "wait for the outer process: ",
 			"pipe":    "wait for the outer process: socket operation on non-socket",
 			"wrong":   "read what the outer process says",
-			"right":   "it is also that of the process which has started me",
+			"right":   "it is also my parent's",
 			"unseen":  "/proc/0/ns/mnt", // its parent, in a /proc that doesn't show that
 		},
 		Role:       innerGets,

@@ -65,7 +65,7 @@ var table = []row{
 		find:    `unmountBelow(dir), remove(dir))`,
 		replace: `unmountBelow(dir))`,
 		test:    "^TestLessonLeavesNothing$",
-		why:     "the picture is a directory on the host's disk",
+		why:     "the jail is a directory on the host's disk",
 	},
 	{
 		step: "01-chroot", file: "jail.go",
