@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -52,6 +53,7 @@ func delegatedDirs(u User) (dirs []string, err error) {
 		return nil, err
 	}
 	for _, dir := range places {
+		sweep(filepath.Dir(dir))
 		// It is there already if the test has made it, or one that had its PID and was killed.
 		if err := step.Cgroups.Make(dir); err != nil && !errors.Is(err, os.ErrExist) {
 			return dirs, err
@@ -68,6 +70,29 @@ func delegatedDirs(u User) (dirs []string, err error) {
 		}
 	}
 	return dirs, nil
+}
+
+// sweep removes the cgroups that test runs of this step had delegated in parent when they were
+// killed: those whose name ends in the PID of no process. What is in use can't be removed, and
+// stays.
+func sweep(parent string) {
+	left, _ := filepath.Glob(parent + "/" + step.Name + "-delegated-*-*") // well formed: no error
+	for _, dir := range left {
+		pid, err := strconv.Atoi(dir[strings.LastIndexByte(dir, '-')+1:])
+		if err != nil || !errors.Is(unix.Kill(pid, 0), unix.ESRCH) {
+			continue
+		}
+		var below []string
+		_ = filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
+			if err == nil && entry.IsDir() {
+				below = append(below, path)
+			}
+			return nil // another run may sweep as well
+		})
+		for _, dir := range slices.Backward(below) {
+			_ = unix.Rmdir(dir)
+		}
+	}
 }
 
 // Ready skips a test for a user who may not make the step's cgroups.
