@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -25,14 +26,15 @@ import (
 // experiments are the programs that the lesson runs inside, and some of them also outside, to
 // compare. Each prints what it measured. Keepers aren't experiments, but start in the same way.
 var experiments = map[string]func([]string) error{
-	"keep:pasta":   keepPasta,
-	"keeper:undo":  undo,
-	"lesson:touch": touch,
-	"lesson:fork":  forkMany,
-	"lesson:busy":  beBusy,
-	"lesson:find":  findCgroup,
-	"lesson:lift":  liftLimit,
-	"lesson:try":   tryAll,
+	"keep:pasta":       keepPasta,
+	"keeper:undo":      undo,
+	"lesson:unlimited": runUnlimited,
+	"lesson:touch":     touch,
+	"lesson:fork":      forkMany,
+	"lesson:busy":      beBusy,
+	"lesson:find":      findCgroup,
+	"lesson:lift":      liftLimit,
+	"lesson:try":       tryAll,
 }
 
 // undoings are the kinds of things that the keeper can undo.
@@ -56,14 +58,14 @@ func lesson(n *narrator) error {
 	if err != nil {
 		return err
 	}
+	parts := []func(*narrator) error{readLimits, hitLimits, lookOutside, whatLeaks}
 	if refusal != "" {
 		sayLong("host", "I can't make a cgroup: "+refusal, "")
-		say("host", "so nothing is run: without limits it would be 06 again")
-		put("\n")
-		sayLong("next", remedy(), "")
-		return nil
+		say("host", "so this lesson's containers have no limits")
+		noLimits = []string{"lesson:unlimited"}
+		parts = []func(*narrator) error{hitLimits, whatLeaks}
 	}
-	for _, part := range []func(*narrator) error{readLimits, hitLimits, lookOutside, whatLeaks} {
+	for _, part := range parts {
 		if err := part(n); err != nil {
 			return err
 		}
@@ -71,10 +73,16 @@ func lesson(n *narrator) error {
 	return nil
 }
 
+// noLimits are arguments for the lesson's containers where no cgroup can be made, otherwise none.
+var noLimits []string
+
 // within prepares an experiment to be run in a container, as a reader would run any command.
 func within(args ...string) *exec.Cmd {
-	return self(append([]string{"/proc/self/exe"}, args...)...)
+	return self(slices.Concat(noLimits, []string{"/proc/self/exe"}, args)...)
 }
+
+// runUnlimited runs an experiment in a container without limits.
+func runUnlimited(args []string) error { return host(unlimited{}, args, os.Stdout) }
 
 // sayLong prints a fact on as many lines as it needs. Each but the last ends in end.
 func sayLong(who, text, end string) {
@@ -147,20 +155,15 @@ func hitLimits(n *narrator) error {
 			[]string{"lesson:fork", strconv.Itoa(2 * pidsLimit)}, reaches("done"),
 			func(c counters) string { return c.refused.show() }},
 	} {
-		e := experiment{what: a.tried, rule: a.rule, expect: held}
-		counted := ""
-		var err error
-		if e.host, err = ask(self(a.args...)); err != nil {
-			return err
-		}
-		err = inCgroup(func(group cgroup) (err error) {
-			e.inside, err = runIn(group, a.args...)
-			counted = a.counted(group.counters())
-			return err
-		})
+		host, err := ask(self(a.args...))
 		if err != nil {
 			return err
 		}
+		inside, counted, err := limited(a.counted, a.args...)
+		if err != nil {
+			return err
+		}
+		e := experiment{a.tried, host, inside, a.rule, atLimit()}
 		rows = append(rows,
 			[]string{a.limit, a.tried, e.host, e.inside, counted, string(n.judge(e))})
 	}
@@ -173,10 +176,33 @@ func hitLimits(n *narrator) error {
 	return nil
 }
 
+// limited runs an experiment in a container with limits, where it can have some, and returns its
+// answer and what the kernel has counted.
+func limited(count func(counters) string, args ...string) (answer, counted string, err error) {
+	if noLimits != nil {
+		answer, err = ask(within(args...))
+		return answer, "no cgroup", err
+	}
+	err = inCgroup(func(group cgroup) (err error) {
+		answer, err = runIn(group, args...)
+		counted = count(group.counters())
+		return err
+	})
+	return answer, counted, err
+}
+
+// atLimit is the verdict to expect.
+func atLimit() verdict {
+	if noLimits != nil {
+		return leak
+	}
+	return held
+}
+
 // useCPU runs a loop outside and inside. How much CPU time it gets also depends on other programs,
 // so that proves nothing. What counts is whether the kernel's own counter says that it was stopped.
 func useCPU() (e experiment, counted string, err error) {
-	e = experiment{what: "busy for 1 s", rule: isStopped, expect: held}
+	e = experiment{what: "busy for 1 s", rule: isStopped, expect: atLimit()}
 	trees, err := cgroupTrees()
 	if err != nil {
 		return e, "", err
@@ -193,16 +219,15 @@ func useCPU() (e experiment, counted string, err error) {
 	if after, _ := mine.read(); after > before {
 		e.host += stopped
 	}
-	err = inCgroup(func(group cgroup) (err error) {
-		e.inside, err = runIn(group, "lesson:busy")
-		seen := group.counters()
+	suffix := ""
+	e.inside, counted, err = limited(func(seen counters) string {
 		if throttled, _ := seen.throttled.read(); throttled > 0 {
-			e.inside += stopped
+			suffix = stopped
 		}
 		periods, _ := seen.periods.read()
-		counted = fmt.Sprintf("%s of %d", seen.throttled.show(), periods)
-		return err
-	})
+		return fmt.Sprintf("%s of %d", seen.throttled.show(), periods)
+	}, "lesson:busy")
+	e.inside += suffix
 	return e, counted, err
 }
 
@@ -312,7 +337,11 @@ func whatLeaks(n *narrator) error {
 		rows = append(rows, e)
 	}
 	n.table("", rows...)
-	n.next("go run ./08-full-container")
+	next := "go run ./08-full-container"
+	if noLimits != nil && !isRoot() && !inContainer() {
+		next = remedy() // to see the limits
+	}
+	n.next(next)
 	return nil
 }
 

@@ -235,28 +235,16 @@ func TestUmask(t *testing.T) {
 	})
 }
 
-// TestUnlimitedIsRefused asks for a command where no cgroup can be made: nothing may run.
+// TestUnlimitedIsRefused: where no cgroup can be made, no command is run, and the lesson's
+// containers have no limits.
 func TestUnlimitedIsRefused(t *testing.T) {
-	cmd := steptest.Caller().Program("echo", "the command ran")
-	if os.Getuid() == 0 {
-		// A user to whom no cgroup is delegated.
-		cmd.SysProcAttr.Credential = &syscall.Credential{
-			Uid: uint32(steptest.Ordinary.UID), Gid: uint32(steptest.Ordinary.GID()),
-		}
-	} else if steptest.Caller().Run(t, "test:cgroup").Status == 0 {
-		steptest.Skip(t,
-			"a cgroup is delegated to you; run this outside of it, or as root")
-	}
-	r := steptest.Run(t, cmd)
-	if r.Status != 125 || r.Stdout != "" || strings.Count(r.Stderr, "\n") != 1 {
-		t.Errorf("exit status %d, standard output %q, standard error %q",
-			r.Status, r.Stdout, r.Stderr)
-	}
-	asked := strings.Contains(r.Stderr, "systemd-run --user --scope -p Delegate=yes")
-	if asked && !exists("/run/systemd/system") ||
-		!asked && !strings.Contains(r.Stderr, "go run -exec sudo ./07-cgroups, or ") {
-		t.Errorf("no word of what helps: %q", r.Stderr)
-	}
+	steptest.UnlimitedIsRefused(t,
+		`64 MiB    use 32 MiB    done    done       no cgroup`,
+		`64 MiB    use 256 MiB   done    done       no cgroup         LEAK`,
+		`50 tasks  start 100     done    done       no cgroup         LEAK`,
+		`20 % CPU  busy for 1 s  \d\.\d\d s  \d\.\d\d s     no cgroup         (LEAK|n/a)`,
+		`mount a tmpfs  ok +ok +LEAK`,
+	)
 }
 
 // TestHandedOnForATime: without systemd, the top cgroup may hand no controllers on to those

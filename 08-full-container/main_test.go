@@ -204,6 +204,23 @@ func TestWithout(t *testing.T) {
 	})
 }
 
+// TestUnlimitedIsRefused: where no cgroup can be made, no command is run, and the lesson's
+// containers have no limits. A command has none if it asks for that.
+func TestUnlimitedIsRefused(t *testing.T) {
+	start := steptest.UnlimitedIsRefused(t,
+		`06 reach the host's 127.0.0.1 +ok +ECONNREFUSED +held  net`,
+		`07 start 200 processes +200 +200 +LEAK  no cgroup`,
+		`08 mount a nonexistent path +ENOENT +EPERM +held  seccomp`,
+		`container  1 of 12`,
+		`container  Linux .*, booted as \S+ +LEAK`,
+	)
+	r := steptest.Run(t, start("-without", "limits", "echo", "it runs"))
+	if want := step + ": this container is without limits\n"; r.Status != 0 ||
+		r.Stdout != "it runs\n" || r.Stderr != want {
+		t.Errorf("-without limits: %+v", r)
+	}
+}
+
 // TestNoCoreDump lets a program crash, with as high a limit as it may have. The control crashes
 // outside, unless that would bother a program that collects such things on this machine, or write
 // elsewhere than here.

@@ -45,3 +45,8 @@ func (s *spec) wall(name string, build func() error) error {
 	}
 	return build()
 }
+
+// isExperiment reports whether a command is one of the lesson's experiments.
+func isExperiment(command []string) bool {
+	return len(command) > 1 && experiments[command[1]] != nil
+}

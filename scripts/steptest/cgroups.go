@@ -11,10 +11,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -104,6 +106,53 @@ func Ready(t *testing.T, u User) {
 	if r := u.Run(t, "test:cgroup"); r.Status != 0 {
 		Skip(t, "this user has no cgroup to divide: %s", step.Cgroups.Hint())
 	}
+}
+
+// UnlimitedIsRefused asks for a command where no cgroup can be made: nothing may run. The lesson
+// runs: it says why its containers have no limits, prints these lines, and then how to get limits.
+// UnlimitedIsRefused returns what starts the program as this user.
+func UnlimitedIsRefused(t *testing.T, lines ...string) (start func(args ...string) *exec.Cmd) {
+	t.Helper()
+	start = func(args ...string) *exec.Cmd {
+		cmd := Caller().Program(args...)
+		if os.Getuid() == 0 {
+			// A user to whom no cgroup is delegated.
+			cmd.SysProcAttr.Credential = &syscall.Credential{
+				Uid: uint32(Ordinary.UID), Gid: uint32(Ordinary.GID()),
+			}
+		}
+		return cmd
+	}
+	if err := start("test:userns").Run(); err != nil {
+		Skip(t, "an ordinary user may not make user namespaces here (%v)%s", err, step.Hint())
+	}
+	if os.Getuid() != 0 && Caller().Run(t, "test:cgroup").Status == 0 {
+		Skip(t, "a cgroup is delegated to you; run this outside of it, or as root")
+	}
+	r := Run(t, start("echo", "the command ran"))
+	if r.Status != 125 || r.Stdout != "" || strings.Count(r.Stderr, "\n") != 1 {
+		t.Errorf("exit status %d, standard output %q, standard error %q",
+			r.Status, r.Stdout, r.Stderr)
+	}
+	asked := strings.Contains(r.Stderr, "systemd-run --user --scope -p Delegate=yes")
+	if asked && !exists("/run/systemd/system") ||
+		!asked && !strings.Contains(r.Stderr, "go run -exec sudo ./"+step.Name+", or ") {
+		t.Errorf("no word of what helps: %q", r.Stderr)
+	}
+	r = Run(t, start())
+	lines = append([]string{
+		"host       I can't make a cgroup: .*(\nhost  .*)+",
+		"host       so this lesson's containers have no limits",
+	}, append(lines, "next       go run -exec sudo ./"+step.Name)...)
+	for _, line := range lines {
+		if !regexp.MustCompile("(?m)^" + line + "$").MatchString(r.Stdout) {
+			t.Errorf("the lesson has no line %q", line)
+		}
+	}
+	if t.Failed() || r.Status != 0 || r.Stderr != "" {
+		t.Errorf("the lesson's exit status %d:\n%s%s", r.Status, r.Stdout, r.Stderr)
+	}
+	return start
 }
 
 // lendCgroups has a program of another user begin in cgroups of that user's.

@@ -484,6 +484,16 @@ var table = []row{
 		why:     "a command would run though the link has kept IPv6, or forwards",
 	},
 	{
+		step: "07-cgroups", file: "main.go",
+		find: `err := inCgroup(func(group cgroup) error {
+		defer warnOfOOM(group)
+		return host(group, args, os.Stdout)
+		})`,
+		replace: `err := host(unlimited{}, args, os.Stdout)`,
+		test:    "^TestUnlimitedIsRefused$",
+		why:     "where no cgroup can be made, a command would run without limits",
+	},
+	{
 		step: "07-cgroups", file: "cgroup.go",
 		find:    "err := writeFile(s.file, s.value)",
 		replace: "err := error(nil)",
@@ -538,6 +548,13 @@ var table = []row{
 		replace: "resolvConf, err := \"\", error(nil)\n\t_ = awaitHost",
 		test:    "^TestNothingBeforeTheHost$",
 		why:     "a command would run before its network and its limits are there",
+	},
+	{
+		step: "08-full-container", file: "main.go",
+		find:    `if slices.Contains(o.without, "limits") {`,
+		replace: `if true {`,
+		test:    "^TestUnlimitedIsRefused$",
+		why:     "where no cgroup can be made, a command would run without limits",
 	},
 	{
 		step: "08-full-container", file: "main.go",
