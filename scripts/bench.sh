@@ -52,7 +52,7 @@ done
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 tmp=$(mktemp -d)
-# What is mounted in there is mounted in the namespace below, which is gone by then.
+# What is mounted below it is mounted in the namespace below, which is gone by then.
 trap 'rm -rf --one-file-system "$tmp"' EXIT
 # With these, bash lets the running command end before it removes what that writes to.
 trap 'exit 129' HUP

@@ -33,7 +33,7 @@ shift
 ((EUID == 0)) || die "only root can hand out cgroups"
 
 tree=/sys/fs/cgroup
-own() { # CONTROLLER: the path of our cgroup in its tree; "" is version 2
+own() { # CONTROLLER: the path of our cgroup in its hierarchy; "" is cgroup v2
     awk -F: -v want="$1" '{ n = split($2, all, ","); if (n == 0) all[n = 1] = ""
         for (i = 1; i <= n; i++) if (all[i] == want) print $3 }' /proc/self/cgroup
 }
@@ -48,7 +48,7 @@ hands_on() { # CGROUP
 undo=
 parents=()
 if grep -qs memory "$tree/cgroup.controllers"; then
-    # Version 2: upwards, to the first cgroup that hands on what is needed. Where systemd hasn't seen
+    # cgroup v2: upwards, to the first cgroup that hands on what is needed. Where systemd hasn't seen
     # to that, none does; then the top one is to hand it on, for as long as COMMAND runs.
     place=$(own "")
     until hands_on "$place"; do
@@ -65,7 +65,7 @@ if grep -qs memory "$tree/cgroup.controllers"; then
 else
     for controller in memory pids cpu; do
         mount=$(findmnt -rno TARGET -t cgroup -O "$controller" | head -n 1)
-        [[ -n $mount ]] || die "there is no tree of cgroups that has $controller"
+        [[ -n $mount ]] || die "no cgroup hierarchy has $controller"
         parents+=("$mount$(own "$controller")")
     done
 fi
@@ -75,13 +75,13 @@ made=()
 cleanup() {
     local dir
     for dir in "${made[@]}"; do
-        # Those below first; who was in there may take a moment to be gone.
+        # Those below first; their last processes may take a moment to be gone.
         for _ in {1..100}; do
             find "$dir" -mindepth 1 -depth -type d -exec rmdir {} + 2>/dev/null || true
             rmdir "$dir" 2>/dev/null && continue 2
             sleep 0.1
         done
-        printf 'delegate.sh: %s stays: somebody is in it\n' "$dir" >&2
+        printf 'delegate.sh: %s stays: a process is still in it\n' "$dir" >&2
     done
     # Not if another cgroup has a limit by now, or hands the controllers on.
     if [[ -n $undo && -z $(find "${undo%/*}" -mindepth 2 \( -name memory.max -o -name pids.max \
@@ -101,7 +101,7 @@ for parent in "${parents[@]}"; do
 done
 
 # shellcheck disable=SC2317 # the traps call it
-pass() { # SIGNAL: to all that COMMAND has left in there, too
+pass() { # SIGNAL: also to processes that COMMAND has left in the cgroups
     local pids
     mapfile -t pids < <(find "${made[0]}" -name cgroup.procs -exec cat {} +)
     kill -s "$1" "${pids[@]}" 2>/dev/null || true # some may be gone meanwhile

@@ -142,7 +142,7 @@ whole() {
 }
 
 # find_hierarchy CONTROLLER: sets top, where that cgroup hierarchy is mounted, own, which cgroup in
-# it is ours, and mode, ro or rw. "" is version 2 (cgroups(7), proc_pid_mountinfo(5)).
+# it is ours, and mode, ro or rw. "" is cgroup v2 (cgroups(7), proc_pid_mountinfo(5)).
 find_hierarchy() {
     found=$(awk -v want="$1" '
         NR == FNR {
@@ -298,7 +298,7 @@ need_writable() { # WHO
     fi
 }
 
-delegated() { # whether the cgroup that we are in is this user's to divide (version 2)
+delegated() { # whether the cgroup that we are in is this user's to divide (cgroup v2)
     own=${own%/outside}
     case ${own##*/} in run-*) ;; *) [ "$(owner "${own%/*}")" != "$uid" ] || return ;; esac
     [ "$(owner "$own")" = "$uid" ] && lists "$own/cgroup.controllers" memory pids cpu
@@ -439,13 +439,13 @@ root_of_init() { # whether our / is process 1's, as far as this user may know
 look_at_cgroups() {
     if one_hierarchy; then
         scope=$(! systemd_delegates || echo '; systemd delegates cgroups to you')
-        fact cgroups "version 2; in yours: $(content "$own/cgroup.controllers")$scope"
+        fact cgroups "v2; in yours: $(content "$own/cgroup.controllers")$scope"
     else
         mounted=''
         for controller in memory pids cpu; do
             ! find_hierarchy "$controller" || mounted="$mounted $controller"
         done
-        fact cgroups "version 1:${mounted:- none}"
+        fact cgroups "v1:${mounted:- none}"
     fi
 }
 

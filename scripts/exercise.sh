@@ -10,7 +10,7 @@ if ! command -v go >/dev/null; then
 fi
 
 tmp=$(mktemp -d)
-# Nothing is ever mounted in there: what your program mounts is in namespaces of its own.
+# Nothing is ever mounted inside: what your program mounts is in namespaces of its own.
 trap 'rm -rf --one-file-system "$tmp"' EXIT
 # With these, bash lets what runs end before it removes what that writes to.
 trap 'exit 129' HUP

@@ -10,7 +10,7 @@ if ! command -v go >/dev/null; then
 fi
 
 tmp=$(mktemp -d)
-# Something may be mounted in there, if a container was not taken down: then nothing is removed.
+# Something may be mounted inside, if a container was not taken down: then nothing is removed.
 clean_up() {
     if grep -qF " $tmp/" /proc/self/mountinfo; then
         echo "leaks.sh: something is still mounted below $tmp" >&2

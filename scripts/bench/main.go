@@ -34,7 +34,7 @@ func main() {
 
 // bench does it, with a directory to work in.
 func bench(dir string, rounds, containers int) error {
-	// crun 1 refuses a host that has cgroups of version 1 and, beside them, the tree of version 2.
+	// crun 1 refuses a host with cgroup v1 and, beside it, the hierarchy of v2.
 	// Without that it takes version 1. This is our own mount namespace: the host doesn't notice.
 	err := unix.Unmount("/sys/fs/cgroup/unified", 0)
 	if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EINVAL) {

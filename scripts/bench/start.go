@@ -20,7 +20,7 @@ import (
 const startsPerRound = 5
 
 // measureStart has one hyperfine measure all systems, and gives each its times. A machine has good
-// and bad minutes: so everybody's turn comes once in each round, and in each in another order.
+// and bad minutes: so each round starts every system once, in another order each time.
 func measureStart(all []*system, dir string, rounds int) error {
 	export := filepath.Join(dir, "hyperfine.json")
 	args := []string{"--shell=none", "--warmup=1", "--runs=" + strconv.Itoa(startsPerRound),

@@ -42,7 +42,7 @@ actionlint=github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 systems='linux/amd64 linux/arm64 linux/riscv64 linux/arm linux/386 darwin/arm64 windows/amd64'
 
 scratch=$(mktemp -d)
-# Nothing is ever mounted in there: the tests that mount do so in namespaces of their own.
+# Nothing is ever mounted inside: the tests that mount do so in namespaces of their own.
 trap 'rm -rf --one-file-system "$scratch"' EXIT
 
 say() {
@@ -89,7 +89,7 @@ for system in $systems; do
     GOOS=${system%/*} GOARCH=${system#*/} go vet ./...
 done
 
-# Whoever has an older Go than ours gets this one (https://go.dev/doc/toolchain) or has it already.
+# A reader with an older Go than ours fetches this one (https://go.dev/doc/toolchain).
 oldest=go$(go list -m -f '{{.GoVersion}}')
 say "vet, and the tests of the first steps, with the oldest Go that go.mod allows: $oldest"
 GOTOOLCHAIN=$oldest go vet ./...
@@ -133,7 +133,7 @@ if [ "$(id -u)" -eq 0 ]; then
         done
         umask 002; exec "$@"' sh "$scratch/etc")
     cd "$scratch/clone"
-    # Most systems let everybody make the link that pasta needs, as tun(4); this one may not.
+    # Most systems let every user make the link that pasta needs, see tun(4); this one may not.
     # shellcheck disable=SC2016
     tun=(sh -c 'mount -t tmpfs -o mode=755 none /dev/net && mknod /dev/net/tun c 10 200 &&
         chmod 666 /dev/net/tun && exec "$@"' sh)
@@ -150,7 +150,7 @@ if [ "$(id -u)" -eq 0 ]; then
     ordinary=("${account[@]}" "${shared[@]}" "${tun[@]}"
         setpriv --reuid="$uid" --regid="$gid" --init-groups env -i "${login[@]}" CI="${CI:-}"
         TMPDIR="$scratch/tmp" GOFLAGS=-mod=vendor GOPROXY=off)
-    # With cgroups of the user's own, as systemd would lend them; but the chapters show what it is
+    # With delegated cgroups, as systemd would do it; but the chapters show what it is
     # like without.
     mapfile -t packages < <("${ordinary[@]}" go list ./... | grep -v scripts/ci/transcripts)
     run_tests "an ordinary user" "$roots|TestContainersKeyring|TestUnlimitedIsRefused" \

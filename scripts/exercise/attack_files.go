@@ -71,7 +71,7 @@ var fileAttacks = []attack{
 			return a.leaksIf(strings.Contains(a.out, secret))
 		},
 		leak: "What is open when the command starts stays open: no root and no namespace takes a " +
-			"descriptor away. An open directory of the host is a way out (CVE-2024-21626).",
+			"descriptor away. An open directory of the host is an escape (CVE-2024-21626).",
 	},
 	{
 		name:  "works",

@@ -139,7 +139,7 @@ var networkAttacks = []attack{
 }
 
 // notPublished is what it means if a published port doesn't work.
-const notPublished = "Nothing listens on the host's port, or what comes in there doesn't get to " +
+const notPublished = "Nothing listens on the host's port, or what arrives there doesn't get to " +
 	"the container."
 
 // published tries a forwarded port, which is meant for all of the host's addresses or for one.

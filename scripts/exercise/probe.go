@@ -145,7 +145,7 @@ func beProbe(args []string) int {
 	return 0
 }
 
-// escape is step 01's way out of a chroot (chroot(2), NOTES).
+// escape is step 01's escape from a chroot (chroot(2), NOTES).
 func escape(args []string) error {
 	if err := os.MkdirAll("/tmp/deeper", 0o700); err != nil {
 		return err

@@ -209,10 +209,9 @@ var proofs = map[string]proof{
 		hint:   "What if the outer process is killed?",
 	},
 	"03-1": {
-		starts: "An open directory of the host is a way out",
+		starts: "An open directory of the host is an escape",
 		half: variant{before("if err := buildRoot(); err != nil {", "defer closeDescriptors()"),
-			"a " +
-				"way out"},
+			"is an escape"},
 		hint: "A deferred call runs",
 		other: []variant{{edits: before("if err := buildRoot(); err != nil {",
 			"if err := unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil "+

@@ -18,7 +18,7 @@ var exercises01 = []exercise{
 		start:   []edit{{file: "main.go", stmt: chrootCall}},
 		attacks: []string{"path"},
 		hints: []string{
-			"The command in the jail reads a file of the host by its path. So / in there is " +
+			"The command in the jail reads a file of the host by its path. So / inside is " +
 				"still the host's root, although dir, the jail's directory, was made and filled.",
 			"It belongs at the start of jail, which runs in a process of its own: what it does " +
 				"to itself is inherited by the command.",
@@ -69,7 +69,7 @@ var exercises01 = []exercise{
 	},
 	{
 		id: "01-4", step: "01-chroot", title: "Close what was left open", minutes: 15, build: true,
-		task: "Step 01 leaves a way out open on purpose: a descriptor that was open when the " +
+		task: "Step 01 leaves an escape open on purpose: a descriptor that was open when the " +
 			"jail was made. Close it: in main.go, let jail see to it that the command has 0, 1 " +
 			"and 2, and no other.",
 		solution: []edit{{file: "main.go", find: chrootCall,

@@ -81,7 +81,7 @@ var exercises02 = []exercise{
 			{"os.Getpid()==0", "", "No process has PID 0. Which one is the first?"},
 		},
 		why: "Fail closed: the step's whole isolation depends on being in a new namespace, so it " +
-			"looks, rather than trust what anybody can set. A step that goes on all the same " +
+			"looks, rather than trust what any caller can set. A step that goes on all the same " +
 			"runs a command with no isolation, and says nothing.",
 	},
 	{

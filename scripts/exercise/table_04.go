@@ -199,7 +199,7 @@ var exercises05 = []exercise{
 				"editor's list.",
 		},
 		near: []near{
-			{"=awaitHost()", "CLONE_NEWUSER", "You wait for the maps. Of which namespace?"},
+			{"=awaitHost()", "CLONE_NEWUSER", "You wait for the maps. Which namespace's?"},
 			{"buildRoot()", "MS_PRIVATE", "You mount before the mounts are private: the host " +
 				"will see it."},
 			{"CLONE_NEWUSER", "=awaitHost()", "The namespace is there. Who says when its maps " +

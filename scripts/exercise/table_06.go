@@ -325,7 +325,7 @@ var exercises07 = []exercise{
 		hints: []string{
 			"Namespaces end with their last process. What has a name on the host doesn't.",
 			"newCgroup returns a function, release, that takes back what it made. It does nothing.",
-			"group.remove, by undoNow. It ends what is still in there and calls rmdir(2).",
+			"group.remove, by undoNow. It ends what still runs in it and calls rmdir(2).",
 		},
 		why: "A cgroup is a directory: it stays until rmdir(2), and that works only when no " +
 			"process is in it. So it is killed empty first, and a keeper does the same if this " +

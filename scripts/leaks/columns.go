@@ -191,7 +191,7 @@ func hybrid() bool {
 	return err == nil
 }
 
-// withoutUnified is the beginning of a command that doesn't get to see version 2: crun refuses a
+// withoutUnified is the beginning of a command that doesn't get to see cgroup v2: crun refuses a
 // host that has both.
 func withoutUnified() []string {
 	return []string{"unshare", "--mount", "--propagation", "private", "sh", "-c",
@@ -388,7 +388,7 @@ var stray = []string{"/run/containerd", "/run/containers", "/run/crun", "/run/do
 	fmt.Sprintf("/dev/shm/libpod_rootless_lock_%d", os.Geteuid())}
 
 // ifNew notes which of some paths there aren't yet. What it returns removes those, unless something
-// is mounted there: then somebody else has begun to use them.
+// is mounted there: then another program has begun to use them.
 func ifNew(paths ...string) (remove func() error) {
 	paths = slices.DeleteFunc(paths, func(path string) bool {
 		_, err := os.Lstat(path)

@@ -115,7 +115,7 @@ const records = "scripts/leaks/record"
 // of the record then.
 const handOver = "LEAKS_HAND_OVER"
 
-// again runs this program once more as an ordinary user: the one who has called sudo(8), or nobody.
+// again runs this program once more as an ordinary user: the one that called sudo(8), or nobody.
 func again(o options, args []string) int {
 	uid, gid := nobody("SUDO_UID"), nobody("SUDO_GID")
 	err := filepath.WalkDir(o.bin, func(path string, _ fs.DirEntry, err error) error {
@@ -128,7 +128,7 @@ func again(o options, args []string) int {
 		fmt.Fprintln(os.Stderr, "leaks.sh:", err)
 		return 1
 	}
-	// With cgroups of the user's own, as systemd would lend them.
+	// With delegated cgroups, as systemd would do it.
 	cmd := exec.Command(filepath.Join(o.root, "scripts", "delegate.sh"), append([]string{
 		strconv.Itoa(uid), "setpriv", fmt.Sprint("--reuid=", uid), fmt.Sprint("--regid=", gid),
 		"--clear-groups", filepath.Join(o.bin, "leaks")}, args...)...)
@@ -155,7 +155,7 @@ func again(o options, args []string) int {
 	return 0
 }
 
-// nobody returns the id in an environment variable, or that of nobody.
+// nobody returns the ID in an environment variable, or the ID of the user nobody.
 func nobody(variable string) int {
 	if id, err := strconv.Atoi(os.Getenv(variable)); err == nil && id != 0 {
 		return id

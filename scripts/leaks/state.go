@@ -34,7 +34,7 @@ var restless = []string{
 }
 
 // directories are those whose entries are compared, with mode, owner, size and time of change.
-// /tmp is not among them, as everybody uses it: what we run has another one, which is looked into.
+// /tmp is not among them, because other programs use it: what we run has another /tmp.
 var directories = []string{"/", "/etc", "/usr", "/usr/bin", "/usr/lib", "/var", "/root", "/home"}
 
 // takeState notes all of it.
@@ -192,7 +192,7 @@ func (s state) changes(bin string) []string {
 func (s state) diff(now state) []string {
 	var found []string
 	for what, was := range s {
-		// An interface that is gone was somebody else's: containers have theirs for a while.
+		// An interface that is gone was another program's: containers have theirs for a while.
 		if is, ok := now[what]; !ok &&
 			(what == forwarding || strings.HasPrefix(what, "interface ")) {
 			continue

@@ -101,7 +101,7 @@ func sum(secret string) string {
 	return hex.EncodeToString(digest[:])
 }
 
-// random returns 128 bits that nobody can guess, in hexadecimal.
+// random returns 128 random bits in hexadecimal: they can't be guessed.
 func random() string {
 	var bits [16]byte
 	_, _ = rand.Read(bits[:]) // it never fails (crypto/rand)

@@ -240,8 +240,8 @@ func hostWrite(f *facts) result {
 	}
 	err := unix.Faccessat(unix.AT_FDCWD, "/usr", unix.W_OK, unix.AT_EACCESS)
 	if errors.Is(err, unix.EROFS) && privateMounts() == nil {
-		// Whoever may mount can try to take the read-only flag away again, in a mount namespace
-		// that nobody else sees. All other flags are kept, as some can't be taken back.
+		// A process that may mount can try to clear the read-only flag, in a mount namespace of
+		// its own. All other flags are kept, because some can't be cleared.
 		var have unix.Statfs_t
 		if err := unix.Statfs("/usr", &have); err != nil {
 			return cannot("statfs /usr: %s", errno(err))
@@ -285,7 +285,7 @@ func setUID(*facts) result {
 	}
 	found := setUIDIn("/tmp", program)
 	if found.Verdict != leaks && nnp == 0 && privateMounts() == nil {
-		// Perhaps only for this place. Whoever may mount has another one.
+		// Perhaps only here. A process that may mount can make another place.
 		if unix.Mount("tmpfs", "/tmp", "tmpfs", 0, "mode=1777") == nil {
 			found = setUIDIn("/tmp", program)
 			found.Evidence += ", on a tmpfs just mounted"
@@ -297,7 +297,7 @@ func setUID(*facts) result {
 	return found
 }
 
-// setUIDIn makes this program set-uid root in a directory and runs it as somebody else.
+// setUIDIn makes this program set-uid root in a directory and runs it as another user.
 func setUIDIn(dir string, program []byte) result {
 	path := fmt.Sprintf("%s/leaktest-%s", dir, random())
 	defer os.Remove(path)
@@ -328,7 +328,7 @@ func setUIDIn(dir string, program []byte) result {
 		return isHeld("uid %d ran a set-uid program in %s and stayed uid %s", uid, dir,
 			strings.TrimSpace(string(out)))
 	}
-	return cannot("this user namespace has one id: nobody to win root back")
+	return cannot("this user namespace has one ID: there is no other user to win root back")
 }
 
 // setUIDByRule is for those who aren't root. They can't make such a program, and one of the
@@ -389,7 +389,7 @@ func device(f *facts) result {
 		unix.Close(fd)
 		return isLeak("/dev/%s can be opened to read", f.Device.Name)
 	}
-	// A mount can forbid devices (nodev). Whoever may mount has another one.
+	// A mount can forbid devices (nodev). A process that may mount can make another one.
 	if privateMounts() == nil && unix.Mount("tmpfs", "/tmp", "tmpfs", 0, "") == nil {
 		fresh := deviceIn("/tmp", f)
 		if fresh.Verdict == leaks {

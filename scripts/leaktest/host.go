@@ -37,7 +37,7 @@ func host(args []string) error {
 	if len(args) == 0 {
 		return errors.New("host: no command")
 	}
-	// The secrets must be readable by everybody: the question is only whether one gets there.
+	// The secrets must be readable by every user: the question is only whether a path leads there.
 	unix.Umask(0o022)
 	f := &facts{Missing: map[string]string{}}
 	things := made{
@@ -90,7 +90,7 @@ func hostWith(f *facts, things made, args []string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	// They come in at descriptors 3 and 4, as if somebody had left them open.
+	// They come in at descriptors 3 and 4, as if the caller had left them open.
 	cmd.ExtraFiles = inherited
 	for _, file := range inherited {
 		defer file.Close()
@@ -135,7 +135,7 @@ func (f *facts) missing(what string, err error) {
 
 // runOnTerminal runs the command with a terminal of its own: it is the controlling terminal of its
 // session and its standard error, as with a user who has redirected the other two. So there is
-// something for TIOCSTI to type into, and nobody's shell reads it.
+// something for TIOCSTI to type into, and no shell reads it.
 func runOnTerminal(cmd *exec.Cmd, f *facts) (int, error) {
 	master, slave, err := openTerminal()
 	if err != nil {
@@ -146,7 +146,7 @@ func runOnTerminal(cmd *exec.Cmd, f *facts) (int, error) {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 2}
 		defer master.Close()
 	}
-	// A signal is passed on, so that a container is taken down by whoever started it.
+	// A signal is passed on, so that the program that started a container takes it down.
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM)
 	err = cmd.Start()
@@ -165,7 +165,7 @@ func runOnTerminal(cmd *exec.Cmd, f *facts) (int, error) {
 	go func() {
 		defer close(read)
 		if master != nil {
-			_, _ = io.Copy(os.Stderr, master) // ends with EIO when nobody has the other end
+			_, _ = io.Copy(os.Stderr, master) // ends with EIO once the other end is closed
 		}
 	}()
 	err = cmd.Wait()
@@ -278,7 +278,7 @@ func hostIPC(f *facts, things made) error {
 }
 
 // hostKey gives this process a session keyring of its own (it would share its starter's), with a
-// key in it. Whom we start inherits the keyring (session-keyring(7)).
+// key in it. Our children inherit the keyring (session-keyring(7)).
 func hostKey(f *facts) error {
 	secret := random()
 	f.Key, f.KeySum = "leaktest-"+random(), sum(secret)
@@ -332,7 +332,7 @@ func hostNetwork(f *facts) (closeAll func(), err error) {
 	return closeAll, err
 }
 
-// setOddLimit sets limits on open files that nobody else has, for this process and the command.
+// setOddLimit sets unusual limits on open files, for this process and the command.
 func setOddLimit(f *facts) error {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
@@ -343,7 +343,7 @@ func setOddLimit(f *facts) error {
 	return os.NewSyscallError("setrlimit", unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
 }
 
-// oddScore is an oom_score_adj that nobody else has.
+// oddScore is an oom_score_adj that no other process has.
 const oddScore = "17"
 
 // setOddScore sets it for this process and the command. Where this process couldn't set it back to

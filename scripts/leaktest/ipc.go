@@ -23,10 +23,10 @@ type sysvMessage struct {
 	text [messageSize]byte
 }
 
-// randomKey returns a key that nobody has thought of.
+// randomKey returns a random key, which no other process uses.
 func randomKey() int { return 1 + rand.IntN(math.MaxInt32) }
 
-// makeQueue makes a System V queue that everybody may use, with one message in it.
+// makeQueue makes a System V queue that every user may use, with one message in it.
 func makeQueue(key int, text string) error {
 	id, err := findQueue(key, unix.IPC_CREAT|unix.IPC_EXCL|0o666)
 	if err != nil {
@@ -121,7 +121,7 @@ func makeMqueue(name, text string) error {
 		return err
 	}
 	defer unix.Close(queue)
-	// What the queue is made with goes through the umask; everybody may use it.
+	// The umask has restricted the queue's mode; every user may use it now.
 	return errnoOf(unix.Fchmod(queue, 0o666), sendMqueue(queue, text))
 }
 
@@ -173,7 +173,7 @@ func readMqueue(name string) (string, error) {
 	return text, sendMqueue(queue, text)
 }
 
-// removeMqueue removes a queue's name, and the queue once nobody has it open.
+// removeMqueue removes a queue's name, and the queue once no process has it open.
 func removeMqueue(name string) error {
 	cname, err := unix.BytePtrFromString(name)
 	if err != nil {

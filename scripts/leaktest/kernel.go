@@ -108,7 +108,7 @@ func nestedUser(*facts) result {
 	cmd := exec.Command(os.Args[0], "mount")
 	cmd.Stdin = os.Stdin // or there would have to be a /dev/null
 	cmd.SysProcAttr = &syscall.SysProcAttr{
-		// Without a map the process is nobody there, and execve would take its capabilities away;
+		// Without a map the process is user nobody there, and execve would drop its capabilities;
 		// an ambient one stays. (Go would write the map by a PID, which 02's /proc doesn't know.)
 		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNS,
 		AmbientCaps: []uintptr{unix.CAP_SYS_ADMIN},
@@ -133,8 +133,8 @@ func tryMount([]string) error {
 	return os.NewSyscallError("mount a tmpfs", unix.Mount("tmpfs", "/tmp", "tmpfs", 0, ""))
 }
 
-// ownMounts gives this thread a mount namespace of its own, if it may have one: whoever is root of
-// a user namespace only may mount in there, and not in the host's.
+// ownMounts gives this thread a mount namespace of its own, if it may have one: root of a user
+// namespace may mount only in a mount namespace that belongs to it, not in the host's.
 func ownMounts() { _ = unix.Unshare(unix.CLONE_NEWNS) }
 
 // mount asks to move a mount from no place. Before it looks at that, the kernel asks whether the
@@ -173,7 +173,7 @@ func kernelLog(*facts) result {
 }
 
 // reboot asks for it with a number that isn't one of those that it takes. In a PID namespace of
-// one's own it could only end that (pid_namespaces(7)).
+// its own it could only end that (pid_namespaces(7)).
 func reboot(f *facts) result {
 	err := call(unix.SYS_REBOOT, 0, 0, 0, null)
 	if errors.Is(err, unix.EINVAL) && sameVictim(f) != nil {

@@ -26,7 +26,7 @@ import (
 // program is this program, built.
 var program string
 
-// TestMain builds it, in a directory that everybody can read.
+// TestMain builds it, in a directory that every user can read.
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "leaktest-test-")
 	if err == nil {
@@ -197,7 +197,7 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// TestLimitOf: limits are looked for from a process's cgroup upwards, to one's own.
+// TestLimitOf: limits are looked for from a process's cgroup upwards, up to the caller's cgroup.
 func TestLimitOf(t *testing.T) {
 	root := t.TempDir()
 	for path, text := range map[string]string{

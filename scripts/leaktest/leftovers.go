@@ -71,7 +71,7 @@ func seccomp(*facts) result {
 
 // coreDump looks whether a crash here leaves the container: the kernel writes the memory image, or
 // hands it to a program, as the host's core_pattern says (core(5)). For a program no limit is
-// enforced but that of 1 (fs/coredump.c). Whoever wants his own crash seen may lower that to 0:
+// enforced but that of 1 (fs/coredump.c). A process that wants its core handled may lower it to 0:
 // this is about those who crash without having meant to.
 func coreDump(*facts) result {
 	var limit unix.Rlimit
@@ -156,7 +156,7 @@ func totalMemory() uint64 {
 	return uint64(info.Totalram) * uint64(info.Unit)
 }
 
-// bootTime asks for how long the machine has been up, of which a time namespace can tell another
+// bootTime asks for how long the machine has been up; a time namespace can give another answer
 // number (time_namespaces(7)).
 func bootTime(f *facts) result {
 	const atLeast, near = 120, 60 // seconds

@@ -105,7 +105,7 @@ func rawSocket(f *facts) result {
 		return isHeld("socket(AF_PACKET, SOCK_RAW): %s", errno(err))
 	}
 	if shared := interfaces(f); shared.Verdict != leaks {
-		return isHeld("socket(AF_PACKET, SOCK_RAW) is allowed, but in a network of one's own")
+		return isHeld("socket(AF_PACKET, SOCK_RAW) is allowed, but in the container's own network")
 	}
 	return isLeak("socket(AF_PACKET, SOCK_RAW) is allowed, on the host's interfaces")
 }

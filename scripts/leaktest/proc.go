@@ -1,7 +1,7 @@
 //go:build linux
 
-// /proc and /sys: what they tell of the host, and what can be set through them. Where a container
-// has none, or has it write-protected, an attacker who may mount brings his own.
+// /proc and /sys: what they show of the host, and what can be set through them. Where a container
+// has none, or a read-only one, an attacker who may mount makes a new one.
 
 package main
 
@@ -73,7 +73,7 @@ func setFlag(context int, option string) error { return unix.FsconfigSetFlag(con
 var machineWide = []string{"proc/kcore", "proc/sysrq-trigger", "proc/sys/kernel/core_pattern"}
 
 // opens looks which of some files in /proc or /sys can be opened, and says how it is held if none
-// can. Then it tries the same in a mount of one's own. use, if there is one, may look closer.
+// can. Then it tries the same in a new mount. use, if there is one, may look closer.
 func opens(f *facts, kind string, flags int, use func(fd int) bool, paths ...string) result {
 	if slices.Contains(f.Absent, kind+"/"+paths[0]) {
 		return cannot("this kernel has no /%s/%s", kind, paths[0])
@@ -112,7 +112,7 @@ func opens(f *facts, kind string, flags int, use func(fd int) bool, paths ...str
 	}
 	defer unix.Close(fd)
 	if path, ok := try(fd, ""); ok {
-		return isLeak("%s can be opened %s, in a %s of one's own", path, mode, fresh)
+		return isLeak("%s can be opened %s, in a new mount of %s", path, mode, fresh)
 	}
 	return isHeld("%s", last)
 }
@@ -171,7 +171,7 @@ func firmware(f *facts) result {
 		defer unix.Close(fd)
 		if unix.Fchdir(fd) == nil {
 			if entries, err := os.ReadDir("firmware"); err == nil && len(entries) > 0 {
-				return isLeak("firmware lists %s, in a sysfs of one's own", entries[0].Name())
+				return isLeak("firmware lists %s, in a new mount of sysfs", entries[0].Name())
 			}
 		}
 	}
@@ -181,7 +181,7 @@ func firmware(f *facts) result {
 	return isHeld("/sys/firmware is empty")
 }
 
-// releaseAgent looks for the file of cgroup version 1 that names a program for the kernel to run,
+// releaseAgent looks for the file of cgroup v1 that names a program for the kernel to run,
 // on the host and as its root, when a cgroup is empty. To open it is not enough: since Linux 5.17
 // the kernel asks the writer for CAP_SYS_ADMIN on the host.
 func releaseAgent(*facts) result {
@@ -199,7 +199,7 @@ func releaseAgent(*facts) result {
 		}
 	}
 	found := ""
-	last := "no cgroup of version 1 is mounted"
+	last := "no cgroup v1 hierarchy is mounted"
 	for _, name := range controllers {
 		path := "/sys/fs/cgroup/" + name + "/release_agent"
 		if fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0); err == nil {
@@ -219,14 +219,14 @@ func releaseAgent(*facts) result {
 		defer unix.Close(fd)
 		agent, err := unix.Openat(fd, "release_agent", unix.O_WRONLY|unix.O_CLOEXEC, 0)
 		if err != nil {
-			return isHeld("%s; in a cgroup mount of one's own: %s", last, errno(err))
+			return isHeld("%s; in a new cgroup mount: %s", last, errno(err))
 		}
 		unix.Close(agent)
-		found = "release_agent of the " + controllers[0] + " controller, in a mount of one's own,"
+		found = "release_agent of the " + controllers[0] + " controller, in a new mount,"
 	}
 	if found == "" {
 		if len(controllers) == 3 && len(text) > 0 {
-			return cannot("no controller of the host is in version 1")
+			return cannot("no controller of the host is in cgroup v1")
 		}
 		return isHeld("%s", last)
 	}
@@ -236,7 +236,7 @@ func releaseAgent(*facts) result {
 	return isLeak("%s opens to write, with the host's CAP_SYS_ADMIN", found)
 }
 
-// hostRoot asks for a file whose mode is 0600 and which belongs to the host's root whoever looks.
+// hostRoot asks for a file of mode 0600 that belongs to the host's root, seen from any namespace.
 // In /proc/sys no capability helps (sysctl_perm, in the kernel's source): one has to *be* that
 // root.
 func hostRoot(f *facts) result {

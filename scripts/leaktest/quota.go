@@ -39,7 +39,7 @@ func rootQuota(f *facts) result {
 		}
 	}
 	time.Sleep(1500 * time.Millisecond)
-	return cannot("%d signals queued; only the host knows for whom", manySignals)
+	return cannot("%d signals queued; only the host knows for which user", manySignals)
 }
 
 // countedForRoot notes how many signals are queued for this user, and returns what looks how many

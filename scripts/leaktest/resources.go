@@ -75,7 +75,7 @@ func memory(*facts) result {
 	if free := availableMemory(); free < roomNeeded {
 		return cannot("%d MiB are free on this machine: too few to try", free>>20)
 	}
-	// If somebody has to be killed for it, then this process.
+	// If the kernel has to kill a process for it, then this one.
 	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0)
 	out := json.NewEncoder(os.Stdout)
 	for touched := 0; touched < muchMemory; touched += memoryStep {
@@ -206,7 +206,7 @@ func cgroupLimit(v2, controller, v1 string) (file, limit string) {
 			path := filepath.Join(base, dir, name)
 			text, err := os.ReadFile(path)
 			value := strings.TrimSpace(string(text))
-			// "No limit" is max, -1, or, for memory in version 1, the largest number of pages.
+			// "No limit" is max, -1, or, for memory in cgroup v1, the largest number of pages.
 			unlimited := strings.HasPrefix(value, "max") || value == "-1" ||
 				strings.HasPrefix(value, "922337203685477")
 			if err == nil && value != "" && !unlimited {

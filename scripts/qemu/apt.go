@@ -134,7 +134,7 @@ func (a *apt) run(dir, program string, args ...string) (string, error) {
 		"-o", "Dir::Cache="+filepath.Join(a.dir, "cache"),
 		"-o", "APT::Architecture="+a.arch,
 		"-o", "APT::Architectures="+a.arch,
-		"-o", "APT::Sandbox::User=", // the directories may be for nobody else to enter
+		"-o", "APT::Sandbox::User=", // other users may not be allowed to enter the directories
 		"-o", "Acquire::Languages=none",
 		"-o", "Acquire::Retries=3",
 		"-o", "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false",

@@ -75,7 +75,7 @@ func (a *Archive) entry(name string, mode uint32, data []byte) {
 	a.err = err
 }
 
-// File adds a file of this machine, for everybody to read, and to run if somebody may here. A link
+// File adds a file of this machine that all can read, and run if it is executable here. A link
 // is followed.
 func (a *Archive) File(name, source string) {
 	if a.Seen[name] || a.err != nil {

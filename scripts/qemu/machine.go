@@ -46,9 +46,9 @@ func Command(arch string, kvm bool, memory int, image, initramfs, options string
 	if kvm {
 		accel = []string{"-accel", "kvm", "-cpu", "host"}
 	}
-	// mitigations=off: nobody attacks this kernel but ourselves. random.trust_cpu: there is no
-	// other randomness to wait for. panic=-1: reboot at once then, of which -no-reboot makes the
-	// end. Mind what a kernel doesn't know: without a "=", that becomes an argument of the guest's
+	// mitigations=off: only our tests attack this kernel. random.trust_cpu: there is no other
+	// randomness to wait for. panic=-1: reboot at once after a panic, which -no-reboot turns into
+	// end. An option that the kernel doesn't know, without a "=", becomes an argument of the guest's
 	// first program.
 	options = m.options + " quiet panic=-1 mitigations=off random.trust_cpu=on" + options
 	args := []string{m.Program, "-M", m.machine, "-smp", "1", "-m", strconv.Itoa(memory),

@@ -114,7 +114,7 @@ func (w *Watch) cgroups() (dirs []string) {
 	return dirs
 }
 
-// SocketBuffers fills the buffers of connections, of which the kernel holds some 10 MB each, in a
+// SocketBuffers fills the buffers of connections (the kernel holds some 10 MB for each), in a
 // container that these flags limit to 64 MiB. The control does the same outside.
 func SocketBuffers(t *testing.T, flags ...string) {
 	if !exists("/sys/fs/cgroup/memory/memory.kmem.tcp.limit_in_bytes") {

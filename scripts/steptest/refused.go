@@ -57,7 +57,7 @@ var harmless = []exception{
 }
 
 // startsHelper matches the calls that start newuidmap(1) and newgidmap(1). Without these an
-// ordinary user's container has one ID, as for a user who has no more.
+// ordinary user's container has one ID, as for a user without subordinate IDs.
 var startsHelper = regexp.MustCompile(`^outer (clone 0x5111|dup3|pipe2)( #[0-9]+)?$`)
 
 // repeated matches a call that the same process has made three times before.

@@ -92,7 +92,7 @@ func leaveFirstThread() {
 	}
 }
 
-// User is the user as whom a test runs the program.
+// User is the user that a test runs the program as.
 type User struct {
 	Name string
 	UID  int

@@ -44,7 +44,7 @@ func terminal(t *testing.T) (ours, theirs *os.File) {
 	return ours, theirs
 }
 
-// Terminal types at a terminal: to a shell, which has jobs there and ends when it is told to, and
+// Terminal types at a terminal: to a shell, which has jobs there and ends on `exit`, and
 // to a command, which Ctrl-C has to end although PID 1 could ignore it.
 func Terminal(t *testing.T, prompt string) {
 	AsEveryUser(t, func(t *testing.T, u User) {

@@ -32,9 +32,9 @@ type machine struct {
 
 // The commands that doctor.sh tells people to type.
 const (
-	lend   = "only root may make a cgroup here, or a user to whom root has delegated one"
-	sysctl = "sysctl -w user.max_user_namespaces=15000"
-	flags  = " (a container: start it as .devcontainer does)"
+	onlyRoot = "only root may make a cgroup here, or a user to whom root has delegated one"
+	sysctl   = "sysctl -w user.max_user_namespaces=15000"
+	flags    = " (a container: start it as .devcontainer does)"
 )
 
 // laptop is an ordinary user's, with systemd, sudo and cgroup v2. A directory is root's unless its
@@ -289,9 +289,9 @@ var cases = []struct {
 	}, steps("works", 8)},
 	{"a cgroup that root has delegated", func(t *testing.T, m *machine) {
 		m.remove(t, "bin/systemd-run")
-		m.file(t, "proc/self/cgroup", "0::/lent/outside\n")
-		m.file(t, "sys/fs/cgroup/lent/.owner", "1000\n")
-		m.file(t, "sys/fs/cgroup/lent/cgroup.controllers", "cpu memory pids\n")
+		m.file(t, "proc/self/cgroup", "0::/delegated/outside\n")
+		m.file(t, "sys/fs/cgroup/delegated/.owner", "1000\n")
+		m.file(t, "sys/fs/cgroup/delegated/cgroup.controllers", "cpu memory pids\n")
 	}, steps("works", 8)},
 	{"systemd before 252, which delegates no cpu", func(t *testing.T, m *machine) {
 		m.file(t, "sys/fs/cgroup"+service+"/cgroup.controllers", "memory pids\n")
@@ -301,26 +301,26 @@ var cases = []struct {
 	}, steps("works", 6, "works with sudo", 2)},
 	{"no systemd, no sudo", func(t *testing.T, m *machine) {
 		m.remove(t, "bin/systemd-run", "bin/sudo")
-	}, steps("works", 6, "won't here: "+lend, 2)},
+	}, steps("works", 6, "won't here: "+onlyRoot, 2)},
 	{"sudo that no_new_privs takes the power from", func(t *testing.T, m *machine) {
 		m.remove(t, "bin/systemd-run")
 		m.replace(t, "proc/self/status", "NoNewPrivs:\t0", "NoNewPrivs:\t1")
-	}, steps("works", 6, "won't here: "+lend, 2)},
+	}, steps("works", 6, "won't here: "+onlyRoot, 2)},
 	{"root", func(t *testing.T, m *machine) { m.root(t, allCapabilities) }, steps("works", 8)},
-	{"version 1, a user", func(t *testing.T, m *machine) {
+	{"cgroup v1, a user", func(t *testing.T, m *machine) {
 		m.versionOne(t)
 	}, steps("works", 6, "works with sudo", 2)},
-	{"version 1, a user with delegated cgroups", func(t *testing.T, m *machine) {
+	{"cgroup v1, a user with delegated cgroups", func(t *testing.T, m *machine) {
 		m.versionOne(t)
 		for _, controller := range []string{"memory", "pids", "cpu,cpuacct"} {
 			m.file(t, "sys/fs/cgroup/"+controller+"/a/.owner", "1000\n")
 		}
 	}, steps("works", 8)},
-	{"version 1, root", func(t *testing.T, m *machine) {
+	{"cgroup v1, root", func(t *testing.T, m *machine) {
 		m.versionOne(t)
 		m.root(t, allCapabilities)
 	}, steps("works", 8)},
-	{"version 1 without memory", func(t *testing.T, m *machine) {
+	{"cgroup v1 without memory", func(t *testing.T, m *machine) {
 		m.versionOne(t)
 		m.root(t, allCapabilities)
 		m.replace(t, "proc/self/cgroup", "1:memory:/a\n", "")
@@ -334,7 +334,7 @@ var cases = []struct {
 	{"Ubuntu's AppArmor, no sudo", func(t *testing.T, m *machine) {
 		m.file(t, "proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1\n")
 		m.remove(t, "bin/sudo", "bin/systemd-run")
-	}, steps("won't here: "+apparmor, 6, "won't here: "+apparmor+"; "+lend, 2)},
+	}, steps("won't here: "+apparmor, 6, "won't here: "+apparmor+"; "+onlyRoot, 2)},
 	{"Ubuntu's AppArmor, root", func(t *testing.T, m *machine) {
 		m.file(t, "proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1\n")
 		m.root(t, allCapabilities)
@@ -364,7 +364,7 @@ var cases = []struct {
 		m.program(t, "unshare", "exit 1")
 		m.remove(t, "bin/sudo", "bin/systemd-run")
 	}, steps("won't here: this user may not make a user namespace (is this a chroot?)", 6,
-		"won't here: this user may not make a user namespace (is this a chroot?); "+lend, 2)},
+		"won't here: this user may not make a user namespace (is this a chroot?); "+onlyRoot, 2)},
 	{"root of a user namespace, but not of the network", func(t *testing.T, m *machine) {
 		m.program(t, "nsenter", "exit 1")
 		m.root(t, allCapabilities)

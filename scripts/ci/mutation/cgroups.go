@@ -1,4 +1,4 @@
-// What an altered step leaves in the host's tree of cgroups, which no namespace keeps it out of.
+// What an altered step leaves in the host's cgroup hierarchies: no namespace keeps it out of them.
 
 package main
 
@@ -29,7 +29,7 @@ func cgroupsOf(top, step string) []string {
 }
 
 // removeCgroups removes those that weren't there before. No process of the run is in them any more:
-// they ended with its PID namespace. One that is busy belongs to somebody else.
+// they ended with its PID namespace. One that is busy belongs to another process.
 func removeCgroups(top, step string, before []string) (err error) {
 	for _, dir := range cgroupsOf(top, step) {
 		if slices.Contains(before, dir) {

@@ -18,12 +18,12 @@ const initName = "mutation: init"
 
 // contain prepares a command to be run in new namespaces: what an altered step does to the name of
 // the machine, to mounts, to message queues and to processes, it does to these, and they end with
-// the command. (The network and the cgroups remain the host's.) Each run has its own, for the one
-// before may have left a hole in them: a pivot_root without a mount namespace takes the root away
-// from everybody.
+// the command. (The network and the cgroups remain the host's.) Each run has its own, because the
+// one before may have damaged them: a pivot_root without a mount namespace takes the root away from
+// every process.
 //
-// An ordinary user needs a user namespace for that. In it he is who he was, and not root: tests ask
-// who they are and do something else as root.
+// An ordinary user needs a user namespace for that. Inside, the uid stays the same, not root's:
+// tests ask who they are and do something else as root.
 func contain(cmd *exec.Cmd) error {
 	if cmd.Err != nil {
 		return cmd.Err
@@ -45,7 +45,7 @@ func contain(cmd *exec.Cmd) error {
 		attr.Cloneflags |= unix.CLONE_NEWUSER
 		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: uid, HostID: uid, Size: 1}}
 		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: gid, HostID: gid, Size: 1}}
-		// Whoever isn't root loses all capabilities at execve(2), except those in the ambient set
+		// An ordinary user loses all capabilities at execve(2), except those in the ambient set
 		// (capabilities(7)). Mounting takes this one.
 		attr.AmbientCaps = []uintptr{unix.CAP_SYS_ADMIN}
 	}
@@ -53,7 +53,7 @@ func contain(cmd *exec.Cmd) error {
 }
 
 // containLesson is contain with a network namespace of its own too: an altered step may take the
-// host's network for the container's. Only root can run all lessons in there.
+// host's network for the container's. Only root can run all lessons inside it.
 func containLesson(cmd *exec.Cmd) error {
 	if err := contain(cmd); err != nil {
 		return err
@@ -152,8 +152,8 @@ func prepare() error {
 	if os.Geteuid() == 0 {
 		return nil
 	}
-	// The borrowed capability has done its work. It is this thread's, and so the child's, which
-	// main's LockOSThread sees to.
+	// The capability isn't needed any longer. It is dropped for this thread only; main's
+	// LockOSThread makes that the thread that the child inherits from.
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var none [2]unix.CapUserData
 	return os.NewSyscallError("capset", unix.Capset(&header, &none[0]))

@@ -64,7 +64,7 @@ func verdictsIn(output string) (all []verdict) {
 	return all
 }
 
-// told is what came of running a lesson.
+// told is the result of running a lesson.
 type told struct {
 	verdicts []verdict
 	status   int

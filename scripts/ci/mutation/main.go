@@ -8,8 +8,8 @@
 //	go run ./scripts/ci/mutation -lessons     the lessons' verdicts instead (lessons.go)
 //	go run ./scripts/ci/mutation -v           with all that the tests print
 //
-// A test that passes shows little as long as nobody has seen it fail: it may look in the wrong
-// place, or at nothing. So the tests named in a row run twice: on the tree as it is, where they
+// A test that passes shows little until it has been seen to fail: it may look in the wrong place,
+// or at nothing. So the tests named in a row run twice: on the tree as it is, where they
 // have to pass, and with the line gone, where they have to fail. A build that fails, a skip and a
 // timeout are no proof. The tree itself isn't touched: the altered file is laid over the real one
 // for the build ("go help build", -overlay).
@@ -130,8 +130,8 @@ func ofStep[R stepRow](rows []R, step string) (some []R) {
 // withMutator tries something on the module that the working directory is in, and returns what came
 // of it.
 func withMutator(atOnce int, verbose bool, try func(*mutator) bool) (bool, error) {
-	// Ctrl-C ends the tests first, and only then is their directory removed. So does the end of
-	// whoever reads the output ("| head").
+	// Ctrl-C ends the tests first, and only then is their directory removed. So does the end of a
+	// reader of the output ("| head").
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM,
 		syscall.SIGPIPE)
 	defer stop()
@@ -182,7 +182,7 @@ func newSaboteur(ctx context.Context, dir string, out io.Writer) (*mutator, erro
 	if s.scratch, err = os.MkdirTemp("", "mutation-"); err != nil {
 		return nil, err
 	}
-	// Tests that are root run the steps as an ordinary user too, who has to get in here.
+	// Root's tests run the steps as an ordinary user too, who must be able to enter.
 	if err = os.Chmod(s.scratch, 0o755); err != nil {
 		s.close()
 		return nil, err
@@ -190,8 +190,8 @@ func newSaboteur(ctx context.Context, dir string, out io.Writer) (*mutator, erro
 	return s, nil
 }
 
-// close removes what is left. The mounts that a test may have made in there were gone when its
-// mount namespace was.
+// close removes what is left. Mounts that a test has made inside it ended with the test's mount
+// namespace.
 func (s *mutator) close() { _ = os.RemoveAll(s.scratch) }
 
 // control is what a row's tests do on the tree as it is.

@@ -26,8 +26,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// containName is the name under which a test starts the test binary to have a command contained by
-// somebody else than itself.
+// containName is the name under which a test starts the test binary to have another process contain
+// a command.
 const containName = "mutation: contain"
 
 // containOnly runs a command in namespaces, as the program does with "go test".

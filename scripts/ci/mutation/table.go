@@ -58,7 +58,7 @@ var table = []row{
 		find:    `endProcesses(dir), unmountBelow(dir), remove(dir))`,
 		replace: `unmountBelow(dir), remove(dir))`,
 		test:    "^TestKilledCommand$",
-		why:     "chroot ends nobody: the children of a killed command live on",
+		why:     "chroot ends no process: the children of a killed command live on",
 	},
 	{
 		step: "01-chroot", file: "jail.go",
@@ -81,7 +81,7 @@ var table = []row{
 		find:    `signal.Ignore(unix.SIGPIPE)`,
 		replace: `signal.Ignore(unix.SIGWINCH)`,
 		test:    "^TestKeeperSurvivesItsReader$",
-		why:     "the keeper's first line may find nobody to read it",
+		why:     "the keeper's first line may find no reader",
 	},
 	{
 		step: "01-chroot", file: "demo.go",
@@ -135,7 +135,7 @@ var table = []row{
 		find:    "if err := ownMounts(); err != nil {",
 		replace: "if err := error(nil); err != nil {",
 		test:    "^TestNameIsNoProof$",
-		why:     "whoever starts this without CLONE_NEWNS would lose his root",
+		why:     "started without CLONE_NEWNS, it would take away its caller's root",
 	},
 	{
 		step: "03-mount-namespace", file: "main.go",
@@ -198,7 +198,7 @@ var table = []row{
 		find:    "&unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})",
 		replace: "&unix.MountAttr{})",
 		test:    "^(TestLesson|TestReadOnly)$/^user$",
-		why:     "the host's /usr would be writable by whoever may write it outside",
+		why:     "the host's /usr would be writable for every user who can write it outside",
 	},
 	{
 		step: "03-mount-namespace", file: "rootfs.go",
@@ -212,7 +212,7 @@ var table = []row{
 		find:    "defer unix.Umask(unix.Umask(0))",
 		replace: "",
 		test:    "^TestUmask$",
-		why:     "a caller's umask would close /tmp to everybody",
+		why:     "a caller's umask would close /tmp to other users",
 	},
 	{
 		step: "03-mount-namespace", file: "main.go",
@@ -383,7 +383,7 @@ var table = []row{
 		find:    "iifname { %s } drop",
 		replace: "iifname { %s } accept",
 		test:    "^TestWorld$",
-		why:     "whoever is out there could send packets through the host, as if it were a router",
+		why:     "machines on the network could send packets through the host, as through a router",
 	},
 	{
 		step: "06-network", file: "net_netlink.go",
@@ -397,7 +397,7 @@ var table = []row{
 		find:    `if link == "all" || everywhere && strings.Contains(rules, ` + "`\"all\"`" + `) {`,
 		replace: `if link == "all" || everywhere && false {`,
 		test:    "^TestForwardingTakenOver$",
-		why:     "forwarding that somebody else has switched on would be switched off",
+		why:     "forwarding that another program has switched on would be switched off",
 	},
 	{
 		step: "06-network", file: "net_host.go",
@@ -410,7 +410,7 @@ var table = []row{
 		find:    "mapLater, err := mapIDs(cmd.SysProcAttr)",
 		replace: "mapLater, err := func(int) error { return nil }, error(nil)",
 		test:    "^TestManyIDs$",
-		why:     "who has more ids than one would have only one again, or none",
+		why:     "a user with subordinate IDs would have one ID again, or none",
 	},
 	{
 		step: "06-network", file: "net_cable.go",
@@ -533,7 +533,7 @@ var table = []row{
 		find:    "if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil {",
 		replace: "if err := error(nil); err != nil {",
 		test:    "^(TestLesson|TestTree)$",
-		why:     "the container would see the host's tree of cgroups",
+		why:     "the container would see the host's cgroup hierarchy",
 	},
 	{
 		step: "07-cgroups", file: "cgroup.go",
@@ -631,7 +631,7 @@ var table = []row{
 		find:    `if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil {`,
 		replace: `if err := error(nil); err != nil {`,
 		test:    "^TestLesson$",
-		why:     "the tree of cgroups would be the host's",
+		why:     "the cgroup hierarchy would be the host's",
 	},
 	{
 		step: "08-full-container", file: "capabilities.go",
@@ -758,7 +758,7 @@ var table = []row{
 		find:    `string{newest + 1: enosys}`,
 		replace: `string{}`,
 		test:    "^TestFilterNumbers$",
-		why:     "calls that nobody has judged would be open",
+		why:     "calls that the list doesn't know would be open",
 	},
 	{
 		step: "08-full-container", file: "keyring.go",
@@ -1040,7 +1040,7 @@ var table = []row{
 		find:    `_ = removeCgroup(dir+"/inner", func() error { return nil })`,
 		replace: `_ = dir`,
 		test:    "^TestUnpackersCgroup$",
-		why:     "the keeper would kill the unpacker, which leaves half a layer then",
+		why:     "the keeper would kill the unpacker, which then leaves part of a layer",
 	},
 	{
 		step: "08-full-container", file: "image_unpacker.go",

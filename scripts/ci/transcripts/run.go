@@ -21,7 +21,7 @@ type runner struct {
 	root    string // where the documents are, to be read and, in an update, written
 	dir     string // where the commands run: the same, or a copy of it
 	env     []string
-	user    *syscall.Credential // whom they run as; nil for the user of the tests
+	user    *syscall.Credential // the user they run as; nil for the user of the tests
 	names   []naming
 	timeout time.Duration // of each command
 	grace   time.Duration // for what a block leaves behind, to go
@@ -85,7 +85,7 @@ func (r *runner) document(name string) (report, error) {
 	return rep, os.WriteFile(file, []byte(d.apply(edits)), 0o644)
 }
 
-// hasIDs is why a block isn't run for some users. Root's tests run it: nobody has none.
+// hasIDs is why a block isn't run for some users. Root's tests run it as nobody, without such IDs.
 const hasIDs = "this user has subordinate IDs; run it as one without (/etc/subuid)"
 
 // lacks says what a block needs that isn't here: a program in the PATH of its user, mostly.

@@ -29,8 +29,7 @@ var (
 )
 
 // output is what a shell and its commands print, both streams in one pipe as on a terminal. After
-// each command the shell prints a mark with the exit status, which nobody can guess and nothing
-// else prints.
+// each command the shell prints a mark with the exit status: random text that nothing else prints.
 type output struct {
 	pipe *os.File
 	buf  []byte
@@ -270,7 +269,7 @@ func (t *terminal) close(timeout, grace time.Duration) (problems []string) {
 	for end := time.Now().Add(timeout); !t.exited() && time.Now().Before(end); {
 		time.Sleep(5 * time.Millisecond)
 	}
-	// Until Wait below the shell's process id, which is the session's, can't be anybody else's.
+	// Until Wait below, no other process can have the shell's PID, which is the session's ID.
 	killSession(t.cmd.Process.Pid)
 	_ = t.cmd.Wait()
 

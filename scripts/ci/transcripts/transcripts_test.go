@@ -22,7 +22,7 @@ import (
 
 var update = flag.Bool("update", false, "write the commands' output into the chapters")
 
-// nobody is whom the commands run as where the tests run as root: the uid that fresh-clone.sh gives
+// nobody is the user of the commands where the tests run as root: the uid that fresh-clone.sh gives
 // the copy to.
 const nobody = 65534
 
@@ -79,7 +79,7 @@ func dependOn(t *testing.T, root string) {
 }
 
 // newRunner returns the runner for an ordinary user: the one who runs the tests, or, where that is
-// root, nobody with a copy of the tree and directories of his own.
+// root, nobody with a copy of the tree and directories of its own.
 func newRunner(t *testing.T, root string) *runner {
 	t.Helper()
 	gocmd, err := exec.LookPath("go")
@@ -113,7 +113,7 @@ func newRunner(t *testing.T, root string) *runner {
 
 	if out, err := r.try("go", "version"); err != nil {
 		steptest.Skip(t, "uid %d can't run %s: %v\n%s\n"+
-			"Install Go where everybody can read it, or run the tests as an ordinary user.",
+			"Install Go where every user can read it, or run the tests as an ordinary user.",
 			nobody, gocmd, err, out)
 	}
 	if _, err := exec.LookPath("unshare"); err == nil {

@@ -29,7 +29,7 @@ func (v *vm) buildTests(root, scratch, arch string) ([]string, error) {
 		if v.step != "" && v.step != step && !strings.HasPrefix(step, v.step+"-") {
 			continue
 		}
-		// Without symbols they are half the size; and C there is none.
+		// Without symbols they are half the size. There is no C in them.
 		cmd := exec.CommandContext(v.ctx, "go", "test", "-c", "-ldflags=-s -w",
 			"-o", filepath.Join(scratch, step+".test"), "./"+step)
 		cmd.Dir = root

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What somebody does with the steps who has logged in at a laptop; systemd.sh puts it into one. Each
+# What a user does with the steps after logging in at a laptop; systemd.sh puts it into one. Each
 # line says what was tried and how it went, and the last one whether all went well.
 set -uo pipefail
 export PATH=$PATH:/usr/sbin:/sbin NO_COLOR=1
@@ -25,7 +25,7 @@ try() {
 plain() { "$@"; }
 alone() { env -u XDG_RUNTIME_DIR "$@"; }
 root() { sudo "$@"; }
-lent() { systemd-run --quiet --user --scope --property Delegate=yes "$@"; }
+delegated() { systemd-run --quiet --user --scope --property Delegate=yes "$@"; }
 
 # state is all that a step might leave behind.
 state() {
@@ -44,7 +44,7 @@ echo "laptop: / is $(findmnt --noheadings --output PROPAGATION /); the limit for
 mkdir -p ~/volume/below ~/other ~/root/bin
 cp /bin/busybox ~/root/bin/
 # What sudo, systemd and the network do once, they have done then.
-lent true
+delegated true
 for _ in 1 2 3 4 5; do
     ! timeout 5 busybox nc 10.0.2.100 80 </dev/null | grep -q hello || break
     sleep 1
@@ -57,7 +57,7 @@ for step in /opt/steps/*; do
             # Without systemd, an ordinary user has no cgroup to divide here.
             try 0 alone "$step"
             try 125 alone "$step" sh -c 'exit 7'
-            ways="plain lent root"
+            ways="plain delegated root"
             ;;
         *) ways="plain root" ;;
     esac
@@ -76,7 +76,7 @@ verdicts() { # NUMBER VERDICT WAY: whether so many steps have that verdict
 }
 try 0 verdicts 8 works plain
 try 0 verdicts 8 works root
-try 0 verdicts 8 works lent
+try 0 verdicts 8 works delegated
 try 0 verdicts 6 works alone
 try 0 verdicts 2 'works with sudo' alone
 

@@ -86,13 +86,13 @@ case $(cat /proc/cmdline) in
 esac
 
 # enter GROUP USER: this process goes into a new cgroup, which is the user's to arrange, as systemd
-# delegates one. (In v1 nobody delegates.)
+# delegates one. (In v1 systemd delegates none.)
 enter() {
     [ "$cgroups" = v2 ] || return 0
     mkdir "$groups/$1" &&
         chown "$2" "$groups/$1" "$groups/$1/cgroup.procs" "$groups/$1/cgroup.threads" \
             "$groups/$1/cgroup.subtree_control" &&
-        echo 0 >"$groups/$1/cgroup.procs" # 0 is whoever writes it
+        echo 0 >"$groups/$1/cgroup.procs" # 0 is the process that writes it
 }
 
 # leave GROUP: the cgroup must be empty within ten seconds: no process is left, and no cgroup below.

@@ -162,8 +162,7 @@ var toolPackages = map[string][]string{
 	"uidmap":         {"newuidmap", "newgidmap"},
 }
 
-// ruleLibrary is what iptables-legacy loads for any rule at all, of which its ELF header says
-// nothing.
+// ruleLibrary is what iptables-legacy loads for any rule at all. Its ELF header doesn't mention it.
 const ruleLibrary = "xtables/libxt_standard.so"
 
 // fetchTools returns a directory with the unpacked packages of the tools, and asks apt for them if

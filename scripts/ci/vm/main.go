@@ -34,7 +34,7 @@ Boots a kernel of Debian's in qemu and runs the tests of all steps there, as roo
 user. KERNEL is %s (default: %s); ARCH is amd64 or arm64 (default: amd64).
 A skipped test counts as a failure, unless scripts/ci/vm/skips.txt says why it may be skipped there.
 With -leaks it is the leak test that runs there (scripts/leaks.sh -check), and no other. The record
-for version 2 is of 6.12; before 6.2, no kernel can refuse TIOCSTI, and -check complains of that.
+for cgroup v2 is of 6.12; before 6.2, no kernel can refuse TIOCSTI, and -check complains of that.
 
 Kernels and tools come from apt, which isn't told to install anything, and are kept in
 %s.
@@ -46,7 +46,7 @@ Needed: go, Debian's apt, xz, and qemu-system-x86 or qemu-system-arm; no root.
 type run struct {
 	kernel string // the word for it, a key of qemu.Suites
 	arch   string // as Debian and Go call it
-	v1     bool   // cgroups of version 1; else version 2, and no other
+	v1     bool   // cgroup v1; else v2 alone
 }
 
 // String is what a pattern in skips.txt is compared with.
@@ -58,7 +58,7 @@ func (r run) String() string {
 	return r.kernel + "/" + r.arch + "/" + cgroups
 }
 
-// matrix is what the steps are meant to run on. Memory limits of version 1 are switched off in
+// matrix is what the steps are meant to run on. cgroup v1's memory limits are switched off in
 // Debian's 6.12.
 var matrix = []run{
 	{"5.10", "amd64", false},
@@ -110,7 +110,7 @@ func command(ctx context.Context, args []string) error {
 		fmt.Fprint(flags.Output(), environment)
 	}
 	all := flags.Bool("matrix", false, "all kernels, one after the other, and a table at the end")
-	v1 := flags.Bool("1", false, "cgroups of version 1 (default: version 2 and no other)")
+	v1 := flags.Bool("1", false, "cgroup v1 (default: v2 alone)")
 	quiet := flags.Bool("q", false, "print the output of failed tests only, as -matrix does")
 	update := flags.Bool("u", false, "ask apt again for kernels and tools that are there already")
 	step := flags.String("step", "", "the tests of this `step` only, such as 03")

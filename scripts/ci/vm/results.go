@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// users are whom the tests run as.
+// users are those that the tests run as.
 var users = []string{"root", "user"}
 
 // A suite is the tests of one step, or the leak test, run by one user. Of the leak test, a column

@@ -7,7 +7,7 @@ usage() {
 usage: scripts/ci/vm/systemd.sh
 
 Boots a Debian with systemd and sudo in qemu, and tries there what run.sh can't, as its machine has
-neither: each step as a user who has logged in, with sudo, and in cgroups that systemd lends. All
+neither: each step as a user who has logged in, with sudo, and in delegated cgroups. All
 mounts are shared there, udev looks after the links, and sudo sets limits. It is a Debian of the
 same release as this one, and from the same mirror. guest.sh is what is done in it.
 
@@ -30,7 +30,7 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 
 scratch=$(mktemp -d)
-# mmdebstrap mounts in a mount namespace of its own; so nothing is mounted in there.
+# mmdebstrap mounts in a mount namespace of its own; so nothing is mounted below this directory.
 trap 'rm -rf --one-file-system "$scratch"' EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
@@ -65,7 +65,7 @@ cat >"$disk/etc/systemd/system/serial-getty@ttyS0.service.d/login.conf" <<'EOF'
 ExecStart=
 ExecStart=-/sbin/agetty --autologin guest --noclear --keep-baud 115200 - dumb
 EOF
-# Of the world there is only what qemu plays: a gateway, and somebody who says hello.
+# The only world is what qemu makes: a gateway, and a server that says hello.
 cat >"$disk/etc/systemd/network/uplink.network" <<'EOF'
 [Match]
 Name=en* eth0
