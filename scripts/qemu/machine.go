@@ -47,9 +47,9 @@ func Command(arch string, kvm bool, memory int, image, initramfs, options string
 		accel = []string{"-accel", "kvm", "-cpu", "host"}
 	}
 	// mitigations=off: only our tests attack this kernel. random.trust_cpu: there is no other
-	// randomness to wait for. panic=-1: reboot at once after a panic; -no-reboot makes that the end.
-	// An option that the kernel does not know, without a "=", becomes an argument of the guest's
-	// first program.
+	// randomness to wait for. panic=-1: reboot at once after a panic; -no-reboot makes that the
+	// end. An option that the kernel doesn't know, without a "=", becomes an argument of the
+	// guest's first program.
 	options = m.options + " quiet panic=-1 mitigations=off random.trust_cpu=on" + options
 	args := []string{m.Program, "-M", m.machine, "-smp", "1", "-m", strconv.Itoa(memory),
 		"-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot",
