@@ -9,6 +9,9 @@ if ! command -v go >/dev/null; then
     exit 1
 fi
 
+# For the go command's cache. Without HOME, bash looks ~ up where the system has its users.
+[ -n "${HOME:-}" ] || { unset HOME && export HOME=~; }
+
 tmp=$(mktemp -d)
 # Nothing is ever mounted inside: what your program mounts is in namespaces of its own.
 trap 'rm -rf --one-file-system "$tmp"' EXIT

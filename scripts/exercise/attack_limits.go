@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -136,6 +138,15 @@ var networkAttacks = []attack{
 		},
 		leak: notPublished,
 	},
+	{
+		name: "lan",
+		tried: "start two servers in two containers with LAN=blue:10.99.0.2/24 and .3; connect " +
+			"from a container on LAN=red, then from a third one on blue, and, when the first " +
+			"server has ended, from a fourth",
+		try: func(h *host) verdict { return h.lan() },
+		leak: "What one container sends doesn't get to the other. From eth1 the way goes through " +
+			"a port on the host and the bridge to the other's port: each link has to be up.",
+	},
 }
 
 // notPublished is what it means if a published port doesn't work.
@@ -190,6 +201,63 @@ func (h *host) published(publish run, all bool) verdict {
 				"connect. Publish it on 127.0.0.1."}
 	}
 	return verdict{held, fmt.Sprintf("%q", third), ""}
+}
+
+// lan tries a link between containers.
+func (h *host) lan() verdict {
+	lan := func(name string, number int) run {
+		address := fmt.Sprintf("LAN=%s:10.99.0.%d/24", name, number)
+		return run{env: []string{address}, limit: 20 * time.Second}
+	}
+	// Each server ends after its first connection, as a container does whose command ends.
+	var servers [2]*exec.Cmd
+	var ends [2]func() answer
+	for i := range servers {
+		ready, tell, err := os.Pipe()
+		if err != nil {
+			return verdict{missing, err.Error(), ""}
+		}
+		server := lan("blue", 2+i)
+		server.stdout = tell
+		servers[i], ends[i] = h.startProbe(server, "serve", "0.0.0.0:7000", "1")
+		tell.Close()
+		_ = ready.SetReadDeadline(time.Now().Add(10 * time.Second)) // a pipe can
+		_, err = ready.Read(make([]byte, 1))
+		ready.Close()
+		defer func() { _ = servers[i].Process.Kill() }() // it should have ended
+		if err != nil {
+			_ = servers[i].Process.Kill()
+			a := ends[i]()
+			if i > 0 && strings.Contains(a.err, "exists") {
+				return a.worksIf(false).otherwise("The first container runs. What it made on the " +
+					"host is there already for the second, or is called the same.")
+			}
+			return a.worksIf(false)
+		}
+	}
+	dial := func(r run, number int) answer {
+		return h.probe(r, "dial", fmt.Sprintf("10.99.0.%d:7000", number))
+	}
+	if a := dial(lan("red", 9), 2); strings.Contains(a.out, "to the container") {
+		return verdict{leaked, a.said(), "A container on the LAN red has connected to one on " +
+			"blue: they are all on the same link, whatever it is called."}
+	}
+	if a := dial(lan("blue", 4), 2); !strings.Contains(a.out, "to the container") {
+		return a.worksIf(false)
+	}
+	ends[0]()
+	if a := dial(lan("blue", 5), 3); !strings.Contains(a.out, "to the container") {
+		return a.worksIf(false).otherwise("The first container has ended, and the second one is " +
+			"cut off: what they have in common has gone with the first.")
+	}
+	ends[1]()
+	var left []string
+	if !eventually(3*time.Second, func() bool { left = newLinks(0); return len(left) == 0 }) {
+		return verdict{leaked, "all containers have ended, and the host has the link " +
+			strings.Join(left, ", "), "The kernel removes a veth with the network namespace at " +
+			"its other end. A bridge is the host's, and stays until it is removed."}
+	}
+	return verdict{held, "blue's containers reach each other, and red's doesn't", ""}
 }
 
 // serve listens on the host, and says something to everyone who connects.
@@ -291,6 +359,14 @@ var limitAttacks = []attack{
 			"beside it.",
 	},
 	{
+		name: "high",
+		tried: "use more and more memory in the container, up to its limit, and read how much it " +
+			"is when the kernel first slows it down",
+		try: func(h *host) verdict { return h.high() },
+		leak: "The kernel has never slowed it down: it stops at memory.max, and the container is " +
+			"killed there.",
+	},
+	{
 		name:  "nothingleft",
 		tried: "list the cgroups of this step after its container has ended",
 		try: func(h *host) verdict {
@@ -317,6 +393,62 @@ var limitAttacks = []attack{
 		leak: "A cgroup stays on the host. The kernel ends a namespace with its last process, " +
 			"but a cgroup is a directory, and someone has to remove it.",
 	},
+}
+
+// high lets a container's memory grow until the kernel slows it down, and looks how much that is.
+func (h *host) high() verdict {
+	cmd, done := h.startProbe(run{limit: 30 * time.Second}, "grow", "80")
+	limits, slowed, used := "", 0, 0
+	eventually(25*time.Second, func() bool {
+		for _, p := range processes("/proc") {
+			for _, dir := range cgroupOf(p.pid) {
+				if strings.Contains(dir, "/"+h.step+"-") {
+					limits = filepath.Dir(dir) // dir is inner
+				}
+			}
+		}
+		if now := numberIn(limits+"/memory.current", ""); now > 0 {
+			slowed, used = numberIn(limits+"/memory.events", "high"), now>>20
+		}
+		_, err := os.Stat(limits)
+		return slowed > 0 || limits != "" && err != nil // it has ended
+	})
+	text, _ := os.ReadFile(limits + "/memory.high") // below
+	_, err := os.Stat(limits + "/memory.max")
+	most := numberIn(limits+"/memory.max", "")
+	_ = cmd.Process.Kill() // it may have ended
+	a := done()
+	came := fmt.Sprintf("at %d MiB", used)
+	switch {
+	case limits == "":
+		return a.worksIf(false).otherwise("The container isn't in a cgroup of its own.")
+	case slowed == 0:
+		return verdict{outcome: failed, came: fmt.Sprintf("never, up to %d MiB", used)}
+	case err == nil && most == 0:
+		return verdict{leaked, came + ", and memory.max is max", "memory.high only slows down: a " +
+			"patient program gets as much as it wants. The limit that kills has to stay."}
+	case strings.TrimSpace(string(text)) == "max":
+		return verdict{failed, came + ", by the memory.high of inner", "inner is the root of " +
+			"what the container sees, so root inside could lift it. Set it where the limits are."}
+	case used < 40:
+		return verdict{failed, came, "That is too soon: 48 MiB is meant. The file takes bytes, " +
+			"or a number with K, M or G."}
+	case used > 56:
+		return verdict{failed, came, "That is too late: 48 MiB is meant, and at 64 it is killed."}
+	}
+	return verdict{held, came, ""}
+}
+
+// numberIn returns the number in a cgroup's file, or the one after a word; 0 if there is none.
+func numberIn(file, word string) int {
+	text, _ := os.ReadFile(file) // the cgroup may be gone
+	fields := strings.Fields(string(text))
+	at := slices.Index(fields, word) + 1 // 0 for the first field: no word is ""
+	if at >= len(fields) || word != "" && at == 0 {
+		return 0
+	}
+	number, _ := strconv.Atoi(fields[at]) // "max" is no number
+	return number
 }
 
 // weight looks for the share of the processor that the container's cgroup has.

@@ -22,8 +22,9 @@ const stateFile = ".exercise"
 // attempt is an exercise that was started.
 type attempt struct {
 	ID    string
-	Done  bool // the last check held
-	Hints int  // how many were given
+	Done  bool   // the last check held
+	Hints int    // how many were given
+	Near  string `json:",omitempty"` // the last one that was about your code
 	dir   string
 }
 
@@ -46,7 +47,16 @@ func (c *attempt) save() error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(c.dir, stateFile), append(text, '\n'), 0o644)
+	// Written aside, since a full disk would leave half of it.
+	path := filepath.Join(c.dir, stateFile)
+	err = os.WriteFile(path+"-new", append(text, '\n'), 0o644)
+	if err == nil {
+		err = os.Rename(path+"-new", path)
+	}
+	if err != nil {
+		_ = os.Remove(path + "-new") // it may not be there
+	}
+	return err
 }
 
 // find returns the copy of an exercise: by its number, or the one in the working directory, or the
@@ -114,36 +124,50 @@ func (w *workshop) startTexts(e *exercise, edits []edit) (map[string]string, err
 	return readSources(tmp)
 }
 
-// reset begins again.
+// reset begins again. It makes the new files first, so if that fails, nothing has changed.
 func (w *workshop) reset(e *exercise, c *attempt) (int, error) {
+	yours, err := readSources(c.dir)
+	if err != nil {
+		return 0, err
+	}
 	texts, err := w.startTexts(e, e.start)
 	if err != nil {
 		return 0, err
 	}
-	names, err := sources(c.dir)
+	c.Done, c.Hints, c.Near = false, 0, ""
+	if fingerprint(yours) == fingerprint(texts) {
+		say("reset", "%s is as it was at the start.", e.id)
+		return statusHeld, c.save()
+	}
+	fresh, err := os.MkdirTemp(c.dir, ".new-")
 	if err != nil {
 		return 0, err
+	}
+	defer os.RemoveAll(fresh)
+	for name, text := range texts {
+		if err := os.WriteFile(filepath.Join(fresh, name), []byte(text), 0o644); err != nil {
+			return 0, err
+		}
 	}
 	old := filepath.Join(c.dir, ".before-reset")
 	if err := errors.Join(os.RemoveAll(old), os.Mkdir(old, 0o755)); err != nil {
 		return 0, err
 	}
-	for _, name := range names {
+	for name := range yours {
 		if err := os.Rename(filepath.Join(c.dir, name), filepath.Join(old, name)); err != nil {
 			return 0, err
 		}
 	}
-	for name, text := range texts {
-		if err := os.WriteFile(filepath.Join(c.dir, name), []byte(text), 0o644); err != nil {
+	for name := range texts {
+		if err := os.Rename(filepath.Join(fresh, name), filepath.Join(c.dir, name)); err != nil {
 			return 0, err
 		}
 	}
-	c.Done, c.Hints = false, 0
 	say("reset", "%s is as it was at the start; your files are in %s", e.id, w.short(old))
 	return statusHeld, c.save()
 }
 
-// hint gives a hint that fits your code, or the next of the three.
+// hint gives a hint that fits your code, if it isn't the last one again, or the next of the three.
 func (w *workshop) hint(e *exercise, c *attempt) (int, error) {
 	if c.Done {
 		say("hint", "The last check of %s held: there is nothing left to do.", e.id)
@@ -174,10 +198,11 @@ func (w *workshop) hint(e *exercise, c *attempt) (int, error) {
 			code += withoutComments(yours[name])
 		}
 		for _, n := range e.near {
-			if strings.Contains(code, n.has) && (n.lacks == "" || !strings.Contains(code,
-				n.lacks)) {
+			if n.say != c.Near && strings.Contains(code, n.has) &&
+				(n.lacks == "" || !strings.Contains(code, n.lacks)) {
 				say("hint", "%s", n.say)
-				return statusHeld, nil
+				c.Near = n.say
+				return statusHeld, c.save()
 			}
 		}
 	}

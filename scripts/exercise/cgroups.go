@@ -5,6 +5,7 @@
 package main
 
 import (
+	"fmt"
 	"golang.org/x/sys/unix"
 	"io/fs"
 	"os"
@@ -38,6 +39,58 @@ func delegated(args []string) {
 	}
 	// It doesn't return, unless it fails: then we go on without.
 	_ = unix.Exec(path, append(append(scope, self), args[1:]...), append(os.Environ(), done))
+}
+
+// makeRoom makes a cgroup for what contain starts, and returns it, or "" where that isn't needed or
+// can't be done. In v2, a step that an ordinary user runs makes its cgroup below its own, and all
+// processes there have to move aside ("no internal processes", cgroups(7)). From a PID namespace it
+// can't move those outside, such as this one. So this moves them, as 07's cgroup_v2.go would.
+func makeRoom(step string) string {
+	own := ""
+	for _, dir := range cgroupOf("self") {
+		if hasMemory(dir) {
+			own = strings.TrimSuffix(dir, "/outside")
+		}
+	}
+	// A user owns the cgroups of their desktop's programs, too. Those aren't ours to divide.
+	handedOver := strings.HasPrefix(filepath.Base(own), "run-") ||
+		unix.Access(filepath.Dir(own), unix.W_OK) != nil
+	if step < "07" || own == "" || !handedOver || os.Geteuid() == 0 {
+		return ""
+	}
+	_ = os.Mkdir(own+"/outside", 0o755) // below, if it isn't there
+	enabled := eventually(time.Second, func() bool {
+		pids, _ := os.ReadFile(own + "/cgroup.procs") // below
+		for _, pid := range strings.Fields(string(pids)) {
+			_ = os.WriteFile(own+"/outside/cgroup.procs", []byte(pid), 0) // it may have ended
+		}
+		return os.WriteFile(own+"/cgroup.subtree_control", []byte("+memory +pids +cpu"), 0) == nil
+	})
+	room := fmt.Sprint(own, "/run-exercise-", os.Getpid())
+	if err := os.MkdirAll(room, 0o755); err != nil || !enabled {
+		return "" // then the step says what is missing
+	}
+	return room
+}
+
+// hasMemory reports whether a cgroup of v2 has the controller for memory.
+func hasMemory(dir string) bool {
+	text, err := os.ReadFile(dir + "/cgroup.controllers")
+	return err == nil && slices.Contains(strings.Fields(string(text)), "memory")
+}
+
+// removeRoom removes it, and what a step has left there.
+func removeRoom(room string) {
+	var dirs []string
+	_ = filepath.WalkDir(room, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() {
+			dirs = append(dirs, path)
+		}
+		return nil
+	})
+	for _, dir := range slices.Backward(dirs) {
+		_ = os.Remove(dir) // all its processes have ended
+	}
 }
 
 // cgroupsOf lists the cgroups whose names say that a step made them, each after those in it.

@@ -39,7 +39,8 @@ const (
 // host. Whatever your program does to its host, it does to these, and they end with the judge.
 //
 // An ordinary user is root of a new user namespace there. So the same attacks work for everyone.
-func contain(ctx context.Context, args ...string) (*exec.Cmd, error) {
+// With room, a cgroup, it starts there.
+func contain(ctx context.Context, room *os.File, args ...string) (*exec.Cmd, error) {
 	outer, err := os.Readlink("/proc/self")
 	if err != nil {
 		return nil, err
@@ -53,6 +54,9 @@ func contain(ctx context.Context, args ...string) (*exec.Cmd, error) {
 		// after clone: see checkParent for what is killed sooner.
 		Pdeathsig: unix.SIGKILL,
 		Setpgid:   true, // Ctrl-C is for us
+	}
+	if room != nil {
+		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(room.Fd())
 	}
 	if uid, gid := os.Geteuid(), os.Getegid(); uid != 0 {
 		cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWUSER

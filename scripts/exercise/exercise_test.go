@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -116,6 +117,10 @@ func TestExercises(t *testing.T) {
 				t.Fatal("no proof")
 			}
 			s := newShop(t, e)
+			if e.runsHere() != nil {
+				s.expect(statusTrouble, "needs cgroup v2", "start", e.id)
+				return // scripts/ci/vm/systemd.sh
+			}
 			dir := filepath.Join(s.root, "_exercise", e.id)
 			s.expect(0, p.starts, "start", e.id)
 			s.expect(statusLeak, p.starts, "check", e.id)
@@ -125,6 +130,8 @@ func TestExercises(t *testing.T) {
 			s.expect(statusLeak, p.half.says, "check")
 			if second := s.expect(0, p.hint, "hint"); second == first {
 				t.Errorf("the same hint for half a solution: %s", second)
+			} else if third := s.expect(0, "", "hint"); third == second {
+				t.Errorf("a hint that didn't help comes again: %s", third)
 			}
 			for _, v := range p.wrong {
 				s.expect(0, "as it was at the start", "reset")
@@ -210,7 +217,8 @@ func spoil(t *testing.T, body string) *shop {
 	return s
 }
 
-// TestBounded: a program that hangs, forks or eats without end is ended, and nothing is left of it.
+// TestBounded: a program that hangs, forks, eats or prints without end is ended, and nothing is
+// left of it.
 func TestBounded(t *testing.T) {
 	for name, c := range map[string]struct{ body, says string }{
 		"hangs": {"\treturn exec.Command(\"sleep\", \"4711\").Run()", "Your program hangs"},
@@ -219,6 +227,7 @@ func TestBounded(t *testing.T) {
 		"eats": {"\tvar all [][]byte\n\tfor {\n\t\tb := make([]byte, 1<<20)\n\t\tfor i := range " +
 			"b {\n" +
 			"\t\t\tb[i] = 1\n\t\t}\n\t\tall = append(all, b)\n\t}", "more than 1024 MiB of memory"},
+		"prints": {"\tfor {\n\t\tfmt.Println(\"and so on\")\n\t}", "prints without end"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := spoil(t, c.body)
@@ -247,26 +256,161 @@ func TestMistakes(t *testing.T) {
 	if names, err := os.ReadDir(filepath.Join(s.root, "_exercise")); err != nil || len(names) != 1 {
 		t.Errorf("left behind: %v %v", names, err)
 	}
+	for _, name := range []string{"HOME", "XDG_CACHE_HOME", "GOCACHE"} {
+		t.Setenv(name, "") // for go, empty is the same as not set
+	}
+	s.expect(statusTrouble, "go build: exit status 1: ", "check")
+}
+
+// TestWithoutHome: scripts/exercise.sh finds a home for the go command's cache itself.
+func TestWithoutHome(t *testing.T) {
+	cmd := exec.Command("bash", "../exercise.sh", "list")
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(s string) bool {
+		return strings.HasPrefix(s, "HOME=")
+	})
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "08-12") {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// TestRemoved: files that are gone come back by reset, and what is left of yours is kept.
+func TestRemoved(t *testing.T) {
+	s := spoil(t, "\treturn nil // mine")
+	dir := filepath.Join(s.root, "_exercise", "02-1")
+	yours, err := os.ReadFile(filepath.Join(dir, "main.go"))
+	must(t, err)
+	must(t, os.Remove(filepath.Join(dir, "cli.go")))
+	s.expect(statusLeak, "It doesn't compile", "check")
+	s.expect(0, "your files are in", "reset")
+	s.expect(0, "is as it was at the start.", "reset") // a second one doesn't take the first one's
+	kept, err := os.ReadFile(filepath.Join(dir, ".before-reset", "main.go"))
+	must(t, err)
+	if string(kept) != string(yours) {
+		t.Errorf("kept: %s", kept)
+	}
+	for _, name := range mustSources(t, dir) {
+		must(t, os.Remove(filepath.Join(dir, name)))
+	}
+	s.expect(statusTrouble, "no Go files", "check")
+	s.expect(0, "as it was at the start", "reset")
+	s.expect(statusLeak, "still in the host's PID namespace", "check")
+	must(t, os.RemoveAll(dir))
+	s.expect(statusTrouble, "no exercise was started yet", "check")
+	s.expect(0, "", "start", "02-1")
+}
+
+// TestDisk: a full disk and a read-only one change nothing.
+func TestDisk(t *testing.T) {
+	s := spoil(t, "\treturn nil")
+	// The directory "small" is a disk in a mount namespace of its own.
+	script := `set -u; ex=$1 root=$2 scratch=$3 small=$2/small; mkdir "$small"
+		try() { echo "($1)"; shift; "$ex" "$root" "$scratch" "$@"; echo "status $?"; }
+		mount -t tmpfs -o size=20k none "$small"; cd "$small"
+		try full start -dir "$small/a" 02-2
+		echo "left: $(ls -A)"
+		mount -o remount,ro "$small"
+		try read-only start -dir "$small/a" 02-2
+		mount -o remount,rw,size=1m "$small"
+		try right start -dir "$small/a" 02-2
+		cd a; echo "// mine" >>main.go; cp main.go .exercise "$scratch"
+		cat /dev/zero >fill 2>/dev/null
+		try reset reset
+		cmp main.go "$scratch/main.go" && cmp .exercise "$scratch/.exercise" && echo unchanged
+		try hint hint
+		cmp .exercise "$scratch/.exercise" && echo remembered
+		rm fill; echo "left: $(ls -A | grep -c new)"`
+	args := []string{"--mount", "sh", "-c", script, "sh", built, s.root, s.scratch}
+	if os.Geteuid() != 0 {
+		args = append([]string{"--user", "--map-root-user"}, args...)
+	}
+	out, err := exec.Command("unshare", args...).CombinedOutput()
+	must(t, err)
+	said := strings.Join(strings.Fields(string(out)), " ")
+	for _, want := range []string{
+		"no space left on device status 5 left: (read-only)",
+		"read-only file system status 5 (right)",
+		"hint status 0 (reset)",
+		"no space left on device status 5 unchanged (hint)",
+		"no space left on device status 5 remembered left: 0",
+	} {
+		if !strings.Contains(said, want) {
+			t.Errorf("no %q in: %s", want, out)
+		}
+	}
+}
+
+// TestTwoAtOnce: two checks of the same files don't disturb each other.
+func TestTwoAtOnce(t *testing.T) {
+	e, err := findExercise("02-1")
+	must(t, err)
+	s := newShop(t, e)
+	s.expect(0, "", "start", "02-1")
+	must(t, copyStep("../../"+e.step, filepath.Join(s.root, "_exercise", "02-1"), nil))
+	var cmds [2]*exec.Cmd
+	var outs [2]strings.Builder
+	for i := range cmds {
+		cmds[i] = exec.Command(built, s.root, t.TempDir(), "check") // as scripts/exercise.sh does
+		cmds[i].Dir, cmds[i].Stdout, cmds[i].Stderr = s.root, &outs[i], &outs[i]
+		must(t, cmds[i].Start())
+	}
+	for i, cmd := range cmds {
+		if err := cmd.Wait(); err != nil || !strings.Contains(outs[i].String(), "02-1 holds") {
+			t.Errorf("%v: %s", err, &outs[i])
+		}
+	}
 }
 
 // TestInterrupted: Ctrl-C ends everything, and leaves the files alone.
 func TestInterrupted(t *testing.T) {
-	s := spoil(t, "\tcmd := exec.Command(\"sleep\", \"4712\")\n\t_ = cmd.Run()\n\treturn nil")
-	cmd := exec.Command(built, s.root, s.scratch, "check")
-	cmd.Dir = s.root
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	var out strings.Builder
-	cmd.Stdout, cmd.Stderr = &out, &out
-	must(t, cmd.Start())
-	if !eventually(20*time.Second, func() bool { return commands("4712") > 0 }) {
-		t.Errorf("the program didn't run: %s", out.String())
+	spoiled := spoil(t, "\tcmd := exec.Command(\"sleep\", \"4712\")\n\t_ = cmd.Run()\n\treturn nil")
+	runs := func() bool { return commands("4712") > 0 }
+	e, err := findExercise("02-1")
+	must(t, err)
+	fresh := newShop(t, e)
+	copied := filepath.Join(fresh.root, "_exercise", "02-1", stateFile)
+	for _, c := range []struct {
+		command []string
+		s       *shop
+		when    func() bool
+		status  int
+		says    string
+	}{
+		{[]string{"check"}, spoiled, runs, 130, "interrupted"},
+		{[]string{"watch"}, spoiled, runs, 0, ""},
+		{[]string{"start", "02-1"}, fresh,
+			func() bool { _, err := os.Stat(copied); return err == nil }, 130, "interrupted"},
+	} {
+		t.Run(c.command[0], func(t *testing.T) {
+			before, err := readSources(filepath.Join(spoiled.root, "_exercise", "02-1"))
+			must(t, err)
+			cmd := exec.Command(built, append([]string{c.s.root, c.s.scratch}, c.command...)...)
+			cmd.Dir = c.s.root
+			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+			var out strings.Builder
+			cmd.Stdout, cmd.Stderr = &out, &out
+			must(t, cmd.Start())
+			if !eventually(60*time.Second, c.when) {
+				t.Errorf("the program didn't run: %s", out.String())
+			}
+			must(t, syscall.Kill(-cmd.Process.Pid, syscall.SIGINT))
+			_ = cmd.Wait()
+			if cmd.ProcessState.ExitCode() != c.status || !strings.Contains(out.String(), c.says) {
+				t.Errorf("%v: %s", cmd.ProcessState, out.String())
+			}
+			if !eventually(3*time.Second, func() bool { return !runs() }) {
+				t.Error("its processes are left")
+			}
+			after, err := readSources(filepath.Join(spoiled.root, "_exercise", "02-1"))
+			must(t, err)
+			if fingerprint(before) != fingerprint(after) {
+				t.Error("the files aren't as they were")
+			}
+			names, err := filepath.Glob(filepath.Join(c.s.root, "_exercise", ".*"))
+			if err != nil || len(names) > 0 {
+				t.Errorf("left behind: %v %v", names, err)
+			}
+		})
 	}
-	must(t, syscall.Kill(-cmd.Process.Pid, syscall.SIGINT))
-	_ = cmd.Wait()
-	if cmd.ProcessState.ExitCode() != 130 || !strings.Contains(out.String(), "interrupted") {
-		t.Errorf("%v: %s", cmd.ProcessState, out.String())
-	}
-	if !eventually(3*time.Second, func() bool { return commands("4712") == 0 }) {
-		t.Error("its processes are left")
-	}
+	fresh.expect(statusLeak, "still in the host's PID namespace", "check") // the copy is whole
 }

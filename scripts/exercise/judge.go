@@ -74,6 +74,27 @@ type answer struct {
 	out, err string
 	status   int
 	late     bool // it didn't end, and was killed
+	flood    bool // it printed more than maxOutput
+}
+
+// maxOutput is how much of what your program prints the judge reads, in bytes.
+const maxOutput = 1 << 20
+
+// output is what it has read; tooMuch ends the program.
+type output struct {
+	text    bytes.Buffer
+	flood   bool
+	tooMuch func()
+}
+
+// Write keeps what is printed, up to maxOutput.
+func (o *output) Write(text []byte) (int, error) {
+	if o.text.Len()+len(text) > maxOutput {
+		o.flood = true
+		o.tooMuch()
+		return len(text), nil
+	}
+	return o.text.Write(text)
 }
 
 // beJudge runs in the namespaces that play the host: it tries the attacks by their names, one
@@ -168,7 +189,7 @@ func (h *host) start(r run, command ...string) (cmd *exec.Cmd, done func() answe
 	if r.name != "" {
 		cmd.Args[0] = r.name
 	}
-	var stdout, stderr bytes.Buffer
+	stdout, stderr := output{tooMuch: cancel}, output{tooMuch: cancel}
 	cmd.Stdout, cmd.Stderr, cmd.Dir = &stdout, &stderr, h.dir
 	if r.stdout != nil {
 		cmd.Stdout = r.stdout
@@ -184,7 +205,8 @@ func (h *host) start(r run, command ...string) (cmd *exec.Cmd, done func() answe
 		if err == nil {
 			err = cmd.Wait()
 		}
-		a := answer{out: stdout.String(), err: stderr.String(), late: ctx.Err() != nil}
+		a := answer{out: stdout.text.String(), err: stderr.text.String(), late: ctx.Err() != nil,
+			flood: stdout.flood || stderr.flood}
 		var exit *exec.ExitError
 		switch {
 		case errors.As(err, &exit) && exit.ExitCode() < 0:
@@ -251,6 +273,9 @@ func (a answer) said() string {
 // there is nothing of that kind to say.
 func (a answer) broken() (v verdict, ok bool) {
 	switch {
+	case a.flood:
+		return verdict{failed, fmt.Sprintf("more than %d bytes of output", maxOutput), "Your " +
+			"program prints without end."}, true
 	case a.late:
 		return verdict{failed, "nothing: it was still running and had to be killed", "Your " +
 			"program hangs. Something in it waits for what never comes."}, true

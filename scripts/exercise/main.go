@@ -67,7 +67,13 @@ func main() {
 	defer stop()
 	w := &workshop{ctx, os.Args[1], os.Args[2]}
 	status, err := w.run(os.Args[3:])
-	if ctx.Err() != nil && status != statusHeld {
+	if err != nil { // Ctrl-C may have ended a child, and be on its way to us
+		select {
+		case <-ctx.Done():
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+	if ctx.Err() != nil && (err != nil || status != statusHeld) {
 		status, err = 130, nil
 		fmt.Fprintln(os.Stderr, "exercise.sh: interrupted; your files are as they were")
 	}
@@ -160,8 +166,19 @@ func (w *workshop) list() error {
 	return nil
 }
 
+// runsHere returns an error if the machine lacks what an exercise is about.
+func (e *exercise) runsHere() error {
+	if e.v2 == "" || hasMemory(cgroupTop) {
+		return nil
+	}
+	return fmt.Errorf("%s needs cgroup v2, and memory is in v1 here: %s", e.id, e.v2)
+}
+
 // start makes the copy of an exercise, and shows what is wrong with it.
 func (w *workshop) start(e *exercise, dir string) (int, error) {
+	if err := e.runsHere(); err != nil {
+		return 0, err
+	}
 	inRepo := dir == ""
 	if inRepo {
 		dir = filepath.Join(w.root, "_exercise", e.id)
@@ -187,10 +204,16 @@ func (w *workshop) start(e *exercise, dir string) (int, error) {
 		return status, err
 	}
 	fmt.Println()
-	say("next", "Edit %s, and type one of these:", w.short(dir))
-	say("", "scripts/exercise.sh check")
-	say("", "scripts/exercise.sh watch")
-	say("", "scripts/exercise.sh hint")
+	command := "scripts/exercise.sh"
+	if inRepo {
+		say("next", "Edit %s, and type one of these:", w.short(dir))
+	} else {
+		command = filepath.Join(w.root, command)
+		say("next", "Go to %s, edit it, and type one of these there:", dir)
+	}
+	for _, what := range []string{"check", "watch", "hint"} {
+		say("", "%s %s", command, what)
+	}
 	return statusHeld, nil
 }
 
@@ -237,6 +260,9 @@ func (w *workshop) ownModule(dir string) error {
 
 // check judges a copy with all attacks on the step.
 func (w *workshop) check(e *exercise, c *attempt) (int, error) {
+	if err := e.runsHere(); err != nil {
+		return 0, err
+	}
 	say(e.id, "%s (%s)", e.title, w.short(c.dir))
 	status, err := w.judge(e, c, true)
 	if err != nil {
@@ -252,9 +278,9 @@ func (w *workshop) check(e *exercise, c *attempt) (int, error) {
 	case statusHeld:
 		fmt.Println()
 		next := "scripts/exercise.sh list"
-		for i := range exercises[:len(exercises)-1] {
-			if exercises[i].id == e.id {
-				next = "scripts/exercise.sh start " + exercises[i+1].id
+		for i := len(exercises) - 1; exercises[i].id != e.id; i-- {
+			if exercises[i].runsHere() == nil {
+				next = "scripts/exercise.sh start " + exercises[i].id
 			}
 		}
 		say("done", "%s holds. Compare it with our fix, or go on:", e.id)
@@ -329,8 +355,8 @@ func (w *workshop) judge(e *exercise, c *attempt, all bool) (int, error) {
 			say(string(missing), "This was the repository's own %s: it doesn't work here either, "+
 				"so it isn't your code. scripts/doctor.sh says what this machine lacks.", e.step)
 			if os.Geteuid() != 0 {
-				say("", `It may work as root: sudo env "PATH=$PATH" scripts/exercise.sh check %s`,
-					e.id)
+				say("", "It may work as root:")
+				say("", `sudo env "PATH=$PATH" scripts/exercise.sh check %s`, e.id)
 			}
 			return statusCant, nil
 		}
@@ -344,6 +370,7 @@ func (w *workshop) build(dir, program string) (string, error) {
 	cmd := exec.CommandContext(w.ctx, "go", "build", "-buildvcs=false", "-o", program, ".")
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOTMPDIR="+w.scratch)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // it cleans up
 	out, err := cmd.CombinedOutput()
 	text := ""
 	for line := range strings.Lines(string(out)) {
@@ -353,6 +380,10 @@ func (w *workshop) build(dir, program string) (string, error) {
 	}
 	if err != nil {
 		err = fmt.Errorf("go build: %w", err)
+		if !strings.Contains(text, ".go:") && !strings.Contains(text, "undeclared") {
+			// It isn't the code: no HOME, no disk, no modules.
+			return "", fmt.Errorf("%w: %s", err, strings.Join(strings.Fields(text), " "))
+		}
 	}
 	return text, err
 }
@@ -361,7 +392,16 @@ func (w *workshop) build(dir, program string) (string, error) {
 func (w *workshop) contained(e *exercise, program string, attacks []string) (int, string, error) {
 	before := cgroupsOf(e.step)
 	defer removeCgroups(e.step, before)
-	cmd, err := contain(w.ctx, append([]string{e.step, program}, attacks...)...)
+	var room *os.File
+	if dir := makeRoom(e.step); dir != "" {
+		defer removeRoom(dir)
+		var err error
+		if room, err = os.Open(dir); err != nil {
+			return 0, "", err
+		}
+		defer room.Close()
+	}
+	cmd, err := contain(w.ctx, room, append([]string{e.step, program}, attacks...)...)
 	if err != nil {
 		return 0, "", err
 	}

@@ -84,6 +84,10 @@ var probes = map[string]func(args []string) error{
 			}
 			fmt.Fprintf(c, "connection %d to the container", n)
 			_ = c.Close() // what was written is on its way
+			if len(args) > 1 && args[1] == strconv.Itoa(n) {
+				time.Sleep(200 * time.Millisecond) // it is sent by now
+				return nil
+			}
 		}
 	},
 	"chown": func(args []string) error {
@@ -106,6 +110,23 @@ var probes = map[string]func(args []string) error{
 			memory[i] = 1 // memory that isn't touched isn't used
 		}
 		fmt.Printf("used %d MiB\n", len(memory)>>20)
+		return nil
+	},
+	"grow": func(args []string) error {
+		most, err := strconv.Atoi(args[0])
+		if err != nil {
+			return err
+		}
+		var all [][]byte
+		for range most {
+			memory := make([]byte, 1<<20)
+			for i := 0; i < len(memory); i += os.Getpagesize() {
+				memory[i] = 1
+			}
+			all = append(all, memory)
+			time.Sleep(20 * time.Millisecond)
+		}
+		fmt.Printf("used %d MiB\n", len(all))
 		return nil
 	},
 	"processes": func(args []string) error {

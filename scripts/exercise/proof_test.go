@@ -479,6 +479,23 @@ var proofs = map[string]proof{
 		},
 	},
 	"06-6": {
+		starts: "What one container sends doesn't get to the other",
+		half: lan06("func() error { return outside.addPort(port, bridge) },", "",
+			"doesn't get to the other"),
+		hint:  "Which links are its ports?",
+		other: []variant{{edits: []edit{{file: "net_lan.go", text: lanByIP}}}},
+		wrong: []variant{
+			lan06(`"lan-"+lan`, `"lan"`, "they are all on the same link"),
+			lan06("err != nil && !errors.Is(err, unix.EEXIST)", "err != nil",
+				"is there already for the second"),
+			lan06(`strings.HasPrefix(link.Name, lan+"-")`, `strings.HasPrefix(link.Name, "/")`,
+				"cut off"),
+			lan06("errors.Join(err, outside.remove(bridge))", "err", "A bridge is the host's"),
+			lan06(`func() error { return inside.setUp("eth1") },`, "",
+				"doesn't get to the other"),
+		},
+	},
+	"06-7": {
 		starts: "still in the host's PID namespace",
 		half:   whole06("", resolving, "What is open when the command starts stays open"),
 		hint:   "still open",
@@ -540,6 +557,29 @@ var proofs = map[string]proof{
 		wrong: []variant{{weight07("10", "1"), "That isn't a tenth"}},
 	},
 	"07-6": {
+		starts: "The kernel has never slowed it down",
+		half:   high07("c.limits", "67108864", "The kernel has never slowed it down"),
+		other: []variant{
+			high07("c.limits", "48M", ""),
+			{edits: []edit{{file: "cgroup_v2.go",
+				find: "if err := mkdirCgroup(c.inner()); err != nil {",
+				text: `high, err := os.OpenFile(c.limits+"/memory.high", os.O_WRONLY, 0)
+		if err == nil {
+			_, _ = fmt.Fprintln(high, memoryLimit/4*3)
+			_ = high.Close()
+		}
+		if err := mkdirCgroup(c.inner()); err != nil {`}}},
+		},
+		wrong: []variant{
+			high07("c.limits", "48", "The file takes bytes"),
+			high07("c.inner()", "48M", "by the memory.high of inner"),
+			high07("c.limits", "60M", "That is too late"),
+			{append(high07("c.limits", "48M", "").edits, edit{file: "cgroup_v2.go",
+				find: `{file: dir + "/memory.max", value: strconv.Itoa(memoryLimit)},`}),
+				"The limit that kills has to stay"},
+		},
+	},
+	"07-7": {
 		starts: "still in the host's PID namespace",
 		half:   whole06(closing, resolving, "sees where in the host's hierarchy"),
 		hint:   "six of them come with clone",
@@ -561,8 +601,8 @@ var proofs = map[string]proof{
 	},
 	"08-4": {
 		starts: "it can read, trace and change it",
-		half: variant{[]edit{{file: "init.go", find: "path, err := lookPath(",
-			text: "defer hideFromCommand()\n\tpath, err := lookPath("}},
+		half: variant{[]edit{{file: "init.go", find: "explainStreams(p.args)",
+			text: "defer hideFromCommand()\n\texplainStreams(p.args)"}},
 			"it can read, trace and change it"},
 		hint: "A deferred call",
 	},
@@ -693,6 +733,67 @@ func whole06(descriptors, resolver, says string) variant {
 	` + resolver + `
 	return execCommand(command)`},
 	}, says}
+}
+
+// lan06 is the solution of the exercise about a LAN, with one text in it replaced.
+func lan06(old, text, says string) variant {
+	if strings.Count(lanSolved, old) != 1 {
+		panic("not once in lanSolved: " + old)
+	}
+	return variant{[]edit{{file: "net_lan.go", text: strings.Replace(lanSolved, old, text, 1)}},
+		says}
+}
+
+// lanByIP is the same by ip(8).
+const lanByIP = `//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"os/exec"
+	"strings"
+)
+
+func ip(format string, args ...any) (string, error) {
+	command := strings.Fields(fmt.Sprintf(format, args...))
+	out, err := exec.Command(command[0], command[1:]...).CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("%s: %s", strings.Join(command, " "), out)
+	}
+	return string(out), err
+}
+
+func join(lan, address string, pid int) (leave func() error, err error) {
+	port, inside := fmt.Sprintf("port%d", pid), fmt.Sprintf("nsenter -t %d -n ip", pid)
+	_, _ = ip("ip link add %s type bridge", lan)
+	for _, command := range []string{
+		"ip link set " + lan + " up",
+		fmt.Sprintf("ip link add %s master %s type veth peer name eth1 netns %d", port, lan, pid),
+		"ip link set " + port + " up",
+		inside + " link set eth1 up",
+		inside + " addr add " + address + " dev eth1",
+	} {
+		if _, err := ip("%s", command); err != nil {
+			return nil, err
+		}
+	}
+	return func() error {
+		_, _ = ip("ip link del %s", port)
+		ports, err := ip("ip -o link show master %s", lan)
+		if err == nil && ports == "" {
+			_, err = ip("ip link del %s", lan)
+		}
+		return err
+	}, nil
+}
+`
+
+// high07 sets memory.high in a cgroup.
+func high07(cgroup, value, says string) variant {
+	return variant{[]edit{{file: "cgroup_v2.go", find: "return append(c.shown(c.limits), cpu)",
+		text: "return append(c.shown(c.limits), cpu,\n\t\t" +
+			"setting{file: " + cgroup + ` + "/memory.high", value: "` + value + `"})`}}, says}
 }
 
 // weight07 sets weights.

@@ -11,7 +11,8 @@ type exercise struct {
 	id, step string
 	title    string
 	minutes  int
-	build    bool // you write what isn't there, rather than repair what is gone
+	build    bool   // you write what isn't there, rather than repair what is gone
+	v2       string // why it takes cgroup v2, if it does
 	task     string
 
 	start    []edit   // from the step to what you get

@@ -81,6 +81,152 @@ func forwardTo(client net.Conn, address string) {
 }
 `
 
+// lanBefore is where a container joins a LAN, in host: the function of 06 that starts one.
+const (
+	lanBefore = `if _, err := ready.WriteString(resolvConf() + "\x00"); err != nil {`
+	lanCall   = `if lan, address, found := strings.Cut(os.Getenv("LAN"), ":"); found {
+		leave, err := join(lan, address, cmd.Process.Pid)
+		if err != nil {
+			return errors.Join(abandon(cmd, err), disconnect())
+		}
+		defer leave()
+	}
+	` + lanBefore
+)
+
+// lanStub is what you get.
+const lanStub = `//go:build linux
+
+// A link between containers.
+
+package main
+
+import "golang.org/x/sys/unix"
+
+// join gives the container whose first process is pid a second link, eth1, with an address such as
+// "10.99.0.2/24". It leads to every container that has joined the LAN of the same name, and to no
+// other. The function that it returns is called after the container's end, and takes back what join
+// made on the host.
+func join(lan, address string, pid int) (leave func() error, err error) {
+	return func() error { return nil }, nil
+}
+` + lanRequests
+
+// lanRequests is what the kernel has to be asked for, and net_links.go can't ask yet.
+const lanRequests = `
+// addBridge makes a bridge: a link that has other links as its ports, and passes on what comes in
+// through one of them to the others, as a switch does (ip-link(8)).
+func (n *netlink) addBridge(bridge string) error {
+	_, err := n.request("ip link add "+bridge+" type bridge", unix.RTM_NEWLINK, create,
+		linkHeader(0, 0), attribute(unix.IFLA_IFNAME, text(bridge)),
+		attribute(unix.IFLA_LINKINFO, attribute(unix.IFLA_INFO_KIND, text("bridge"))))
+	return err
+}
+
+// addPort makes a link a port of a bridge.
+func (n *netlink) addPort(link, bridge string) error {
+	index, err := n.index(bridge)
+	if err != nil {
+		return err
+	}
+	_, err = n.request("ip link set "+link+" master "+bridge, unix.RTM_NEWLINK, 0,
+		linkHeader(0, 0), attribute(unix.IFLA_IFNAME, text(link)),
+		attribute(unix.IFLA_MASTER, native32(index)))
+	return err
+}
+
+// remove removes a link.
+func (n *netlink) remove(link string) error {
+	_, err := n.request("ip link del "+link, unix.RTM_DELLINK, 0,
+		linkHeader(0, 0), attribute(unix.IFLA_IFNAME, text(link)))
+	return err
+}
+`
+
+// lanSolved is what you make of it.
+const lanSolved = `//go:build linux
+
+// A link between containers.
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// join gives the container whose first process is pid a second link, eth1, with an address such as
+// "10.99.0.2/24". It leads to every container that has joined the LAN of the same name, and to no
+// other. The function that it returns is called after the container's end, and takes back what join
+// made on the host.
+func join(lan, address string, pid int) (leave func() error, err error) {
+	prefix, err := netip.ParsePrefix(address)
+	if err != nil {
+		return nil, fmt.Errorf("join the LAN %s: %w", lan, err)
+	}
+	outside, err := dialNetlink(nil)
+	if err != nil {
+		return nil, err
+	}
+	defer outside.close()
+	inside, err := dialNetlinkOf(pid, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer inside.close()
+	bridge, port := "lan-"+lan, fmt.Sprint(lan, "-", pid)
+	// Another container may be leaving, and remove the bridge, before our port is in it.
+	err = locked(func(*os.File) error {
+		if err := outside.addBridge(bridge); err != nil && !errors.Is(err, unix.EEXIST) {
+			return err
+		}
+		for _, step := range []func() error{
+			func() error { return outside.addVeth(port, hardware(prefix.Addr()), "eth1", pid) },
+			func() error { return outside.addPort(port, bridge) },
+			func() error { return disableIPv6(bridge, nil) },
+			func() error { return outside.setUp(bridge) },
+			func() error { return outside.setUp(port) },
+			func() error { return inside.addAddress("eth1", prefix) },
+			func() error { return inside.setUp("eth1") },
+		} {
+			if err := step(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return func() error { return leaveLAN(lan, bridge, port) }, err
+}
+
+// leaveLAN removes a port, and with the last one the bridge.
+func leaveLAN(lan, bridge, port string) error {
+	outside, err := dialNetlink(nil)
+	if err != nil {
+		return err
+	}
+	defer outside.close()
+	return locked(func(*os.File) error {
+		// The kernel removes the port with the container's network, but not at once.
+		if err := outside.remove(port); err != nil && !errors.Is(err, unix.ENODEV) {
+			return err
+		}
+		links, err := net.Interfaces()
+		for _, link := range links {
+			if strings.HasPrefix(link.Name, lan+"-") {
+				return nil
+			}
+		}
+		return errors.Join(err, outside.remove(bridge))
+	})
+}
+` + lanRequests
+
 var exercises06 = []exercise{
 	{
 		id: "06-1", step: "06-network", title: "Talking to itself", minutes: 5,
@@ -208,7 +354,46 @@ var exercises06 = []exercise{
 			"published to the whole network.",
 	},
 	{
-		id: "06-6", step: "06-network", title: "The whole container", minutes: 30,
+		id: "06-6", step: "06-network", title: "Two containers on one link", minutes: 40,
+		build: true,
+		task: "Each container has a cable to the host, and none to another container. With " +
+			"LAN=blue:10.99.0.2/24 in the environment a container should have a second link, " +
+			"eth1, with that address, to every container whose LAN is called blue, too. Those " +
+			"of another LAN get nowhere, and when the last container has ended, nothing is left " +
+			"on the host. Write join, in net_lan.go; what it can ask the kernel for is below it.",
+		start: []edit{
+			{file: "net_lan.go", text: lanStub},
+			{file: "main.go", find: lanBefore, text: lanCall},
+		},
+		solution: []edit{
+			{file: "net_lan.go", text: lanSolved},
+			{file: "main.go", find: lanBefore, text: lanCall},
+		},
+		attacks: []string{"lan"},
+		hints: []string{
+			"A cable has two ends, and a LAN more: each container needs a cable of its own, and " +
+				"something has to join the ends that are on the host. That is a bridge, a " +
+				"switch made of software.",
+			"plugIn, in net_cable.go, shows how to speak to both network namespaces. The bridge " +
+				"is there already for the second container (EEXIST), and the last to leave " +
+				"removes it.",
+			"outside.addBridge(\"lan-\"+lan), outside.addVeth(port, hardware(address), \"eth1\", " +
+				"pid), outside.addPort(port, bridge); set up bridge, port and eth1; " +
+				"inside.addAddress(\"eth1\", prefix). A port needs a name that no other has, " +
+				"such as one with the PID (ip-link(8)).",
+		},
+		near: []near{
+			{".addBridge(", ".addPort(", "The bridge is there. Which links are its ports?"},
+			{".addPort(", ".remove(", "They are on one link. What is still on the host when " +
+				"both have ended?"},
+		},
+		why: "A bridge joins links as a switch joins cables: docker0 is one, and so is each " +
+			"network that docker network create makes. It needs no address, and then the host " +
+			"isn't on that network itself. (This one stays behind if the outer process is killed " +
+			"by kill -9: undo.go is where the step itself would remember it.)",
+	},
+	{
+		id: "06-7", step: "06-network", title: "The whole container", minutes: 30,
 		task: "container, in main.go, has no body any more, and namespaces is empty. Write " +
 			"both. The text for /etc/resolv.conf comes from the outer process.",
 		start: []edit{
@@ -368,7 +553,39 @@ var exercises07 = []exercise{
 			"stands beside others.",
 	},
 	{
-		id: "07-6", step: "07-cgroups", title: "The whole container", minutes: 30,
+		id: "07-6", step: "07-cgroups", title: "Slow down first (cgroup v2)", minutes: 20,
+		build: true,
+		v2: "v1 has no memory.high, and its soft limit, which counts only while the whole " +
+			"machine is short of memory, isn't the same",
+		task: "At 64 MiB, memory.max, the kernel kills this container. From 48 MiB on it should " +
+			"slow it down, so that you have the time to do something about it. That is what " +
+			"memory.high is for. Add it, in cgroup_v2.go.",
+		solution: []edit{{file: "cgroup_v2.go", find: "return append(c.shown(c.limits), cpu)",
+			text: "// From here on the kernel slows the container down.\n\t" +
+				`high := setting{file: c.limits + "/memory.high", value: strconv.Itoa(48 << 20)}` +
+				"\n\treturn append(c.shown(c.limits), cpu, high)"}},
+		attacks: []string{"high"},
+		hints: []string{
+			"memory.events of the cgroup with the limits counts, after the word high, how often " +
+				"the kernel has slowed it down.",
+			"settings, in cgroup_v2.go, lists the files of that cgroup and what is written to " +
+				"them. The numbers are bytes.",
+			"setting{file: c.limits + \"/memory.high\", value: strconv.Itoa(48 << 20)} " +
+				"(Documentation/admin-guide/cgroup-v2.rst).",
+		},
+		near: []near{
+			{`c.inner()+"/memory.high"`, "", "inner belongs to whoever is root inside. Set it " +
+				"where the limits are."},
+			{"memory.low", "", "memory.low protects from others' hunger. It limits nothing."},
+			{`"/memory.high"`, `"/memory.max"`, "memory.high kills nothing, so it doesn't " +
+				"replace memory.max."},
+		},
+		why: "Above memory.high the kernel makes the processes reclaim memory, and pauses them " +
+			"where that isn't enough; it never kills. A program that watches memory.events, as " +
+			"systemd-oomd watches memory.pressure, has time to act before memory.max does.",
+	},
+	{
+		id: "07-7", step: "07-cgroups", title: "The whole container", minutes: 30,
 		task: "container, in main.go, has no body any more, and namespaces is empty. Write " +
 			"both. One namespace has no flag in that list.",
 		start: []edit{
