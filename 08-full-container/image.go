@@ -1,7 +1,7 @@
 //go:build linux
 
 // What an image is: layers, and a config that says how to run them. An archive describes both in
-// one of two formats: image_oci.go and image_docker.go.
+// one of two formats: see image_formats.go.
 
 package main
 

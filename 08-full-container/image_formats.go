@@ -1,13 +1,17 @@
 //go:build linux
 
-// OCI layouts (github.com/opencontainers/image-spec), which `docker save` writes today as well: a
-// chain of digests, from index.json through a manifest to the config and the layers.
+// The two formats that describe an image in its archive: OCI layouts, a chain of digests from
+// index.json through a manifest to the config and the layers, which docker save writes today
+// (github.com/opencontainers/image-spec); and that of Docker up to 24, which other tools still
+// write, where manifest.json names the config and the layers by their files.
 
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 )
@@ -214,4 +218,53 @@ func readBlob(a *archive, d descriptor, types []string) ([]byte, error) {
 		return nil, err
 	}
 	return a.read(name, sum)
+}
+
+// searchManifests searches manifest.json. It is a list of images, each with the names of its config
+// and its layers. In a directory that skopeo's dir: has written, it is a manifest, or an index.
+func (c *choice) searchManifests() error {
+	text, err := c.read("manifest.json", "")
+	if err != nil {
+		return err
+	}
+	if bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) {
+		return c.searchDir(text)
+	}
+	var images []struct {
+		Config           string
+		RepoTags, Layers []string
+	}
+	if err := json.Unmarshal(text, &images); err != nil {
+		return fmt.Errorf("read manifest.json: %w", err)
+	}
+	for _, i := range images {
+		if names := append(i.RepoTags, i.Config); c.wants(names) {
+			c.add(i.Config, names, func() (*parts, error) {
+				return c.readDocker(i.Config, i.Layers)
+			})
+		}
+	}
+	return nil
+}
+
+// readDocker reads an image. Of digests there is the config's, which is its name, and in it the
+// layers' diff_ids; so all is verified that isn't manifest.json itself.
+func (a *archive) readDocker(config string, layers []string) (*parts, error) {
+	// Docker calls it DIGEST.json, its newer archives blobs/sha256/DIGEST, others sha256:DIGEST.
+	// Jib calls it config.json: then it is trusted as it is, like manifest.json.
+	sum, err := parseDigest("sha256:" +
+		strings.TrimSuffix(strings.TrimPrefix(path.Base(config), "sha256:"), ".json"))
+	if err != nil {
+		sum = ""
+	}
+	image, err := readConfig(a, config, sum, len(layers))
+	if err != nil {
+		return nil, err
+	}
+	for i, name := range layers {
+		if image.layers[i].content, err = a.open(name); err != nil {
+			return nil, err
+		}
+	}
+	return image, nil
 }
