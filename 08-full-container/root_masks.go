@@ -1,7 +1,7 @@
 //go:build linux
 
-// The container's own /sys, with its cgroups, and what it doesn't get of /proc and /sys: much of them
-// has no namespace and shows the whole machine. The masked paths are Docker's.
+// The container's own /sys, with its cgroups, and what it doesn't get of /proc and /sys: much of
+// them has no namespace and shows the whole machine. The masked paths are Docker's.
 
 package main
 
