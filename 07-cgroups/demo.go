@@ -450,7 +450,7 @@ func findCgroup(args []string) error {
 	} else {
 		fmt.Println("cgroups in the hierarchy:", cgroups)
 	}
-	fmt.Printf("%s: %s\n", args[0], found)
+	fmt.Printf("cgroup %s: %s\n", args[0], found)
 	return nil
 }
 

@@ -104,7 +104,8 @@ func TestLesson(t *testing.T) {
 		if number(seen[1]) < 2 {
 			t.Errorf("the host sees %s cgroups", seen[1])
 		}
-		one(`host       (07-cgroups-\w{8}): found\ncontainer  07-cgroups-\w{8}: nowhere +held`)
+		one(`host       cgroup 07-cgroups-\w{8}: found\n` +
+			`container  cgroup 07-cgroups-\w{8}: nowhere +held`)
 		if !regexp.MustCompile(`(?m)^container  write\("/tmp/memory\.\w+", "(max|-1)"\) = \w+$`).
 			MatchString(out) {
 			t.Errorf("it hasn't tried to lift the limit:\n%s", out)

@@ -103,7 +103,7 @@ for user in $users; do
             last=$(tail -n 1 "$scratch/out")
             case "$user $command $status $last" in
                 *\ 0\ next\ * | *\ 0\ it\ runs) ;;
-                # Where root has delegated no cgroup, an ordinary user runs nothing without limits.
+                # Where root has delegated no cgroup, an ordinary user runs no command without limits.
                 reader*/steps/0[78]*echo*\ 125\ *) ;;
                 *) cat "$scratch/out" && wrong "$user" "$command, where there is only busybox" "$status" ;;
             esac

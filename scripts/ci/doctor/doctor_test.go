@@ -686,7 +686,8 @@ func TestHere(t *testing.T) {
 }
 
 // runStep builds and runs a step after a command of doctor's, in one shell: the lesson, which tries
-// most. Those of 07 and 08 also end well where they only say what is missing, and 07's takes long.
+// most. Those of 07 and 08 also end well without a cgroup, where no command runs, and 07's takes
+// long.
 func runStep(t *testing.T, dir, after string) ([]byte, error) {
 	program := filepath.Join(t.TempDir(), filepath.Base(dir))
 	script := after + ` && cd "$1" && go build -o "$0" . || exit 99; `
