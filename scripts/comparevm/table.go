@@ -42,7 +42,7 @@ var rows = []row{
 	{"uptime seen inside, s", text("uptime")},
 	{"the host's ps shows", text("ps")},
 	{"between it and what started it", text("between")},
-	{"its calls that strace sees there", text("traced others")},
+	{"its calls that go through those", text("traced others")},
 	{"its calls that strace sees in it", text("traced itself")},
 }
 
