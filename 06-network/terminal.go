@@ -21,9 +21,19 @@ import (
 // group. When it ends, it restores the group that it found there. That would be ours, which has no
 // ID in its PID namespace, so dash says "Cannot set tty process group". So the shell starts in its
 // own group. Any other command stays in ours: there Ctrl-C reaches us, and PID 1 would ignore it.
+//
+// In the background, as in `02 sh &`, a shell stops itself until it is brought to the foreground. A
+// shell inside sees both groups as 0 and would take the terminal, so we stop in its place.
 func lendTerminal(cmd *exec.Cmd, command []string) (takeBack func()) {
 	ours, err := unix.IoctlGetInt(0, unix.TIOCGPGRP)
-	if err != nil || ours != unix.Getpgrp() || !startsShell(command) {
+	if err != nil || !startsShell(command) {
+		return func() {}
+	}
+	if ours != unix.Getpgrp() {
+		_ = unix.Kill(0, unix.SIGTTIN) // to our group, as if we had read; can't fail
+		ours, err = unix.IoctlGetInt(0, unix.TIOCGPGRP)
+	}
+	if err != nil || ours != unix.Getpgrp() {
 		return func() {}
 	}
 	cmd.SysProcAttr.Foreground, cmd.SysProcAttr.Ctty = true, 0

@@ -72,6 +72,8 @@ func Terminal(t *testing.T, prompt string) {
 			{[]string{"cat", "/proc/self/comm", "-"}, []string{
 				"cat\r\n", "it runs\n", "it runs\r\nit runs", "\x03",
 			}, 130},
+			{[]string{"test:background", "sh"}, []string{prompt, "exit 7\n"}, 100 + 7},
+			{[]string{"test:background", "cat", "/proc/self/comm"}, nil, 0},
 		} {
 			screen, status := Converse(t, u.Program(c.command...), c.dialog)
 			if status != c.status || strings.Contains(screen, "tty") {
@@ -80,6 +82,34 @@ func Terminal(t *testing.T, prompt string) {
 			}
 		}
 	})
+}
+
+// init adds test:background, which starts the program in the background, as a shell does with "&".
+// If it stops there, it is brought to the foreground, and its exit status gets 100 more.
+func init() {
+	experiments["test:background"] = func(args []string) error {
+		cmd := self(args...)
+		cmd.Args[0] = step.Name
+		cmd.SysProcAttr.Setpgid = true
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+		if err := cmd.Start(); err != nil {
+			return err
+		}
+		var status unix.WaitStatus
+		_, err := unix.Wait4(cmd.Process.Pid, &status, unix.WUNTRACED, nil)
+		if err != nil || !status.Stopped() {
+			return err
+		}
+		if err := unix.IoctlSetPointerInt(0, unix.TIOCSPGRP, cmd.Process.Pid); err != nil {
+			return err
+		}
+		if err := unix.Kill(-cmd.Process.Pid, unix.SIGCONT); err != nil {
+			return err
+		}
+		_ = cmd.Wait() // its error is the exit status
+		os.Exit(100 + statusOf(cmd.ProcessState))
+		return nil
+	}
 }
 
 // StartsShell tells the shells that read what is typed from all other commands.
