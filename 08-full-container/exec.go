@@ -246,26 +246,25 @@ func (s *spec) startFor(client *os.File, request *spec, streams []int, closeStre
 	}
 	request.Env = unique(slices.Concat(s.Env, request.Env))
 	request.Dir, request.User = cmp.Or(request.Dir, s.Dir), cmp.Or(request.User, s.User)
-	command, err := request.process()
+	var command process
 	master := -1
-	if err == nil && request.TTY {
-		master, err = replaceStreams(command.uid(), streams)
-	}
+	err = onFirstThread(func() (err error) {
+		command, master, err = request.prepare(streams)
+		return err
+	})
 	if err := errors.Join(err, handOver(client, master)); err != nil {
 		return nil, err
 	}
 	var pid int
-	ended, done := make(chan unix.WaitStatus, 1), make(chan bool)
-	starts <- func() {
-		defer close(done)
-		if err = request.enterDir(); err != nil {
-			return
+	ended := make(chan unix.WaitStatus, 1)
+	err = onFirstThread(func() (err error) {
+		if err = request.enterDir(); err == nil {
+			pid, err = guests.add(ended, func() (int, error) {
+				return command.start(uintptr(streams[0]), uintptr(streams[1]), uintptr(streams[2]))
+			})
 		}
-		pid, err = guests.add(ended, func() (int, error) {
-			return command.start(uintptr(streams[0]), uintptr(streams[1]), uintptr(streams[2]))
-		})
-	}
-	<-done
+		return err
+	})
 	closeStreams() // ours would keep the command's pipes open after its end
 	if err != nil {
 		return nil, err
@@ -273,6 +272,16 @@ func (s *spec) startFor(client *os.File, request *spec, streams []int, closeStre
 	go obey(client, pid)
 	code, reason := ending(<-ended)
 	return append([]byte{byte(code)}, reason...), nil
+}
+
+// prepare looks up the user of a client's command, and makes a terminal if it is to have one.
+func (s *spec) prepare(streams []int) (command process, master int, err error) {
+	command, err = s.process()
+	if err != nil || !s.TTY {
+		return command, -1, err
+	}
+	master, err = replaceStreams(command.uid(), streams)
+	return command, master, err
 }
 
 // replaceStreams makes a terminal and puts its slave in the place of the streams.

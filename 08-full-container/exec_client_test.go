@@ -110,6 +110,43 @@ func TestExecDeserters(t *testing.T) {
 	})
 }
 
+// TestExecUserTable replaces the table in which PID 1 looks up a client's user. PID 1 may read no
+// more for that than the container's root, and waits for no FIFO.
+func TestExecUserTable(t *testing.T) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		r := runContainer(t, u, "cat", "-net=false")
+		r.output("sh", "-c", "mv /etc/passwd /tmp; mkfifo /etc/passwd")
+		hung := time.AfterFunc(20*time.Second, func() { r.Process.Kill() })
+		got := steptest.Run(t, r.command("true"))
+		hung.Stop()
+		if got.Status != 125 || !strings.Contains(got.Stderr, "/etc/passwd isn't a file") {
+			t.Errorf("a FIFO: %+v", got)
+		}
+		// Only CAP_SYS_PTRACE lets a process read another user's variables. They are a table here.
+		table := "A=\nfake:x:0:0::/fake:\n"
+		for user, want := range map[string]steptest.Result{
+			"0":    {Stdout: "/fake\n"}, // the control
+			"1000": {Stderr: "permission denied", Status: 125},
+		} {
+			if user != "0" && u.UID != 0 {
+				continue // there may be one user only
+			}
+			r := runContainer(t, u, "cat", "-net=false")
+			sleep := begin(t, r.command("-user", user, "-env", table, "sh", "-c",
+				"echo ready; exec sleep 1000"))
+			r.output("sh", "-c", "set $(grep -l sleep /proc/[0-9]*/comm); "+
+				"ln -sf ${1%comm}environ /etc/passwd")
+			got := steptest.Run(t, r.command("-user", "fake", "sh", "-c", "echo $HOME"))
+			if got.Stdout != want.Stdout || got.Status != want.Status ||
+				!strings.Contains(got.Stderr, want.Stderr) {
+				t.Errorf("of user %s: %+v", user, got)
+			}
+			sleep.Process.Kill()
+			sleep.Wait()
+		}
+	})
+}
+
 // init adds such clients.
 func init() {
 	// test:client sends its standard input, with so many descriptors, and prints the answer.

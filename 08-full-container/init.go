@@ -74,8 +74,16 @@ func reserveThreads(n int) {
 	all.Wait()
 }
 
-// starts is for the first thread: what it is to start after the command.
+// starts is for the first thread: what it is to do after the command's start.
 var starts = make(chan func())
+
+// onFirstThread runs a function on the first thread. What PID 1 does for a client, it does there,
+// with no more rights than the command.
+func onFirstThread(f func() error) error {
+	done := make(chan error)
+	starts <- func() { done <- f() }
+	return <-done
+}
 
 // start starts a command, with these descriptors as its standard streams, from this thread.
 func (p process) start(streams ...uintptr) (pid int, err error) {

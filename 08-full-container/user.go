@@ -133,6 +133,10 @@ func readTable(file string, defaults ...string) (table [][]string, err error) {
 		return nil, err
 	}
 	defer place.Close()
+	// A FIFO there would keep -exec waiting for ever, and all others with it.
+	if kind, err := kindOf(int(place.Fd())); err != nil || kind != unix.S_IFREG {
+		return nil, errors.Join(fmt.Errorf("%s isn't a file", file), err)
+	}
 	text, err := os.ReadFile(fmt.Sprint("/proc/self/fd/", place.Fd()))
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", file, err)

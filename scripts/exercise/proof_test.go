@@ -661,8 +661,8 @@ var proofs = map[string]proof{
 		starts: "The second command has more rights than the first",
 		half: variant{[]edit{
 			{file: "exec.go", find: `"os"`, text: "\"os\"\n\t\"runtime\""},
-			{file: "exec.go", find: "defer close(done)\nif err =",
-				text: "runtime.LockOSThread()\n\t\tdefer close(done)\n\t\tif err ="},
+			{file: "exec.go", find: "if err = request.enterDir()",
+				text: "runtime.LockOSThread()\n\t\tif err = request.enterDir()"},
 		}, "The second command has more rights than the first"},
 		hint: "It is the wrong one",
 	},

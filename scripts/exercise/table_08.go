@@ -209,8 +209,8 @@ var exercises08 = []exercise{
 		task: "A command that -exec starts has all capabilities and no filter, and the " +
 			"container's first command has neither. Repair startFor, in exec.go.",
 		start: []edit{
-			{file: "exec.go", find: "starts <- func() {", text: "go func() {"},
-			{file: "exec.go", find: "})\n}\n<-done", text: "})\n\t}()\n\t<-done"},
+			{file: "exec.go", find: "err = onFirstThread(func() (err error) {\nif err = request",
+				text: "err = elsewhere(func() (err error) {\n\t\tif err = request"},
 		},
 		attacks: []string{"guestrights", "guest"},
 		hints: []string{
@@ -219,8 +219,7 @@ var exercises08 = []exercise{
 				"thread's.",
 			"A goroutine runs on any thread. The end of runCommand, in init.go, is a loop on the " +
 				"one thread that has the walls.",
-			"starts <- func() { ... } and not go func() { ... }(): the first thread runs it, and " +
-				"<-done waits for that.",
+			"onFirstThread(func ...) and not elsewhere(func ...), which takes another thread.",
 		},
 		near: []near{
 			{"runtime.LockOSThread()", "", "That keeps the goroutine on the thread that it is " +
@@ -240,9 +239,9 @@ var exercises08 = []exercise{
 			"command's, its exit status is the client's, and so are its signals.",
 		start: []edit{
 			{file: "exec.go", stmt: "var pid int"},
-			{file: "exec.go", stmt: "ended, done := make("},
-			{file: "exec.go", stmt: "starts <- func()"},
-			{file: "exec.go", stmt: "<-done"},
+			{file: "exec.go", stmt: "ended := make("},
+			{file: "exec.go", find: runOnFirst, text: runAnywhere},
+			{file: "exec.go", find: startGuest},
 			{file: "exec.go", find: startForEnd, text: startForStub},
 			{file: "exec.go", fn: "add", text: yourPart + "\n\treturn 0, " +
 				"errors.New(\"add isn't written yet\")"},
@@ -316,16 +315,38 @@ const (
 	code, reason := ending(<-ended)
 	return append([]byte{byte(code)}, reason...), nil`
 	startForStub = `// Your part: start the command, obey its client, and wait for its end.
+	_ = command
 	return nil, errors.New("PID 1 starts no commands for clients yet")`
 	runCommandEnd = `for start := range starts {
 		start()
 	}
 	return nil`
 	runCommandStub = "select {} // this thread has nothing left to do"
-	startsDecl     = `// starts is for the first thread: what it is to start after the command.
+	startsDecl     = `// starts is for the first thread: what it is to do after the command's start.
 var starts = make(chan func())
 
+// onFirstThread runs a function on the first thread. What PID 1 does for a client, it does there,
+// with no more rights than the command.
+func onFirstThread(f func() error) error {
+	done := make(chan error)
+	starts <- func() { done <- f() }
+	return <-done
+}
+
 `
+	runOnFirst = `err = onFirstThread(func() (err error) {
+		command, master, err = request.prepare(streams)
+		return err
+	})`
+	runAnywhere = "command, master, err = request.prepare(streams)"
+	startGuest  = `err = onFirstThread(func() (err error) {
+		if err = request.enterDir(); err == nil {
+			pid, err = guests.add(ended, func() (int, error) {
+				return command.start(uintptr(streams[0]), uintptr(streams[1]), uintptr(streams[2]))
+			})
+		}
+		return err
+	})`
 	startComment = "// start starts a command,"
 	yourPart     = "\t// Your part."
 )

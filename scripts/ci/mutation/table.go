@@ -1253,6 +1253,20 @@ var table = []row{
 		why:     "PID 1 would keep the descriptors of clients that die, up to its limit",
 	},
 	{
+		step: "08-full-container", file: "exec.go",
+		find:    "err = onFirstThread(func() (err error) {\n\t\tcommand,",
+		replace: "err = elsewhere(func() (err error) {\n\t\tcommand,",
+		test:    "^TestExecUserTable$/^root$",
+		why:     "a link at /etc/passwd would lead to what only PID 1's other threads may read",
+	},
+	{
+		step: "08-full-container", file: "user.go",
+		find:    "kind != unix.S_IFREG {",
+		replace: "kind == 0 {",
+		test:    "^TestExecUserTable$",
+		why:     "a FIFO at /etc/passwd would keep all later -exec waiting",
+	},
+	{
 		step: "08-full-container", file: "rootfs.go",
 		find:    "unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID",
 		replace: "unix.MOUNT_ATTR_RDONLY",
