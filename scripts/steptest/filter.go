@@ -33,7 +33,8 @@ var asked = map[uint32]struct {
 	unix.SYS_OPENAT: {"openat", 1}, unix.SYS_OPENAT2: {"openat2", 1},
 	unix.SYS_MKDIRAT: {"mkdirat", 1}, unix.SYS_SYMLINKAT: {"symlinkat", 2},
 	unix.SYS_FCHMODAT: {"fchmodat", 1}, unix.SYS_FCHOWN: {"fchown", -1},
-	unix.SYS_CLONE: {"clone", -1}, unix.SYS_UNSHARE: {"unshare", -1}, unix.SYS_SETNS: {"setns", -1},
+	unix.SYS_CLONE: {"clone", -1}, unix.SYS_CLONE3: {"clone3", -1},
+	unix.SYS_UNSHARE: {"unshare", -1}, unix.SYS_SETNS: {"setns", -1},
 	unix.SYS_SETHOSTNAME: {"sethostname", -1}, unix.SYS_SETDOMAINNAME: {"setdomainname", -1},
 	unix.SYS_SETGROUPS: {"setgroups", -1}, unix.SYS_SETUID: {"setuid", -1},
 	unix.SYS_SETGID: {"setgid", -1}, unix.SYS_SETRESUID: {"setresuid", -1},
@@ -237,8 +238,12 @@ func (n *notification) name() (call string, ours bool) {
 		}
 	case "ioctl":
 		object = fmt.Sprintf("%#x", n.args[1])
-	case "clone":
-		if object = fmt.Sprintf("%#x", n.args[0]); n.args[0]&unix.CLONE_THREAD != 0 {
+	case "clone", "clone3":
+		flags := n.args[0]
+		if arguments := n.memory(flags); about.name == "clone3" && arguments != nil {
+			flags = binary.NativeEndian.Uint64(arguments) // struct clone_args begins with them
+		}
+		if object = fmt.Sprintf("%#x", flags); flags&unix.CLONE_THREAD != 0 {
 			return "", false
 		}
 	case "sendto": // the type of a netlink message (netlink(7))
