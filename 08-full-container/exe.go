@@ -51,8 +51,7 @@ func copiedProgram() (*os.File, error) {
 	}
 	defer own.Close()
 	flags := unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
-	// To say that it is meant to be executed is a duty where vm.memfd_noexec is set, and an error
-	// before Linux 6.3.
+	// Where vm.memfd_noexec is set, MFD_EXEC is required; before Linux 6.3 it is an error.
 	fd, err := unix.MemfdCreate(step, flags|unix.MFD_EXEC)
 	if errors.Is(err, unix.EINVAL) {
 		fd, err = unix.MemfdCreate(step, flags)

@@ -21,8 +21,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What an archive may ask for at the most. It comes from anywhere, and a few kilobytes of gzip can
-// stand for a full disk.
+// The most that an archive may ask for. Anyone can have made it, and a few kilobytes of gzip can
+// expand to a full disk.
 const (
 	maxArchive = 16 << 30 // bytes, where it has to be copied: from a pipe, or out of gzip
 	maxMembers = 1 << 14  // three for a layer in the oldest layout
@@ -104,8 +104,7 @@ func (a *archive) index(file *io.SectionReader) error {
 		default:
 			continue
 		}
-		// Clones, as the tar package cuts names out of a text of up to a megabyte (pax(1)), which
-		// would be kept as long as they are.
+		// Clones, for the reason that cleanName gives.
 		m.link = strings.Clone(m.link)
 		a.members[strings.Clone(path.Clean(header.Name))] = m
 	}
@@ -153,10 +152,10 @@ func (a *archive) read(name string, want digest) ([]byte, error) {
 	return text, nil
 }
 
-// digest is a SHA-256 as 64 hexadecimal digits, and fit for the name of a file.
+// digest is a SHA-256 as 64 hexadecimal digits, so it can be the name of a file.
 type digest string
 
-// parseDigest reads "sha256:" and 64 digits. Others than sha256 are allowed, and not in use.
+// parseDigest reads "sha256:" and 64 digits. Images may use other hashes, but none do.
 func parseDigest(text string) (digest, error) {
 	digits, found := strings.CutPrefix(text, "sha256:")
 	if raw, err := hex.DecodeString(digits); !found || err != nil || len(raw) != sha256.Size ||

@@ -170,7 +170,7 @@ func fill(cache string, layers []layerBlob, owners bool, left budget, gone func(
 		return err
 	}
 	defer unlock()
-	// Those who died by SIGKILL left theirs.
+	// Unpackers that were killed have left theirs.
 	old, err := filepath.Glob(filepath.Join(cache, partial+"*"))
 	for _, dir := range old {
 		err = errors.Join(err, os.RemoveAll(dir))
@@ -215,7 +215,7 @@ func lock(cache string, gone func() error) (unlock func() error, err error) {
 		if !errors.Is(err, unix.EWOULDBLOCK) {
 			err = &fs.PathError{Op: "flock", Path: cache, Err: err}
 		} else if err = gone(); err == nil {
-			time.Sleep(20 * time.Millisecond) // as the lock alone can't wait for our parent's end
+			time.Sleep(20 * time.Millisecond) // a blocking flock wouldn't notice our parent's end
 			continue
 		}
 		return nil, errors.Join(err, dir.Close())
@@ -302,7 +302,7 @@ type metered struct {
 func (m *metered) Read(p []byte) (int, error) {
 	n, err := m.Reader.Read(p)
 	if over := take(&m.left.read, int64(n), "bytes to read"); over != nil {
-		return 0, over // a reader of n bytes that wanted no more would take no notice
+		return 0, over // not n: a caller that has all it wanted would ignore the error
 	}
 	return n, err
 }

@@ -36,9 +36,9 @@ func (t *tree) removeExisting(name string) error {
 	return t.root.RemoveAll(name)
 }
 
-// forget takes a directory and those in it out of t.dirs. It looks for them on the disk: then it is
-// as much work as to make them was. To look through all of t.dirs, each time that a layer says "t
-// is a directory, t is a file", would make a few kilobytes of gzip last for hours.
+// forget takes a directory and those in it out of t.dirs. It walks them on the disk, which is no
+// more work than making them was. If it searched all of t.dirs instead, a few kilobytes of gzip
+// ("t is a directory, t is a file", repeated) would keep us busy for hours.
 func (t *tree) forget(name string) error {
 	delete(t.dirs, name)
 	dir, err := t.root.Open(name)
@@ -61,7 +61,7 @@ func (t *tree) forget(name string) error {
 	return nil
 }
 
-// writeFile makes a regular file. Holes in it are written as zeros, and paid for.
+// writeFile makes a regular file. Holes in it are written as zeros, and count against the budget.
 func (t *tree) writeFile(name string, size int64, content io.Reader) error {
 	if err := take(&t.left.written, size, "bytes in files"); err != nil {
 		return err
@@ -92,9 +92,9 @@ func (t *tree) link(target, name string) error {
 	return nil
 }
 
-// mark marks what the layers below have and this one hasn't. It comes last, for it depends on what
-// there is here: a whiteout is about the layers below, and leaves alone what this layer has at that
-// name. But if that is a directory, it is a new one, and doesn't show theirs.
+// mark makes the whiteouts and opaque directories. It comes last because it needs to know what this
+// layer holds: a whiteout removes a name of the layers below, and leaves alone what this layer has
+// under it. If that is a directory, it is a new one: opaque, so that theirs doesn't show through.
 func (t *tree) mark() error {
 	for name := range t.gone {
 		if _, isDir := t.dirs[name]; isDir {
@@ -105,12 +105,12 @@ func (t *tree) mark() error {
 		if _, isDir := t.dirs[name]; !isDir {
 			continue // something took its place
 		}
-		// As overlayfs has it where it is mounted with userxattr. ("trusted.overlay.opaque" needs
-		// rights that no container has.)
+		// The mark that overlayfs reads when mounted with userxattr. ("trusted.overlay.opaque"
+		// takes CAP_SYS_ADMIN on the host.)
 		err := t.setXattr(name, opaqueXattr, "y")
 		if errors.Is(err, unix.EOPNOTSUPP) {
-			err = fmt.Errorf("%w (a tmpfs has xattrs of users since Linux 6.6, other file systems "+
-				"always had: XDG_CACHE_HOME=DIR unpacks to one)", err)
+			err = fmt.Errorf("%w (a tmpfs has user xattrs only since Linux 6.6: "+
+				"XDG_CACHE_HOME=DIR unpacks to another file system)", err)
 		}
 		if err != nil {
 			return err
@@ -118,9 +118,10 @@ func (t *tree) mark() error {
 	}
 	for name := range t.gone {
 		if _, isDir := t.dirs[path.Dir(name)]; !isDir || t.isHidden(name) {
-			continue // in an opaque directory, a whiteout would even be seen
+			continue // overlayfs would show a whiteout in an opaque directory
 		}
-		// A character device 0/0: that is none, so user namespaces may make it as well (mknod(2)).
+		// A whiteout is a character device 0/0. No driver has that number, so mknod(2) allows it in
+		// user namespaces too.
 		err := t.mknod(name, unix.S_IFCHR)
 		if errors.Is(err, unix.EPERM) {
 			err = fmt.Errorf("%w (%s)", err, t.whyNoWhiteout())
@@ -156,18 +157,18 @@ func (t *tree) isHidden(name string) bool {
 	return false
 }
 
-// Overlayfs's own xattrs begin like this. A layer has no say there.
+// Overlayfs's own xattrs begin like this. A layer can't set them.
 const (
 	overlayXattrs = "user.overlay."
 	opaqueXattr   = overlayXattrs + "opaque"
 )
 
-// setMetadata gives a new entry its owner, its mode, its xattrs and its time, in this order: to
-// change the owner takes set-uid bits and capabilities away (chown(2)).
+// setMetadata sets a new entry's owner, mode, xattrs and time, in this order: changing the owner
+// clears set-uid bits and capabilities (chown(2)).
 func (t *tree) setMetadata(name string, header *tar.Header) error {
 	mode := header.FileInfo().Mode()
 	if t.owners {
-		// (uid_t) -1 would leave the owner as it is, with whatever the mode allows.
+		// (uid_t) -1 would leave the owner as it is: root, and the file may be set-uid.
 		none := uint64(1<<32 - 1)
 		err := error(unix.EINVAL)
 		if uint64(header.Uid) < none && uint64(header.Gid) < none {
@@ -198,7 +199,7 @@ func (t *tree) setMetadata(name string, header *tar.Header) error {
 	for key, value := range header.PAXRecords {
 		xattr, found := strings.CutPrefix(key, "SCHILY.xattr.")
 		wanted := strings.HasPrefix(xattr, "user.") && !strings.HasPrefix(xattr, overlayXattrs) ||
-			xattr == "security.capability" // the kernel notes with it whose root is meant
+			xattr == "security.capability" // the kernel adds which user namespace's root it is for
 		if !found || !wanted || header.Typeflag == tar.TypeFifo {
 			continue
 		}
@@ -247,8 +248,8 @@ func (t *tree) mknod(name string, mode uint32) error {
 	})
 }
 
-// inParent is for what os.Root doesn't offer. System calls that take a directory and one name in
-// it, and follow no link at its end, can't be led astray.
+// inParent is for system calls that os.Root doesn't offer. Given a directory's descriptor and one
+// name, and told not to follow a link there, a call can't leave that directory.
 func (t *tree) inParent(name string, call func(dir int, base string) error) error {
 	dir, err := t.root.Open(path.Dir(name))
 	if err != nil {

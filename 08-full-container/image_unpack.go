@@ -2,7 +2,7 @@
 
 // How a layer becomes a directory as overlayfs wants it: files, and whiteouts for removed ones.
 //
-// Nothing in a layer can lead out of that directory. Two fences see to that. An entry's parents are
+// Two fences keep a layer inside that directory. We resolve an entry's parents ourselves, to
 // directories of this same layer, whatever its links and ".." say; and every call goes through
 // os.Root, which doesn't follow a link to the outside either.
 
@@ -22,19 +22,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What the layers of an image may ask for at the most, all together. They come from anywhere.
+// The most that all layers of an image together may ask for. Anyone can have made them.
 const (
-	maxBytes   = 16 << 30 // in files, and to read, as a little gzip can stand for a lot
-	maxEntries = 1 << 19  // each is an inode of the host's
+	maxBytes   = 16 << 30 // in files, and to read: a little gzip can expand to a lot
+	maxEntries = 1 << 19  // each takes an inode on the host
 	maxName    = unix.PathMax
-	maxNames   = 64 << 20 // bytes: directories' are kept in memory
-	maxDepth   = 256      // directories: to remove them takes a descriptor for each
+	maxNames   = 64 << 20 // bytes: the names of directories are kept in memory
+	maxDepth   = 256      // directories: RemoveAll holds a descriptor for each level
 )
 
 // budget is what is left of that.
 type budget struct{ read, written, entries, names int64 }
 
-// take takes n from a part of the budget, if that is left.
+// take deducts n from a part of the budget. It fails if less than n is left.
 func take(from *int64, n int64, what string) error {
 	if n > *from {
 		return fmt.Errorf("too many %s for one image", what)
@@ -51,7 +51,7 @@ type tree struct {
 	// gone are the names that this layer removes from those below. opaque are its directories
 	// that hide the contents of the same directories below.
 	gone, opaque map[string]bool
-	// owners says whether there are ids to keep them. Where the map has only one, all is root's.
+	// owners says whether files keep their owners. With only one ID in the map, all are root's.
 	owners bool
 	left   *budget
 }
@@ -85,10 +85,10 @@ func unpackLayer(from io.Reader, into *os.Root, owners bool, left *budget) error
 	if err := t.mark(); err != nil {
 		return err
 	}
-	// Only now, as every new entry has changed the time of its directory.
+	// The times come last, because every new entry has changed that of its directory.
 	for name, modified := range t.dirs {
 		if modified.IsZero() {
-			continue // nothing was said of it
+			continue // the layer has no entry for it
 		}
 		if err := t.setTime(name, modified); err != nil {
 			return err
@@ -97,7 +97,7 @@ func unpackLayer(from io.Reader, into *os.Root, owners bool, left *budget) error
 	return nil
 }
 
-// add takes up one entry. If there are several of one name, the last one counts.
+// add unpacks one entry. If several have the same name, the last one counts.
 func (t *tree) add(header *tar.Header, content io.Reader) error {
 	name, err := cleanName(header.Name)
 	if err != nil {
@@ -106,20 +106,20 @@ func (t *tree) add(header *tar.Header, content io.Reader) error {
 	if err := take(&t.left.entries, 1, "files"); err != nil {
 		return err
 	}
-	// Its parents' names cost nothing more: they are parts of this one, in the same memory.
+	// Its parents' names need no memory of their own: they are slices of this one.
 	if err := take(&t.left.names, int64(len(name)), "bytes in names"); err != nil {
 		return err
 	}
 	parent, base := path.Dir(name), path.Base(name)
 	switch kind := header.Typeflag; {
 	case kind == tar.TypeChar, kind == tar.TypeBlock:
-		// In a user namespace mknod(2) makes no devices. Images that have some do without: a
-		// container's /dev isn't the image's.
+		// In a user namespace mknod(2) makes no devices. Images don't need theirs: the container's
+		// /dev isn't the image's.
 		return nil
 	case kind == tar.TypeXGlobalHeader:
 		return nil // a comment
 	case strings.Contains("/"+parent, "/"+whiteout):
-		return nil // below what aufs noted for itself
+		return nil // below a file of aufs's own
 	case strings.HasPrefix(base, whiteout+whiteout) && base != opaqueMark:
 		return nil // aufs again
 	}
@@ -154,9 +154,9 @@ func (t *tree) add(header *tar.Header, content io.Reader) error {
 	case tar.TypeReg, tar.TypeGNUSparse:
 		err = t.writeFile(name, header.Size, content)
 	case tar.TypeSymlink:
-		err = t.root.Symlink(header.Linkname, name) // wherever to: nothing here follows it
+		err = t.root.Symlink(header.Linkname, name) // to any path: nothing here follows it blindly
 	case tar.TypeLink:
-		return t.link(header.Linkname, name) // of a file that is dressed already
+		return t.link(header.Linkname, name) // to a file that has its owner and mode already
 	case tar.TypeFifo:
 		err = t.mknod(name, unix.S_IFIFO|0o600)
 	default:
@@ -168,10 +168,10 @@ func (t *tree) add(header *tar.Header, content io.Reader) error {
 	return t.setMetadata(name, header)
 }
 
-// cleanName returns the path of an entry below the layer's root, which is where an absolute one
-// starts as well. A path that leads above the root means malice or damage, so it is refused, not
-// repaired. It is a clone, as the tar package cuts names out of a text of up to a megabyte
-// (pax(1)), which would be kept as long as they are.
+// cleanName returns the path of an entry below the layer's root, where an absolute path starts as
+// well. A path that leads above the root means malice or damage, so it is refused, not repaired.
+// The result is a clone: the tar package slices names out of a header of up to a megabyte (pax(1)),
+// and a slice would keep all of that in memory.
 func cleanName(name string) (string, error) {
 	clean := path.Clean(strings.TrimLeft(name, "/"))
 	switch {
@@ -183,8 +183,8 @@ func cleanName(name string) (string, error) {
 	return strings.Clone(clean), nil
 }
 
-// realDir returns the directory that dir is in this layer. It makes what is missing, as root's and
-// 0755, and follows symbolic links, both as Docker does.
+// realDir resolves dir to a directory of this layer. Like Docker, it makes what is missing (mode
+// 0755, root's) and follows symbolic links.
 func (t *tree) realDir(dir string) (string, error) {
 	if _, known := t.dirs[dir]; known {
 		return dir, nil
@@ -209,11 +209,11 @@ func (t *tree) realDir(dir string) (string, error) {
 	return name, t.makeDir(name, false)
 }
 
-// in returns the name of an entry whose parent is another directory than the one it is written
-// with.
+// in returns an entry's name below its real parent, which is another one than the entry names if
+// there is a link on the way.
 func (t *tree) in(parent, name string) (string, error) {
 	if parent == path.Dir(name) {
-		return name, nil // in the same memory
+		return name, nil // the same string
 	}
 	name = path.Join(parent, path.Base(name))
 	return name, take(&t.left.names, int64(len(name)), "bytes in names")
@@ -228,7 +228,7 @@ func (t *tree) follow(link string) (string, error) {
 		var next string
 		next, rest, _ = strings.Cut(rest, "/")
 		if next == ".." {
-			at = path.Dir(at) // which for the root is the root
+			at = path.Dir(at) // the root's ".." is the root
 			continue
 		}
 		name := path.Join(at, next)
@@ -256,13 +256,14 @@ func (t *tree) follow(link string) (string, error) {
 	return at, nil
 }
 
-// makeDir makes a directory, if it isn't there. If something else is, that is replaced, or refused.
+// makeDir makes a directory unless there is one. Anything else of that name is replaced, or makes
+// it fail.
 func (t *tree) makeDir(name string, replace bool) error {
 	if _, known := t.dirs[name]; known {
 		return nil
 	}
 	if len(name) > maxName || strings.Count(name, "/") > maxDepth {
-		return unix.ENAMETOOLONG // by way of a link
+		return unix.ENAMETOOLONG // a link has made it longer than cleanName allows
 	}
 	err := t.root.Mkdir(name, 0o755)
 	if errors.Is(err, fs.ErrExist) {

@@ -43,9 +43,9 @@ func limitCores() error {
 	return nil
 }
 
-// limitFiles gives a container the limits on open files that systemd gives a service, and with it
-// what most programs are written for: some close all descriptors up to the limit, one by one. More
-// than the caller may open it doesn't get.
+// limitFiles gives a container the limits on open files that systemd gives a service, which most
+// programs expect: some close every descriptor up to the limit, one by one. It never raises the
+// caller's limits.
 func limitFiles() error {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {

@@ -31,11 +31,11 @@ type process struct {
 	terminal bool                // standard input is to be its controlling terminal
 }
 
-// runCommand starts the command, from this thread: it has this one's capabilities, and its filter.
-// The other threads have kept all capabilities, so this one also starts the commands of -exec. It
-// returns only if the command couldn't be started.
+// runCommand starts the command from this thread, so that it inherits this thread's capabilities
+// and filter. The other threads have kept all capabilities, so this one also starts the commands of
+// -exec. It returns only if the command couldn't be started.
 func runCommand(p process, signals <-chan os.Signal) error {
-	// What ps calls us. By itself the kernel has the name from /proc/self/fd/4, and so it is "4".
+	// The name that ps shows. The kernel took it from /proc/self/fd/4, so it would be "4".
 	if err := writeFile("/proc/self/comm", "init"); err != nil {
 		return err
 	}
@@ -139,19 +139,19 @@ func ending(status unix.WaitStatus) (code int, reason string) {
 	return 128 + int(status.Signal()), reason
 }
 
-// hideFromCommand takes PID 1's memory, its descriptors and its program, all below /proc/1, out of
-// the command's reach. Both are the same user, and the other threads of this process have kept what
-// the command has lost: Go can't change that in a program that is linked with C. A process that
-// isn't "dumpable" takes CAP_SYS_PTRACE to be looked into (ptrace(2), "access mode checking"), and
-// the container doesn't have that. execve(2) ends it, so the command itself isn't hidden.
+// hideFromCommand makes PID 1's memory, descriptors and program, all below /proc/1, inaccessible to
+// the command. Both run as the same user, and the other threads of this process still have what the
+// command has lost: Go can't change all threads of a program that is linked with C. To look into a
+// process that isn't "dumpable" takes CAP_SYS_PTRACE (ptrace(2), "access mode checking"), which the
+// container doesn't have. execve(2) resets this, so the command itself isn't hidden.
 func hideFromCommand() error {
 	return os.NewSyscallError("prctl(PR_SET_DUMPABLE)",
 		unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0))
 }
 
-// quiet is for a process that only waits from now on. It needs no garbage collector, which Go would
-// start every two minutes, for nothing, on threads of its own. But clients of -exec and -ps leave
-// garbage, so it is collected once the process has so much memory.
+// quiet is for a process that only waits from now on. It switches off Go's garbage collector, which
+// would run every two minutes for nothing, on threads of its own. But clients of -exec and -ps
+// leave garbage, so the collector runs once the process takes that much memory.
 func quiet() {
 	debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(collectFrom)
@@ -176,8 +176,8 @@ func lookPath(program string, env []string) (string, error) {
 	return path, err
 }
 
-// asUser returns what makes the command a user's, inside. An ordinary user's container may have
-// but one, 0: the kernel would say "invalid argument" of any other.
+// asUser returns what makes the command run as a user of the container. An ordinary user's
+// container may have only one ID, 0; for any other the kernel would say just "invalid argument".
 func asUser(uid, gid uint32, groups []uint32) (*syscall.Credential, error) {
 	user := &syscall.Credential{Uid: uid, Gid: gid, Groups: groups}
 	setgroups, err := os.ReadFile("/proc/self/setgroups")

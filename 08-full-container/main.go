@@ -105,7 +105,7 @@ func host(o *options) error {
 	if err != nil {
 		return err
 	}
-	runtime.GOMAXPROCS(1) // it waits most of the time, and memory goes by the CPUs that it may use
+	runtime.GOMAXPROCS(1) // we mostly wait, and Go takes memory for each CPU that it may use
 	if err := checkStreams(); err != nil {
 		return err
 	}
@@ -128,7 +128,9 @@ func host(o *options) error {
 	})
 }
 
-// contain starts the container of a spec in a cgroup. The sockets are the host's ports, opened.
+// contain starts the container of a spec in a cgroup. The sockets listen at the host's ports. What
+// else it starts comes from other threads (elsewhere), because the children of this one enter the
+// container's time namespace.
 func contain(group cgroup, s *spec, o *options, sockets []*os.File) error {
 	line, theirs, err := newLine()
 	if err != nil {
@@ -141,7 +143,7 @@ func contain(group cgroup, s *spec, o *options, sockets []*os.File) error {
 	}
 	cmd := exec.Command("/proc/self/fd/4")
 	cmd.Args = append([]string{role(inside)}, s.Args...) // for ps; the spec is what counts
-	// Nothing of the caller's; and PID 1, which waits as well, does with one CPU, too.
+	// None of the caller's variables. PID 1 mostly waits too, so one CPU is enough for it.
 	cmd.Env = append(slices.Clone(defaultEnv), "GOMAXPROCS=1")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.ExtraFiles = []*os.File{theirs, program} // descriptors 3 and 4 there
@@ -175,7 +177,7 @@ func contain(group cgroup, s *spec, o *options, sockets []*os.File) error {
 		return abandon(cmd, err)
 	}
 	started := endOnSignal(catchSignals(lastSignal))
-	// It builds its root now, and waits before the command: see handOver.
+	// With the spec PID 1 builds its root, while we connect it. It waits for us in handOver.
 	if err := s.send(line, cmd.Process.Pid); err != nil {
 		return abandon(cmd, err)
 	}
@@ -188,7 +190,7 @@ func contain(group cgroup, s *spec, o *options, sockets []*os.File) error {
 			return publish(o.ports, sockets, cmd.Process.Pid)
 		}); err != nil {
 			err = abandon(cmd, err)
-			if cmd.ProcessState.Exited() { // by itself, meanwhile, and has said why
+			if cmd.ProcessState.Exited() { // by itself, before we could kill it: it has said why
 				err = &exec.ExitError{ProcessState: cmd.ProcessState}
 			}
 			return cleanUp(err, func() error { return elsewhere(disconnect) })
@@ -211,7 +213,7 @@ func outerLine() *os.File {
 // ended doesn't matter.
 func abandon(cmd *exec.Cmd, reason error) error {
 	reason = errors.Join(reason, cmd.Process.Kill())
-	_ = cmd.Wait()
+	_ = cmd.Wait() // "signal: killed"
 	return reason
 }
 
@@ -252,8 +254,8 @@ func container() error {
 	if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil {
 		return os.NewSyscallError("unshare(CLONE_NEWCGROUP)", err)
 	}
-	// 03: a root of our own, from an image now, and the host's gone. Where the caller stands is a
-	// place that we may not be able to open.
+	// 03: a root of our own, now from an image. First we leave the caller's working directory,
+	// which we may not be allowed to open.
 	if err := os.Chdir("/"); err != nil {
 		return err
 	}
@@ -291,7 +293,7 @@ func container() error {
 		return err
 	}
 
-	// Who the command is, and where.
+	// The command's user, its working directory and its terminal.
 	command, err := s.process()
 	if err != nil {
 		return err
@@ -317,7 +319,7 @@ func container() error {
 	}
 	go listen(line, signals, s.serve)
 
-	// What is new in 08: less to do harm with, also to the kernel.
+	// New in 08: fewer rights, and less of the kernel within reach.
 	if err := newKeyring(); err != nil {
 		return err
 	}
@@ -335,7 +337,7 @@ func container() error {
 	return runCommand(command, signals)
 }
 
-// setUpLoopback sets up the link that a process needs to talk to another one in here.
+// setUpLoopback sets up lo, the link by which the container's processes talk to one another.
 func setUpLoopback() error {
 	n, err := dialNetlink(nil)
 	if err != nil {

@@ -135,8 +135,7 @@ func mask(path string) error {
 		return err
 	}
 	if info.IsDir() {
-		flags := uintptr(unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC)
-		return mount("tmpfs", path, "tmpfs", flags, "mode=555")
+		return mount("tmpfs", path, "tmpfs", inert, "mode=555")
 	}
 	return mount("/dev/null", path, "", unix.MS_BIND, "")
 }

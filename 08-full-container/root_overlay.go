@@ -21,9 +21,9 @@ import (
 // counts against the container's limit, and is gone with the last process that sees it.
 func tmpfsFor(memory int) string { return fmt.Sprintf("mode=755,nr_inodes=262144,size=%d", memory) }
 
-// contents is what lies on top of the layers from the beginning. It is there, and is what it is,
-// whatever the image has: a symbolic link at /proc would lead a mount elsewhere (CVE-2019-19921 in
-// runc). Paths are relative, directories with their modes, files with their texts.
+// contents is what we put on top of the layers before the container starts, so that these paths are
+// what we expect, whatever the image has there: a symbolic link at /proc would lead our mount
+// elsewhere (CVE-2019-19921 in runc). Paths are relative.
 type contents struct {
 	dirs  map[string]os.FileMode
 	files map[string]string
@@ -52,7 +52,8 @@ var errNoOverlay = errors.New("overlayfs can't be used here")
 // mountOverlay mounts the layers, the lowest first, on target, in the mount namespace of this
 // process, which must see a /proc. If it fails, nothing is mounted.
 func mountOverlay(target string, layers []string, own contents, memory int) (err error) {
-	// First, since target may be above them. O_PATH opens nothing but a place (open(2)).
+	// Open the layers first: the mounts on target may cover them. O_PATH opens the place only, not
+	// the contents (open(2)).
 	var places []*os.File
 	defer func() {
 		for _, p := range places {
@@ -84,7 +85,7 @@ func mountOverlay(target string, layers []string, own contents, memory int) (err
 	if err := os.Chdir(target); err != nil {
 		return err
 	}
-	options, err := furnishUpper(places, own)
+	options, err := prepareUpper(places, own)
 	if err != nil {
 		return err
 	}
@@ -94,9 +95,9 @@ func mountOverlay(target string, layers []string, own contents, memory int) (err
 	return nil
 }
 
-// furnishUpper makes what the overlay needs in the tmpfs, which is the current directory, and
+// prepareUpper makes what the overlay needs in the tmpfs, which is the current directory, and
 // returns the options for the mount.
-func furnishUpper(layers []*os.File, own contents) (options string, err error) {
+func prepareUpper(layers []*os.File, own contents) (options string, err error) {
 	defer unix.Umask(unix.Umask(0))
 	if err := errors.Join(os.Mkdir("top", 0o755), os.Mkdir("work", 0o700)); err != nil {
 		return "", err
@@ -104,8 +105,8 @@ func furnishUpper(layers []*os.File, own contents) (options string, err error) {
 	if err := own.put("top"); err != nil {
 		return "", err
 	}
-	// mount(2) takes one page of options, in which ":", "," and "\" aren't characters like others.
-	// So each layer gets a short name here; 400 of them fit.
+	// mount(2) takes one page of options, in which ":", "," and "\" are special. So each layer gets
+	// a short name here, a link to its descriptor; 400 of them fit.
 	var names []string
 	for i, place := range layers {
 		names = append(names, strconv.Itoa(i))

@@ -18,8 +18,7 @@ import (
 
 // buildRoot builds the root at rootfs.
 func (s *spec) buildRoot() error {
-	// So that the caller's umask doesn't change the modes below. The command gets the
-	// usual one.
+	// The caller's umask must not change the modes below. The command gets the usual one.
 	unix.Umask(0)
 	defer unix.Umask(0o022)
 	own := contents{
@@ -39,8 +38,9 @@ func (s *spec) buildRoot() error {
 	if err != nil {
 		return err
 	}
-	// /proc and /sys are mounted before the host's go: in a user namespace the kernel allows new
-	// ones only beside old ones that are whole (mount_namespaces(7)).
+	// /proc and /sys are mounted while the host's are still there: in a user namespace the kernel
+	// allows a new one only if an old one is visible, with nothing mounted over parts of it
+	// (mount_namespaces(7)).
 	inert := uintptr(unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC)
 	if err := mount("proc", rootfs+"/proc", "proc", inert, ""); err != nil {
 		return fmt.Errorf("%w (is part of this /proc covered, as in a container? "+
@@ -84,12 +84,13 @@ func (s *spec) layeredRoot(own contents) error {
 	if !errors.Is(err, errNoOverlay) || len(s.Layers) > 1 {
 		return err
 	}
-	// One directory can do without, and then nothing is written.
+	// A single directory can be the root without an overlay, but read-only.
 	fmt.Fprintf(os.Stderr, "%s: %s: the root is read-only\n", step, legible(err.Error()))
 	if err := bindReadOnly(s.Layers[0], rootfs); err != nil {
 		return err
 	}
-	// Nor can what we mount on be made then. A symbolic link there would lead the mount elsewhere.
+	// Then we can't make mount points in it either. A symbolic link there would lead the mount
+	// elsewhere.
 	for _, name := range []string{"/proc", "/sys", "/dev"} {
 		info, err := os.Lstat(rootfs + name)
 		if err == nil && !info.IsDir() {
@@ -187,17 +188,17 @@ func (s *spec) closeRoot() error {
 	return mount("none", "/", "", flags|unix.MS_NOSUID|unix.MS_NODEV, "")
 }
 
-// openInRoot opens the place (O_PATH of open(2)) that a path leads to. It is for every path that an
-// image or a flag has a say in, once "/" is the container's. It looks up one name at a time, and
+// openInRoot opens the place (O_PATH of open(2)) that a path leads to. Use it for every path that
+// comes from an image or a flag, once "/" is the container's. It looks up one name at a time and
 // reads symbolic links itself, so that a link is just more names: /proc/self/fd/9 never leads to
 // the file that is open here (CVE-2024-21626 in runc), and no other container that shares a
-// directory can put one in the way between a look and the use (CVE-2021-30465). openat2(2) does
-// the same, with RESOLVE_IN_ROOT and RESOLVE_NO_MAGICLINKS, but not before Linux 5.6, and it makes
-// no directories.
+// directory can put a link in the way between check and use (CVE-2021-30465). openat2(2) does the
+// same, with RESOLVE_IN_ROOT and RESOLVE_NO_MAGICLINKS, but not before Linux 5.6, and it makes no
+// directories.
 //
-// What is missing of the path is made: directories, and at its end one more if kind is S_IFDIR, or
-// else a file. With 0 it is an error, and always is what a link leads to: who put the link there
-// doesn't choose what is made, which might be in another volume.
+// It makes what is missing of the path: directories, and at the end one more if kind is S_IFDIR,
+// otherwise a file. If kind is 0, a missing name is an error. Behind a link it is always one, so
+// that the author of the link can't choose what is made, perhaps in another volume.
 func openInRoot(path string, kind uint32) (place *os.File, err error) {
 	at := unix.AT_FDCWD // no directory yet: the first name is "/"
 	defer func() {
@@ -267,8 +268,8 @@ func openOrMake(at int, name string, kind uint32) (fd int, err error) {
 	return unix.Openat(at, name, flags, 0)
 }
 
-// makeAt makes a new directory if kind is S_IFDIR, else a new file. O_EXCL follows no link, and
-// takes nothing that is there already: another volume's file would be emptied.
+// makeAt makes a new directory if kind is S_IFDIR, else a new file. O_EXCL follows no link and
+// fails if something is there already.
 func makeAt(at int, name string, kind uint32) error {
 	if kind == unix.S_IFDIR {
 		return unix.Mkdirat(at, name, 0o755)

@@ -121,9 +121,9 @@ func (s *spec) takeVolumes(passed []int) error {
 	return nil
 }
 
-// protectVolumes takes the power to do harm from the opened volumes: programs in them get no
-// privileges, devices don't work, and a read-only one is read-only. That comes before any path of
-// an image is looked up: until it is attached, a volume can be reached along /proc/self/fd.
+// protectVolumes makes the opened volumes harmless: programs in them get no privileges, devices
+// don't work, and a read-only one is read-only. It comes before any path of an image is looked up:
+// until it is attached, a volume can be reached through /proc/self/fd.
 func (s *spec) protectVolumes() error {
 	for i, v := range s.Volumes {
 		set := uint64(unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV)

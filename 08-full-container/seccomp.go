@@ -54,9 +54,9 @@ const (
 	uname26    = 0x20000
 )
 
-// filter is the whole program. First, whose numbers are these? A process can call the kernel by the
-// ways of an older architecture, i386 on amd64, where the same number means another call. A program
-// built for that is ended: it could do nothing useful with an error.
+// filter is the whole program. First it checks which architecture the numbers belong to: a process
+// on amd64 can also make i386's system calls, whose numbers mean other calls. Such a program is
+// killed, because it could do nothing useful with an error.
 func filter() []line {
 	return slices.Concat(
 		[]line{

@@ -34,8 +34,8 @@ func (s *spec) process() (process, error) {
 	return p, nil
 }
 
-// enterDir makes the command's working directory PID 1's, to be inherited. Docker makes it, too, if
-// it isn't there, and those that the image's VOLUMEs promise.
+// enterDir changes to the command's working directory, which the command inherits. Like Docker, it
+// first makes that directory and those that the image declares as VOLUMEs.
 func (s *spec) enterDir() error {
 	for _, dir := range s.Dirs {
 		place, err := openInRoot(dir, unix.S_IFDIR)
@@ -55,7 +55,7 @@ func (s *spec) enterDir() error {
 	return nil
 }
 
-// uid is whose the process is.
+// uid is the user that the process runs as.
 func (p process) uid() int {
 	if p.user == nil {
 		return 0
