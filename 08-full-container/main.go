@@ -213,7 +213,7 @@ func outerLine() *os.File {
 // ended doesn't matter.
 func abandon(cmd *exec.Cmd, reason error) error {
 	reason = errors.Join(reason, cmd.Process.Kill())
-	_ = cmd.Wait() // "signal: killed"
+	_ = cmd.Wait()
 	return reason
 }
 
