@@ -285,8 +285,8 @@ func childrenOf(pid int) []process {
 	return children
 }
 
-// initProcess is PID 1 of the figure: it starts two children, one of which has a child of its own.
-// It waits for a child that has ended only when it is told to, which is what an init shouldn't do.
+// initProcess is PID 1 of the figure: it starts two children, and one of them starts a child of its
+// own. It waits for a child that has ended only on command, which is what an init shouldn't do.
 func initProcess([]string) error {
 	// The name that ps shows. After exec of /proc/self/exe it would be "exe" (proc_pid_comm(5)).
 	if err := os.WriteFile("/proc/self/comm", []byte("init"), 0); err != nil {

@@ -151,8 +151,8 @@ func addNAT(link, network string) (found []barrier, err error) {
 		}
 		found = barriers(rules, "forward", packet{link, uplink, "new"},
 			packet{uplink, link, "established"})
-		// What counts is the link through which a packet comes in: ours on the way out, and the
-		// uplink for the answers.
+		// What counts is the link through which a packet comes in: ours for what the container
+		// sends, and the uplink for the answers.
 		if err := forward(link, true); err != nil || already {
 			return err
 		}

@@ -81,12 +81,12 @@ func openPorts() error {
 	}
 	last := groups[len(groups)-1]
 	const dir, pings = "/proc/sys/net/ipv4/", "ping_group_range"
-	everybody := fmt.Sprintf("0\t%d\n", last.first+last.count-1)
+	everyone := fmt.Sprintf("0\t%d\n", last.first+last.count-1)
 	err = errors.Join(writeFile(dir+"ip_unprivileged_port_start", "0"),
-		writeFile(dir+pings, everybody))
+		writeFile(dir+pings, everyone))
 	// The kernel compares the host's IDs. If they are in another order, the range is empty: then
 	// root alone may, as in podman.
-	if got, _ := os.ReadFile(dir + pings); err == nil && string(got) != everybody {
+	if got, _ := os.ReadFile(dir + pings); err == nil && string(got) != everyone {
 		err = writeFile(dir+pings, "0 0")
 	}
 	return err

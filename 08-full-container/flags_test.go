@@ -441,7 +441,7 @@ func TestRootDirectory(t *testing.T) {
 			steptest.Contains(t, r.Stderr,
 				": the root is read-only\n", "/mark: Read-only file system\n")
 		case u.UID == 0 && !shiftsIDs(t, root):
-			want = "here\nhere\nmade\n" // in there, what is root's belongs to nobody
+			want = "here\nhere\nmade\n" // root's files belong to 65534 inside
 			steptest.Contains(t, r.Stderr, "/mark: Permission denied\n")
 		case r.Stderr != "":
 			t.Errorf("standard error: %q", r.Stderr)

@@ -224,7 +224,7 @@ func lock(cache string, gone func() error) (unlock func() error, err error) {
 
 // stacked returns the layers that make up the image, the lowest first. Overlayfs takes each
 // directory only once; if a layer comes twice, the upper one hides the lower anyway. And overlayfs
-// ignores the opaque mark of a layer's root, so the layers below such a root are left out here.
+// ignores the opaque mark of a layer's root, so this leaves out the layers below such a root.
 func stacked(cache string, layers []layerBlob) ([]digest, error) {
 	var stack []digest
 	for _, l := range slices.Backward(layers) {

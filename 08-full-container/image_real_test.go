@@ -26,7 +26,7 @@ import (
 	"jail-to-container/scripts/steptest"
 )
 
-// dockerfile adds layers, some of which are empty, and a config.
+// dockerfile adds layers, some of them empty, and a config.
 const dockerfile = `FROM base
 COPY script /script
 ENV WORD="a b"

@@ -54,7 +54,7 @@ func TestConfigure(t *testing.T) {
 	}
 }
 
-// TestSupervisors leaves out the command, and everybody else's.
+// TestSupervisors leaves out the command, and other processes' supervisors.
 func TestSupervisors(t *testing.T) {
 	known := map[int]process{
 		1: {0, "init"}, 10: {1, "08"}, 11: {10, "keeper"}, 12: {10, "container"}, 13: {12, "cat"},

@@ -79,7 +79,7 @@ func hold(s *system, containers int) (h held, failed string) {
 	return h, ""
 }
 
-// start starts container number i, and returns once cat in there has answered.
+// start starts container number i, and returns once the cat inside has answered.
 func (s *system) start(i int) (c container, err error) {
 	words, err := s.command(strconv.Itoa(i), "cat")
 	if err != nil {

@@ -57,7 +57,7 @@ func measureStart(all []*system, dir string, rounds int) error {
 	return nil
 }
 
-// shuffled returns so many rounds, in each of which everybody's number is once.
+// shuffled returns so many rounds: each is the numbers of all systems in another order.
 func shuffled(systems, rounds int) [][]int {
 	all := make([][]int, rounds)
 	for i := range all {

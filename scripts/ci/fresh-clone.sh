@@ -23,8 +23,8 @@ die() {
     exit 1
 }
 
-# files prints the paths to copy, each ended by a NUL. git also lists tracked files that somebody
-# has deleted since, which tar would stop at.
+# files prints the paths to copy, each ended by a NUL. git also lists tracked files that have
+# been deleted since, and tar would stop at them.
 #
 # -c safe.directory: the tree may be another user's, and git refuses to read it without.
 files() {

@@ -574,7 +574,7 @@ var exercises07 = []exercise{
 				"(Documentation/admin-guide/cgroup-v2.rst).",
 		},
 		near: []near{
-			{`c.inner()+"/memory.high"`, "", "inner belongs to whoever is root inside. Set it " +
+			{`c.inner()+"/memory.high"`, "", "inner belongs to the container's root. Set it " +
 				"where the limits are."},
 			{"memory.low", "", "memory.low protects from others' hunger. It limits nothing."},
 			{`"/memory.high"`, `"/memory.max"`, "memory.high kills nothing, so it doesn't " +

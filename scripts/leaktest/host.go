@@ -289,8 +289,8 @@ func hostKey(f *facts) error {
 	return os.NewSyscallError("add_key", err)
 }
 
-// hostNetwork listens on the host's 127.0.0.1 and under an abstract name, and tells a secret to
-// whoever connects.
+// hostNetwork listens on the host's 127.0.0.1 and under an abstract name, and sends a secret to
+// every process that connects.
 func hostNetwork(f *facts) (closeAll func(), err error) {
 	var listeners []net.Listener
 	closeAll = func() {
@@ -412,8 +412,8 @@ func startKeeper(things made) (dismiss func() error, err error) {
 	return dismiss, nil
 }
 
-// keeper waits for the end of its standard input, which comes when whoever holds the other end does
-// not any more, and removes what was made.
+// keeper waits for the end of its standard input, when no process holds the other end any longer,
+// and removes what was made.
 func keeper([]string) error {
 	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM)
 	var things made

@@ -58,8 +58,8 @@ func seen(f *facts) result { return inAll("cmdline", "", f.VictimSum) }
 // environ looks for the victim by its environment.
 func environ(f *facts) result { return inAll("environ", "=", f.EnvSum) }
 
-// sameVictim reports whether the victim's number on the host means the victim here, too. It leads
-// a session of its own; in another PID namespace the number is likely nobody's.
+// sameVictim reports whether the victim's PID on the host means the victim here, too. It leads a
+// session of its own; in another PID namespace probably no process has that PID.
 func sameVictim(f *facts) error {
 	sid, err := unix.Getsid(f.Victim)
 	if err == nil && sid != f.Victim {

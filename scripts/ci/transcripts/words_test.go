@@ -21,13 +21,19 @@ var foreign = []struct{ word, instead string }{
 	{"beside each other", "side by side"},
 	{"cgroups of version", "cgroup v1, cgroup v2"},
 	{"ways? out", "escape"},
+	{"(some|any)body", "a process, a user"},
 }
 
-// TestWords looks for these words in the prose of every page and in every picture.
+// comments are those of a Go file or a shell script.
+var comments = regexp.MustCompile(`(?m)(?://|^\s*#) (.*)$`)
+
+// TestWords looks for these words in the prose of every page, in every picture and in the comments
+// of every program.
 func TestWords(t *testing.T) {
 	var pages []string
 	for _, pattern := range []string{"*.md", "0*/*.md", "scripts/*.md", "scripts/*/*.md",
-		".pictures/*.svg", "0*/*.svg"} {
+		".pictures/*.svg", "0*/*.svg", "0*/*.go", "scripts/*/*.go", "scripts/ci/*/*.go",
+		"scripts/*.sh", "scripts/ci/*.sh", "scripts/ci/*/*.sh"} {
 		found, err := filepath.Glob(filepath.Join("../../..", pattern))
 		if err != nil || len(found) == 0 {
 			t.Fatal(pattern, len(found), err)
@@ -38,6 +44,13 @@ func TestWords(t *testing.T) {
 		text, err := os.ReadFile(page)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if ext := filepath.Ext(page); ext == ".go" || ext == ".sh" {
+			var lines []string
+			for _, comment := range comments.FindAllSubmatch(text, -1) {
+				lines = append(lines, string(comment[1]))
+			}
+			text = []byte(strings.Join(lines, "\n"))
 		}
 		for _, f := range foreignWords(page, string(text)) {
 			t.Error(f)
