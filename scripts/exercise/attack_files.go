@@ -5,6 +5,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -60,9 +61,7 @@ var fileAttacks = []attack{
 			files := make([]*os.File, 7)
 			for i := range files {
 				file, err := os.Open(h.dir + "/secret")
-				if err != nil {
-					return verdict{missing, err.Error(), ""}
-				}
+				hostNeeds(err)
 				defer file.Close()
 				files[i] = file
 			}
@@ -78,9 +77,7 @@ var fileAttacks = []attack{
 		tried: "echo to standard output, and read standard input, inside",
 		try: func(h *host) verdict {
 			file, err := os.Open(h.dir + "/secret")
-			if err != nil {
-				return verdict{missing, err.Error(), ""}
-			}
+			hostNeeds(err)
 			defer file.Close()
 			_, done := h.start(run{stdin: file}, "sh", "-c", "cat; echo done; echo errors >&2")
 			a := done()
@@ -154,22 +151,13 @@ var fileAttacks = []attack{
 // volume tries the volume: from both sides, with something mounted in it.
 func (h *host) volume() verdict {
 	dir := h.dir + "/volume"
-	if err := os.MkdirAll(dir+"/below", 0o755); err != nil {
-		return verdict{missing, err.Error(), ""}
-	}
+	hostNeeds(os.MkdirAll(dir+"/below", 0o755))
 	if err := unix.Mount("none", dir+"/below", "tmpfs", 0, "size=1m"); err != nil {
 		return verdict{missing, "mount in the volume: " + err.Error(), ""}
 	}
-	defer func() {
-		_ = unix.Unmount(dir+"/below",
-			unix.MNT_DETACH)
-	}() // this namespace ends with us
-	for name, text := range map[string]string{"/outside": "from outside", "/below/deep": "from " +
-		"below"} {
-		if err := os.WriteFile(dir+name, []byte(text+"\n"), 0o644); err != nil {
-			return verdict{missing, err.Error(), ""}
-		}
-	}
+	defer unix.Unmount(dir+"/below", unix.MNT_DETACH) // this namespace ends with us
+	hostNeeds(errors.Join(os.WriteFile(dir+"/outside", []byte("from outside\n"), 0o644),
+		os.WriteFile(dir+"/below/deep", []byte("from below\n"), 0o644)))
 	_, done := h.start(run{env: []string{"VOLUME=" + dir}}, "sh", "-c",
 		"cat /work/outside && echo inside >/work/inside && cat /work/below/deep")
 	a := done()
@@ -190,9 +178,7 @@ func (h *host) volume() verdict {
 // device looks at the flags of the volume's mounts: only the host's root can make a device to try.
 func (h *host) device() verdict {
 	dir := h.dir + "/volume"
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return verdict{missing, err.Error(), ""}
-	}
+	hostNeeds(os.MkdirAll(dir, 0o755))
 	_, done := h.start(run{env: []string{"VOLUME=" + dir}}, "grep", " /work ", "/proc/self/mounts")
 	a := done()
 	options := strings.Split(a.out+"    ", " ")[3]
@@ -228,9 +214,8 @@ func (h *host) sharedMounts() verdict {
 	_ = unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
 	_ = unix.Unmount("/tmp", unix.MNT_DETACH)
 	if len(after) > len(before) {
-		came := fmt.Sprintf("%d new mounts on the host, such as the one at "+
-			"%s", len(after)-len(before),
-			after[len(before)])
+		came := fmt.Sprintf("%d new mounts on the host, such as the one at %s",
+			len(after)-len(before), after[len(before)])
 		if a.status != 0 {
 			came += "; and " + a.said()
 		}
@@ -245,9 +230,7 @@ func (h *host) sharedMounts() verdict {
 // mountPoints lists the mounts of this namespace, the oldest first.
 func mountPoints() (points []string) {
 	table, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		panic(err) // /proc is our own
-	}
+	hostNeeds(err)
 	for line := range strings.Lines(string(table)) {
 		points = append(points, strings.Fields(line)[4]) // proc_pid_mountinfo(5)
 	}

@@ -153,22 +153,24 @@ var networkAttacks = []attack{
 const notPublished = "Nothing listens on the host's port, or what arrives there doesn't get to " +
 	"the container."
 
+// startServer starts a server in a container, and waits until it listens. If it doesn't, the other
+// two are as for any probe.
+func (h *host) startServer(r run, args ...string) (up bool, cmd *exec.Cmd, done func() answer) {
+	ready, tell, err := os.Pipe()
+	hostNeeds(err)
+	defer ready.Close()
+	r.stdout = tell
+	cmd, done = h.startProbe(r, "serve", args...)
+	tell.Close()
+	_ = ready.SetReadDeadline(time.Now().Add(10 * time.Second)) // a pipe can
+	_, err = ready.Read(make([]byte, 1))
+	return err == nil, cmd, done
+}
+
 // published tries a forwarded port, which is meant for all of the host's addresses or for one.
 func (h *host) published(publish run, all bool) verdict {
-	ready, tell, err := os.Pipe()
-	if err != nil {
-		return verdict{missing, err.Error(), ""}
-	}
-	defer ready.Close()
-	publish.limit, publish.stdout = 10*time.Second, tell
-	cmd, done := h.startProbe(publish, "serve", "0.0.0.0:7000")
-	tell.Close()
-	if cmd == nil {
-		return verdict{missing, done().said(), ""}
-	}
-	// The server says when it listens. If it ends before, that shows below.
-	_ = ready.SetReadDeadline(time.Now().Add(5 * time.Second))
-	_, _ = ready.Read(make([]byte, 1))
+	publish.limit = 10 * time.Second
+	_, cmd, done := h.startServer(publish, "0.0.0.0:7000")
 	said := ask("127.0.0.1:8080")
 	second, third := ask("127.0.0.1:8080"), ask("127.0.0.1:8080")
 	var elsewhere string
@@ -210,24 +212,14 @@ func (h *host) lan() verdict {
 		return run{env: []string{address}, limit: 20 * time.Second}
 	}
 	// Each server ends after its first connection, as a container does whose command ends.
-	var servers [2]*exec.Cmd
 	var ends [2]func() answer
-	for i := range servers {
-		ready, tell, err := os.Pipe()
-		if err != nil {
-			return verdict{missing, err.Error(), ""}
-		}
-		server := lan("blue", 2+i)
-		server.stdout = tell
-		servers[i], ends[i] = h.startProbe(server, "serve", "0.0.0.0:7000", "1")
-		tell.Close()
-		_ = ready.SetReadDeadline(time.Now().Add(10 * time.Second)) // a pipe can
-		_, err = ready.Read(make([]byte, 1))
-		ready.Close()
-		defer func() { _ = servers[i].Process.Kill() }() // it should have ended
-		if err != nil {
-			_ = servers[i].Process.Kill()
-			a := ends[i]()
+	for i := range ends {
+		up, cmd, done := h.startServer(lan("blue", 2+i), "0.0.0.0:7000", "1")
+		ends[i] = done
+		defer func() { _ = cmd.Process.Kill() }() // it should have ended
+		if !up {
+			_ = cmd.Process.Kill()
+			a := done()
 			if i > 0 && strings.Contains(a.err, "exists") {
 				return a.worksIf(false).otherwise("The first container runs. What it made on the " +
 					"host is there already for the second, or is called the same.")
@@ -262,10 +254,8 @@ func (h *host) lan() verdict {
 
 // serve listens on the host, and says something to everyone who connects.
 func serve(address, text string) (port string, end func()) {
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		panic(err) // the network is our own, and the port is the kernel's choice
-	}
+	l, err := net.Listen("tcp", address) // the network is our own, and the port the kernel's choice
+	hostNeeds(err)
 	go func() {
 		for {
 			c, err := l.Accept()
@@ -312,12 +302,15 @@ func newLinks(limit time.Duration) (names []string) {
 	return names
 }
 
+// slow is how long a probe may take that works within a fifth of a CPU.
+const slow = 40 * time.Second
+
 var limitAttacks = []attack{
 	{
 		name:  "memory",
 		tried: "use 400 MiB of memory in the container (07 allows 64, and 08 256)",
 		try: func(h *host) verdict {
-			a := h.probe(run{}, "eat", "400")
+			a := h.probe(run{limit: slow}, "eat", "400")
 			return a.leaksIf(strings.Contains(a.out, "used 400 MiB"))
 		},
 		leak: "There is no limit on this container's memory: it could use all of the machine's, " +
@@ -327,7 +320,7 @@ var limitAttacks = []attack{
 		name:  "processes",
 		tried: "make 200 processes in the container (07 allows 50, and 08 128)",
 		try: func(h *host) verdict {
-			a := h.probe(run{}, "processes", "200")
+			a := h.probe(run{limit: slow}, "processes", "200")
 			return a.leaksIf(strings.Contains(a.out, "made 200 processes"))
 		},
 		leak: "There is no limit on the number of its processes. A fork bomb in the container is " +
@@ -397,9 +390,9 @@ var limitAttacks = []attack{
 
 // high lets a container's memory grow until the kernel slows it down, and looks how much that is.
 func (h *host) high() verdict {
-	cmd, done := h.startProbe(run{limit: 30 * time.Second}, "grow", "80")
+	cmd, done := h.startProbe(run{limit: time.Minute}, "grow", "80")
 	limits, slowed, used := "", 0, 0
-	eventually(25*time.Second, func() bool {
+	eventually(time.Minute, func() bool {
 		for _, p := range processes("/proc") {
 			for _, dir := range cgroupOf(p.pid) {
 				if strings.Contains(dir, "/"+h.step+"-") {
@@ -408,7 +401,7 @@ func (h *host) high() verdict {
 			}
 		}
 		if now := numberIn(limits+"/memory.current", ""); now > 0 {
-			slowed, used = numberIn(limits+"/memory.events", "high"), now>>20
+			slowed, used = numberIn(limits+"/memory.events", "high"), max(used, now>>20)
 		}
 		_, err := os.Stat(limits)
 		return slowed > 0 || limits != "" && err != nil // it has ended
@@ -423,7 +416,8 @@ func (h *host) high() verdict {
 	case limits == "":
 		return a.worksIf(false).otherwise("The container isn't in a cgroup of its own.")
 	case slowed == 0:
-		return verdict{outcome: failed, came: fmt.Sprintf("never, up to %d MiB", used)}
+		return verdict{outcome: failed, came: fmt.Sprintf("never, up to %d MiB; then %s", used,
+			a.said())}
 	case err == nil && most == 0:
 		return verdict{leaked, came + ", and memory.max is max", "memory.high only slows down: a " +
 			"patient program gets as much as it wants. The limit that kills has to stay."}
@@ -464,13 +458,20 @@ func (h *host) weight() verdict {
 				inner, _ := os.ReadFile(filepath.Join(dir, name))
 				weight := strings.TrimSpace(string(text))
 				came := name + " is " + weight
+				limit := name[:4] + map[string]string{"cpu.shares": "cfs_quota_us",
+					"cpu.weight": "max"}[name]
+				text, _ = os.ReadFile(filepath.Join(filepath.Dir(dir), limit)) // beside it
+				most := strings.TrimSpace(string(text))
 				switch {
+				case weight == want && (most == "-1" || strings.HasPrefix(most, "max")):
+					return verdict{failed, came + ", and " + limit + " is " + most, "On an idle " +
+						"machine it takes all there is now. A weight doesn't replace the limit."}
 				case weight == want:
 					return verdict{held, came, ""}
 				case strings.TrimSpace(string(inner)) == want:
 					return verdict{failed, came + ", and in inner " + want,
-						"inner is where the processes " +
-							"are. A weight counts among neighbours, and inner has none."}
+						"inner is where the processes are. A weight counts among neighbours, and " +
+							"inner has none."}
 				case weight == "100", weight == "1024":
 					return verdict{outcome: failed, came: came}
 				}

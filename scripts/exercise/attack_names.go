@@ -22,9 +22,7 @@ var nameAttacks = []attack{
 		tried: "set the hostname to \"mine\" in the container, then look what the host is called",
 		try: func(h *host) verdict {
 			before, err := os.Hostname()
-			if err != nil {
-				return verdict{missing, err.Error(), ""}
-			}
+			hostNeeds(err)
 			a := h.probe(run{}, "rename", "mine")
 			after, err := os.Hostname()
 			_ = unix.Sethostname([]byte(before)) // in the namespace that plays the host
@@ -58,10 +56,7 @@ var nameAttacks = []attack{
 			if err != nil {
 				return verdict{missing, "shmget on the host: " + err.Error(), ""}
 			}
-			defer func() {
-				_, _ = unix.SysvShmCtl(id, unix.IPC_RMID,
-					nil)
-			}() // it ends with us anyway
+			defer unix.SysvShmCtl(id, unix.IPC_RMID, nil) // it ends with us anyway
 			a := h.probe(run{}, "shm", strconv.Itoa(key))
 			return a.leaksIf(a.status == 0)
 		},
@@ -73,9 +68,7 @@ var nameAttacks = []attack{
 		tried: "compare the container's user namespace with the host's",
 		try: func(h *host) verdict {
 			host, err := os.Readlink("/proc/self/ns/user")
-			if err != nil {
-				return verdict{missing, err.Error(), ""}
-			}
+			hostNeeds(err)
 			a := h.inside("readlink", "/proc/self/ns/user")
 			return a.leaksIf(strings.TrimSpace(a.out) == host)
 		},
@@ -103,18 +96,14 @@ var nameAttacks = []attack{
 			defer done()
 			uid := ""
 			eventually(3*time.Second, func() bool {
-				for _, p := range processes("/proc") {
-					text, _ := os.ReadFile("/proc/" + p.pid + "/cmdline") // it may have ended
-					if p.name == "sleep" && strings.HasSuffix(string(text), marker+"\x00") {
-						uid = uidOf(p.pid)
-					}
+				for _, pid := range sleepers(marker) {
+					uid = uidOf(pid)
 				}
 				return uid != ""
 			})
 			_ = cmd.Process.Kill()
 			if uid == "" {
-				return verdict{outcome: failed, came: "no process", means: "The command didn't " +
-					"run."}
+				return verdict{failed, "no process", "The command didn't run."}
 			}
 			if uid == "0" {
 				return verdict{outcome: leaked, came: "uid 0"}
@@ -129,9 +118,7 @@ var nameAttacks = []attack{
 		tried: "start the inner process with an outer process that dies before it says a word",
 		try: func(h *host) verdict {
 			reader, writer, err := os.Pipe()
-			if err != nil {
-				return verdict{missing, err.Error(), ""}
-			}
+			hostNeeds(err)
 			writer.Close()
 			cmd := exec.Command(h.program, "echo", "the command ran")
 			cmd.Args[0] = "container of " + h.step

@@ -67,16 +67,16 @@ var processAttacks = []attack{
 		name:  "outlives",
 		tried: "kill -9 the outer process while the container runs, and wait two seconds",
 		try: func(h *host) verdict {
-			before := commands(marker)
+			before := len(sleepers(marker))
 			cmd, done := h.start(run{}, "sleep", marker)
-			up := eventually(5*time.Second, func() bool { return commands(marker) > before })
+			up := eventually(5*time.Second, func() bool { return len(sleepers(marker)) > before })
 			_ = cmd.Process.Kill() // it may have ended, and then it isn't up either
 			a := done()
 			if !up {
 				v, _ := a.broken()
 				return verdict{failed, a.said(), v.means}.otherwise("The command never ran.")
 			}
-			if eventually(2*time.Second, func() bool { return commands(marker) == before }) {
+			if eventually(2*time.Second, func() bool { return len(sleepers(marker)) == before }) {
 				return verdict{outcome: held, came: "the command is gone, too"}
 			}
 			return verdict{outcome: leaked, came: "\"sleep " + marker + "\" still runs"}
@@ -159,15 +159,4 @@ var processAttacks = []attack{
 		leak: "The container's /proc shows the host's processes, with their arguments and more. " +
 			"A proc shows the PID namespace of the process that mounted it (pid_namespaces(7)).",
 	},
-}
-
-// commands counts the processes that sleep for a given time.
-func commands(arg string) (count int) {
-	for _, p := range processes("/proc") {
-		text, _ := os.ReadFile("/proc/" + p.pid + "/cmdline") // it may have ended
-		if strings.HasSuffix(string(text), "\x00"+arg+"\x00") && p.name == "sleep" {
-			count++
-		}
-	}
-	return count
 }

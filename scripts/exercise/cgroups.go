@@ -6,7 +6,6 @@ package main
 
 import (
 	"fmt"
-	"golang.org/x/sys/unix"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -14,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // cgroupTop is where the host's cgroups are.
@@ -81,25 +82,23 @@ func hasMemory(dir string) bool {
 
 // removeRoom removes it, and what a step has left there.
 func removeRoom(room string) {
-	var dirs []string
-	_ = filepath.WalkDir(room, func(path string, entry fs.DirEntry, err error) error {
-		if err == nil && entry.IsDir() {
-			dirs = append(dirs, path)
-		}
-		return nil
-	})
-	for _, dir := range slices.Backward(dirs) {
+	for _, dir := range cgroupsIn(room, room) {
 		_ = os.Remove(dir) // all its processes have ended
 	}
 }
 
 // cgroupsOf lists the cgroups whose names say that a step made them, each after those in it.
-func cgroupsOf(step string) (dirs []string) {
+func cgroupsOf(step string) []string {
 	if step < "07" {
 		return nil
 	}
-	_ = filepath.WalkDir(cgroupTop, func(path string, entry fs.DirEntry, err error) error {
-		if err == nil && entry.IsDir() && strings.Contains(path, "/"+step+"-") {
+	return cgroupsIn(cgroupTop, "/"+step+"-")
+}
+
+// cgroupsIn lists the directories that have a text in their path, each after those in it.
+func cgroupsIn(top, text string) (dirs []string) {
+	_ = filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() && strings.Contains(path, text) {
 			dirs = append(dirs, path)
 		}
 		return nil // one may have gone since it was listed
@@ -148,13 +147,10 @@ func (h *host) whileRunning(do func(dirs []string) verdict) verdict {
 	_, done := h.start(run{limit: 5 * time.Second}, "sleep", "1.4711")
 	var dirs []string
 	eventually(3*time.Second, func() bool {
-		for _, p := range processes("/proc") {
-			text, _ := os.ReadFile("/proc/" + p.pid + "/cmdline") // it may have ended
-			if p.name == "sleep" && strings.HasSuffix(string(text), "1.4711\x00") {
-				dirs = slices.DeleteFunc(cgroupOf(p.pid), func(dir string) bool {
-					return !strings.Contains(dir, "/"+h.step+"-")
-				})
-			}
+		for _, pid := range sleepers("1.4711") {
+			dirs = slices.DeleteFunc(cgroupOf(pid), func(dir string) bool {
+				return !strings.Contains(dir, "/"+h.step+"-")
+			})
 		}
 		return len(dirs) > 0
 	})

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -167,6 +168,7 @@ func mustSources(t *testing.T, dir string) []string {
 // attacks exist.
 func TestTable(t *testing.T) {
 	root := newShop(t, &exercises[0]).root
+	rows := map[string]int{}
 	for i := range exercises {
 		e := &exercises[i]
 		for kind, edits := range map[string][]edit{"start": e.start, "solution": e.solution} {
@@ -196,6 +198,19 @@ func TestTable(t *testing.T) {
 		}
 		if _, found := proofs[e.id]; !found {
 			t.Errorf("%s: no proof", e.id)
+		}
+		// The half solution is a wrong one, too, and the table's is a right one.
+		if p := proofs[e.id]; e.build && (len(p.other) < 1 || len(p.wrong) < 2) {
+			t.Errorf("%s: to be proved with two solutions and three wrong ones", e.id)
+		}
+		rows[e.step] += strings.Count(string(chapter), "\n| "+e.id+" | ")
+	}
+	for step, want := range rows {
+		chapter, err := os.ReadFile("../../" + step + "/README.md")
+		must(t, err)
+		got := regexp.MustCompile(`(?m)^\| \d\d-\d+ \|`).FindAllString(string(chapter), -1)
+		if len(got) != want {
+			t.Errorf("%s/README.md lists %v, want %d exercises", step, got, want)
 		}
 	}
 	cmd := exec.Command("go", "vet", "-unreachable", "./all/...") // it compiles, and links nothing
@@ -232,7 +247,7 @@ func TestBounded(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := spoil(t, c.body)
 			s.expect(statusLeak, c.says, "check")
-			if n := commands("4711"); n > 0 {
+			if n := len(sleepers("4711")); n > 0 {
 				t.Errorf("%d processes are left", n)
 			}
 		})
@@ -306,14 +321,14 @@ func TestDisk(t *testing.T) {
 	// The directory "small" is a disk in a mount namespace of its own.
 	script := `set -u; ex=$1 root=$2 scratch=$3 small=$2/small; mkdir "$small"
 		try() { echo "($1)"; shift; "$ex" "$root" "$scratch" "$@"; echo "status $?"; }
-		mount -t tmpfs -o size=20k none "$small"; cd "$small"
+		mount -t tmpfs -o size=20k none "$small"
 		try full start -dir "$small/a" 02-2
-		echo "left: $(ls -A)"
-		mount -o remount,ro "$small"
+		echo "left: $(ls -A "$small")"
+		mount -t tmpfs -o ro none "$small"
 		try read-only start -dir "$small/a" 02-2
-		mount -o remount,rw,size=1m "$small"
+		mount -t tmpfs -o size=1m none "$small"
 		try right start -dir "$small/a" 02-2
-		cd a; echo "// mine" >>main.go; cp main.go .exercise "$scratch"
+		cd "$small/a"; echo "// mine" >>main.go; cp main.go .exercise "$scratch"
 		cat /dev/zero >fill 2>/dev/null
 		try reset reset
 		cmp main.go "$scratch/main.go" && cmp .exercise "$scratch/.exercise" && echo unchanged
@@ -364,7 +379,7 @@ func TestTwoAtOnce(t *testing.T) {
 // TestInterrupted: Ctrl-C ends everything, and leaves the files alone.
 func TestInterrupted(t *testing.T) {
 	spoiled := spoil(t, "\tcmd := exec.Command(\"sleep\", \"4712\")\n\t_ = cmd.Run()\n\treturn nil")
-	runs := func() bool { return commands("4712") > 0 }
+	runs := func() bool { return len(sleepers("4712")) > 0 }
 	e, err := findExercise("02-1")
 	must(t, err)
 	fresh := newShop(t, e)

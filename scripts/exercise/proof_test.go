@@ -162,10 +162,10 @@ var proofs = map[string]proof{
 		hint:   "that ignores every signal",
 	},
 	"02-4": {
-		starts: "5 zombies",
+		starts: "it stays as a zombie",
 		half: init02("\tfor {\n\t\tpid, err := syscall.Wait4(child, &status, 0, nil)\n\t\tif pid "+
 			"== child || err != nil {\n"+
-			"\t\t\tos.Exit(status.ExitStatus())\n\t\t}\n\t}", "5 zombies"),
+			"\t\t\tos.Exit(status.ExitStatus())\n\t\t}\n\t}", "it stays as a zombie"),
 		hint: "You wait for one child only",
 		other: []variant{
 			init02(`	ended := make(chan int)
@@ -554,13 +554,18 @@ var proofs = map[string]proof{
 		}
 	}
 	if err != nil {`}}}},
-		wrong: []variant{{weight07("10", "1"), "That isn't a tenth"}},
+		wrong: []variant{
+			{weight07("10", "1"), "That isn't a tenth"},
+			{append(weight07("102", "10"), edit{file: "cgroup.go",
+				find: "cpuLimit    = 20_000 ", text: "cpuLimit    = -1 "}),
+				"A weight doesn't replace the limit"},
+		},
 	},
 	"07-6": {
 		starts: "The kernel has never slowed it down",
-		half:   high07("c.limits", "67108864", "The kernel has never slowed it down"),
+		half:   high07("67108864", "The kernel has never slowed it down"),
 		other: []variant{
-			high07("c.limits", "48M", ""),
+			high07("48M", ""),
 			{edits: []edit{{file: "cgroup_v2.go",
 				find: "if err := mkdirCgroup(c.inner()); err != nil {",
 				text: `high, err := os.OpenFile(c.limits+"/memory.high", os.O_WRONLY, 0)
@@ -571,10 +576,13 @@ var proofs = map[string]proof{
 		if err := mkdirCgroup(c.inner()); err != nil {`}}},
 		},
 		wrong: []variant{
-			high07("c.limits", "48", "The file takes bytes"),
-			high07("c.inner()", "48M", "by the memory.high of inner"),
-			high07("c.limits", "60M", "That is too late"),
-			{append(high07("c.limits", "48M", "").edits, edit{file: "cgroup_v2.go",
+			high07("48", "The file takes bytes"),
+			{[]edit{{file: "cgroup_v2.go", find: "return apply(c.shown(c.inner()))",
+				text: `return apply(append(c.shown(c.inner()),
+			setting{file: c.inner() + "/memory.high", value: "48M"}))`}},
+				"by the memory.high of inner"},
+			high07("60M", "That is too late"),
+			{append(high07("48M", "").edits, edit{file: "cgroup_v2.go",
 				find: `{file: dir + "/memory.max", value: strconv.Itoa(memoryLimit)},`}),
 				"The limit that kills has to stay"},
 		},
@@ -624,6 +632,26 @@ var proofs = map[string]proof{
 		half: variant{[]edit{{file: "seccomp_refused.go", find: someRow,
 			text: someRow + "\n\t" + mkdiratRow}}, "A filter that knows only one of them is none"},
 		hint: "amd64 has an older call, too",
+		other: []variant{{edits: []edit{{file: "seccomp_more.go", text: `//go:build linux
+
+package main
+
+import (
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
+
+func init() {
+	numbers := []int{unix.SYS_MKDIRAT}
+	if runtime.GOARCH == "amd64" {
+		numbers = append(numbers, 83)
+	}
+	for _, number := range numbers {
+		refusedHere = append(refusedHere, callRule{uint32(number), eperm, "directories"})
+	}
+}
+`}}}},
 		wrong: []variant{
 			{[]edit{{file: "seccomp_amd64.go", find: someRowHere, text: mkdirRowHere}},
 				"mkdir is refused, and mkdirat isn't"},
@@ -789,11 +817,11 @@ func join(lan, address string, pid int) (leave func() error, err error) {
 }
 `
 
-// high07 sets memory.high in a cgroup.
-func high07(cgroup, value, says string) variant {
+// high07 sets memory.high.
+func high07(value, says string) variant {
 	return variant{[]edit{{file: "cgroup_v2.go", find: "return append(c.shown(c.limits), cpu)",
 		text: "return append(c.shown(c.limits), cpu,\n\t\t" +
-			"setting{file: " + cgroup + ` + "/memory.high", value: "` + value + `"})`}}, says}
+			`setting{file: c.limits + "/memory.high", value: "` + value + `"})`}}, says}
 }
 
 // weight07 sets weights.

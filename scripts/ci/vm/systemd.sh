@@ -52,7 +52,16 @@ install -D -m 755 scripts/doctor.sh "$disk/opt/repo/scripts/doctor.sh"
 cp go.mod "$disk/opt/repo/"
 mkdir "$disk/opt/repo/vendor"
 for step in [0-9]*-*/; do mkdir "$disk/opt/repo/$step"; done
-printf '#!/bin/sh\necho "%s"\n' "$(go version)" >"$disk/usr/local/bin/go"
+# For exercise.sh, which copies a step and builds it: the step that BUILT names is built.
+cp 07-cgroups/*.go "$disk/opt/repo/07-cgroups/"
+install -d -m 777 "$disk/opt/repo/_exercise"
+CGO_ENABLED=0 GOARCH=amd64 go build -buildvcs=false -o "$disk/opt/exercise" ./scripts/exercise
+{
+    echo '#!/bin/sh'
+    # shellcheck disable=SC2016
+    echo '[ "$1" != build ] || exec cp "/opt/steps/$BUILT" "$4"'
+    echo "echo '$(go version)'"
+} >"$disk/usr/local/bin/go"
 chmod 755 "$disk/usr/local/bin/go"
 chroot "$disk" useradd --create-home --shell /bin/bash guest
 echo exec /opt/guest.sh >"$disk/home/guest/.bash_profile"
