@@ -94,9 +94,7 @@ func (o *options) execWith(caught <-chan chan os.Signal) (status int, err error)
 	signals := started()
 	var at *terminal
 	if master != nil {
-		if at, err = takeTerminal(master); err != nil {
-			return 0, err
-		}
+		at = takeTerminal(master)
 		defer at.leave()
 	}
 	if _, err := line.Write([]byte{0}); err != nil {
@@ -107,7 +105,7 @@ func (o *options) execWith(caught <-chan chan os.Signal) (status int, err error)
 	if master != nil {
 		outputs = append(outputs, master)
 		copies.Go(func() { copyOut(master) })
-		go copyIn(master)
+		go copyIn(master, at)
 	}
 	go func() { defer close(shown); copies.Wait() }()
 	answer, _ := io.ReadAll(line) // nothing, if the container ends first

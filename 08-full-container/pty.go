@@ -14,7 +14,9 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -158,9 +160,7 @@ func supervise(cmd *exec.Cmd, line, outer *os.File, started func() chan os.Signa
 	quiet()
 	var at *terminal
 	if master != nil {
-		if at, err = takeTerminal(master); err != nil {
-			return abandon(cmd, err)
-		}
+		at = takeTerminal(master)
 		defer at.leave()
 	}
 	var door *os.File
@@ -179,7 +179,7 @@ func supervise(cmd *exec.Cmd, line, outer *os.File, started func() chan os.Signa
 		return cmd.Wait()
 	}
 	go func() { defer close(shown); copyOut(master) }()
-	go copyIn(master)
+	go copyIn(master, at)
 	err = cmd.Wait()
 	// A slow reader may not have taken the last of the output yet.
 	select {
@@ -208,7 +208,16 @@ func copyOut(master *os.File) {
 
 // copyIn copies what is typed. Where input comes from a file, the command learns of its end as it
 // would at a terminal: by Ctrl-D, pressed twice in the middle of a line.
-func copyIn(master *os.File) {
+//
+// In the background it waits: there the kernel stops a process that reads from the terminal, or the
+// shell would miss keys. A shell's fg sends no signal to a job that runs, so this looks.
+func copyIn(master *os.File, at *terminal) {
+	if at != nil && !inForeground() {
+		for !inForeground() {
+			time.Sleep(100 * time.Millisecond)
+		}
+		at.makeRaw()
+	}
 	buffer := make([]byte, 4096)
 	last := byte('\n')
 	for {
@@ -254,7 +263,7 @@ func copySize(to, from int) {
 // for without one.
 type terminal struct {
 	fd     int
-	before *unix.Termios // its settings as we found them
+	before *unix.Termios // its settings as we found them; nil if we haven't changed them
 	master *os.File      // the container's, whose size follows
 	using  sync.Mutex    // held while the settings change
 	left   bool          // no more of it
@@ -262,19 +271,30 @@ type terminal struct {
 
 // takeTerminal makes the terminal raw, if one of our standard streams is one. leave must undo that.
 // After kill -9 the terminal stays raw: `stty sane` helps, or reset(1).
-func takeTerminal(master *os.File) (*terminal, error) {
+func takeTerminal(master *os.File) *terminal {
 	// A reader of our output that goes away must not kill us before leave.
 	signal.Ignore(unix.SIGPIPE)
 	t := &terminal{fd: terminalAt(0, 1), master: master}
 	if t.fd < 0 {
-		return nil, nil
+		return nil
 	}
-	var err error
-	if t.before, err = unix.IoctlGetTermios(t.fd, unix.TCGETS); err != nil {
-		return nil, fmt.Errorf("read the terminal's settings: %w", err)
+	if inForeground() { // else see copyIn
+		t.makeRaw()
 	}
-	t.makeRaw()
-	return t, nil
+	return t
+}
+
+// inForeground reports whether the terminal is the caller's, and not that of another job of its
+// shell, as in `08 sleep 100 &`. A stand-in for the host is in a session of its own, so it asks
+// about the process that started it (proc_pid_stat(5): pgrp and tpgid).
+func inForeground() bool {
+	pid := os.Getpid()
+	if os.Args[0] == role(standIn) {
+		pid = os.Getppid()
+	}
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	return err != nil || fields[5] == "-1" || fields[5] == fields[2]
 }
 
 // makeRaw has the terminal hand on every byte as it is (cfmakeraw(3)). In the background, the
@@ -285,6 +305,13 @@ func (t *terminal) makeRaw() {
 	}
 	t.using.Lock()
 	defer t.using.Unlock()
+	settings, err := unix.IoctlGetTermios(t.fd, unix.TCGETS)
+	if t.left || err != nil { // it may be gone
+		return
+	}
+	if t.before == nil {
+		t.before = settings
+	}
 	raw := *t.before
 	raw.Iflag &^= unix.IGNBRK | unix.BRKINT | unix.PARMRK | unix.ISTRIP | unix.INLCR | unix.IGNCR |
 		unix.ICRNL | unix.IXON
@@ -292,10 +319,8 @@ func (t *terminal) makeRaw() {
 	raw.Lflag &^= unix.ECHO | unix.ECHONL | unix.ICANON | unix.ISIG | unix.IEXTEN
 	raw.Cflag = raw.Cflag&^(unix.CSIZE|unix.PARENB) | unix.CS8
 	raw.Cc[unix.VMIN], raw.Cc[unix.VTIME] = 1, 0
-	if !t.left {
-		_ = unix.IoctlSetTermios(t.fd, unix.TCSETS, &raw) // it may be gone
-		t.resize()
-	}
+	_ = unix.IoctlSetTermios(t.fd, unix.TCSETS, &raw)
+	t.resize()
 }
 
 // restore puts the settings back.
@@ -303,7 +328,9 @@ func (t *terminal) restore() {
 	if t != nil {
 		t.using.Lock()
 		defer t.using.Unlock()
-		_ = unix.IoctlSetTermios(t.fd, unix.TCSETS, t.before) // it may be gone
+		if t.before != nil {
+			_ = unix.IoctlSetTermios(t.fd, unix.TCSETS, t.before) // it may be gone
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ package main
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,6 +15,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -295,6 +297,29 @@ func TestPausedAtATerminal(t *testing.T) {
 	})
 }
 
+// TestInTheBackground starts a container as a shell does with "&". It runs, and what is typed is
+// for the shell, until that brings it to the foreground.
+func TestInTheBackground(t *testing.T) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		s := sit(t, u.Program("test:shell", "-net=false", "sh", "-c", "echo started; cat; exit 4"))
+		before := s.settings()
+		s.look().dialog("started\r", "")
+		time.Sleep(300 * time.Millisecond) // for what would read, or change the settings
+		if s.settings() != before {
+			t.Error("a container in the background has made the terminal raw")
+		}
+		s.dialog("", "for the host\n", `the host got "for the host\n"`, "")
+		for i := 0; i < 200 && s.settings() == before; i++ {
+			time.Sleep(50 * time.Millisecond)
+		}
+		s.dialog("", "for the container\n", "container\r\nfor the container\r\n", "\x04")
+		s.end(4)
+		if s.settings() != before {
+			t.Error("the terminal isn't as before")
+		}
+	})
+}
+
 // TestMegabytesOnTheScreen has the command write much and end, for a reader who is late. With
 // -short, as on an emulated machine, it is less, but twice what all the buffers between them hold:
 // 64 KiB for each terminal, at most, and the copier's.
@@ -457,6 +482,23 @@ func TestCallersTerminalStaysUsable(t *testing.T) {
 
 // init adds what makes the terminal at standard error useless.
 func init() {
+	// test:shell starts the program in the background, and after a line of input in the foreground.
+	experiments["test:shell"] = func(args []string) error {
+		cmd := exec.Command("/proc/self/exe", args...)
+		cmd.Args[0] = step
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: unix.SIGKILL}
+		if err := cmd.Start(); err != nil {
+			return err
+		}
+		typed := make([]byte, 100)
+		n, err := os.Stdin.Read(typed)
+		fmt.Printf("the host got %q\n", typed[:n])
+		if err == nil {
+			err = unix.IoctlSetPointerInt(0, unix.TIOCSPGRP, cmd.Process.Pid)
+		}
+		return errors.Join(err, cmd.Wait())
+	}
 	experiments["test:harm"] = func(args []string) error {
 		var err error
 		switch args[0] {

@@ -161,7 +161,7 @@ func relay(signals <-chan os.Signal, line *os.File, at *terminal, first bool) {
 			if first {
 				_ = unix.Kill(os.Getpid(), unix.SIGSTOP) // can't fail
 			}
-		case s == unix.SIGCONT:
+		case s == unix.SIGCONT && inForeground():
 			at.makeRaw()
 		case asksToEnd(s) && err != nil:
 			return

@@ -1267,6 +1267,13 @@ var table = []row{
 		why:     "a FIFO at /etc/passwd would keep all later -exec waiting",
 	},
 	{
+		step: "08-full-container", file: "pty.go",
+		find:    "if at != nil && !inForeground() {",
+		replace: "if false {",
+		test:    "^TestInTheBackground$",
+		why:     "a container in the background would take what is typed to the shell",
+	},
+	{
 		step: "08-full-container", file: "rootfs.go",
 		find:    "unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID",
 		replace: "unix.MOUNT_ATTR_RDONLY",
