@@ -98,7 +98,7 @@ As root: go run -exec sudo ./%[1]s
 
 // parseFlags reads the command line. It returns nil where only help was asked for.
 func parseFlags(args []string) (*options, error) {
-	o := &options{memory: memoryLimit, pids: pidsLimit, cpus: 1}
+	o := &options{memory: memoryLimit, pids: pidsLimit, cpus: 1, net: true}
 	flags := flag.NewFlagSet(step, flag.ContinueOnError)
 	var said strings.Builder
 	flags.SetOutput(&said)
@@ -114,7 +114,7 @@ func parseFlags(args []string) (*options, error) {
 	flags.StringVar(&o.hostname, "hostname", "container", "")
 	flags.BoolVar(&o.tty, "tty", terminalAt(0) >= 0 && terminalAt(1) >= 0, "")
 	flags.Func("volume", "", o.addVolume)
-	flags.BoolVar(&o.net, "net", true, "")
+	flags.BoolFunc("net", "", o.setNet)
 	flags.Func("publish", "", o.addPort)
 	flags.BoolVar(&o.readOnly, "read-only", false, "")
 	flags.Func("memory", "",
@@ -149,6 +149,9 @@ func parseFlags(args []string) (*options, error) {
 	})
 	if err != nil {
 		return nil, err
+	}
+	if slices.Contains(given, "net") && len(o.command) > 0 && o.command[0] == "none" {
+		return nil, errors.New(`-net none: that is a COMMAND named "none"; write -net=none`)
 	}
 	if o.prune && len(given)+len(o.command) > 1 {
 		return nil, errors.New("-prune: no other flag and no COMMAND with it")

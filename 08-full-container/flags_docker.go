@@ -68,13 +68,21 @@ func (o *options) addDocker(flags *flag.FlagSet) {
 		}
 		return o.addPort(text)
 	})
-	flags.Func("network", "", func(text string) error {
-		if text != "none" && text != "bridge" {
-			return errors.New("none or bridge was expected; -without net shares the host's network")
-		}
-		o.net = text == "bridge"
-		return nil
-	})
+	flags.Func("network", "", o.setNet)
+}
+
+// setNet says whether there is a cable, in our words, as in -net=false, or in Docker's.
+func (o *options) setNet(text string) error {
+	switch text {
+	case "true", "bridge":
+		o.net = true
+	case "false", "none":
+		o.net = false
+	default:
+		return errors.New("true, false, none or bridge was expected; -without net shares the " +
+			"host's network")
+	}
+	return nil
 }
 
 // tellOfInterfaces says how -p differs from Docker's, if it was used without an IP.
