@@ -478,7 +478,8 @@ user can't connect beyond this machine (06 to 08): install passt."
 }
 
 look_at_ids_and_overlay() {
-    ranges=$(content /etc/subuid | grep -cE "^($uid|$(id -un 2>/dev/null || echo "$uid")):")
+    name=$(id -un 2>/dev/null) || name=$uid # a user without an account has no name
+    ranges=$(content /etc/subuid | grep -cE "^($uid|$name):")
     has newuidmap || ranges="$ranges, but no newuidmap (package uidmap)"
     fact 'subuid ranges' "$ranges"
     overlay=no

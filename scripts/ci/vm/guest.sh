@@ -2,6 +2,10 @@
 # What a user does with the steps after logging in at a laptop; systemd.sh puts it into one. Each
 # line says what was tried and how it went, and the last one whether all went well.
 set -uo pipefail
+if [ "$(hostname)" != laptop ] || [ ! -d /opt/steps ]; then # it changes the machine, and turns it off
+    echo "guest.sh: this runs only in the virtual machine that systemd.sh makes" >&2
+    exit 2
+fi
 export PATH=$PATH:/usr/sbin:/sbin NO_COLOR=1
 
 all=0
