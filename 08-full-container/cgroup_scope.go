@@ -33,8 +33,10 @@ func enterScope(isLesson bool) {
 	if err != nil {
 		return
 	}
+	// By default the scope's description is the whole command line, and the journal keeps it.
 	scope := []string{
-		"systemd-run", "--user", "--scope", "--quiet", "--property=Delegate=yes", "--",
+		"systemd-run", "--user", "--scope", "--quiet", "--property=Delegate=yes",
+		"--description=" + step, "--",
 	}
 	if exec.Command(systemdRun, append(scope[1:], "true")...).Run() != nil {
 		return // the reason is systemd's; the command mustn't fail with it
