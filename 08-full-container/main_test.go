@@ -94,7 +94,8 @@ func TestLesson(t *testing.T) {
 			}
 		}
 		valuesOf(t, u, out)
-		minutes := regexp.MustCompile(`(?m)^08 uptime in minutes +(\d+) +0$`).FindStringSubmatch(out)
+		row := regexp.MustCompile(`(?m)^08 uptime in minutes +(\d+) +0$`)
+		minutes := row.FindStringSubmatch(out)
 		now := upFor(t)
 		if minutes == nil {
 			t.Errorf("no uptime in:\n%s", out)
