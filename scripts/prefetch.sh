@@ -47,6 +47,9 @@ GOPROXY=off go vet ./...
 say "one test of each step, without a network"
 GOPROXY=off go test -count=1 -run '^TestExitStatus$' "${steps[@]}"
 
+# sudo -s gives root another home directory, and go looks for modules there.
+printf '\nAs root, without a network, type this first: export GOMODCACHE=%s\n' "$(go env GOMODCACHE)"
+
 [[ -n $image ]] || exit 0
 # A program, not "go run crane@VERSION": that asks the network each time.
 say "crane"

@@ -327,9 +327,9 @@ func TestChaptersNameTheirRows(t *testing.T) {
 			}
 			want = append(want, "`"+cells[0]+"`")
 		}
-		sentence := fmt.Sprintf("these rows leak here and are held from %02d on: ", n+1)
+		sentence := fmt.Sprintf("these attacks get through here and are held from %02d on: ", n+1)
 		if n == 8 {
-			sentence = "these rows leak in all eight steps: "
+			sentence = "these attacks get through in all eight steps: "
 		}
 		chapters, err := filepath.Glob(fmt.Sprintf("../../%02d-*/README.md", n))
 		if err != nil || len(chapters) != 1 {

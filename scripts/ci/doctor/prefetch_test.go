@@ -51,6 +51,7 @@ esac`)
 		"GOPROXY=off test -count=1 -run ^TestExitStatus$ ./01-chroot ./02-pid-namespace " +
 			"./03-mount-namespace ./04-uts-ipc ./05-user-namespace ./06-network ./07-cgroups " +
 			"./08-full-container",
+		"GOPROXY= env GOMODCACHE",
 		"GOPROXY= install " + crane,
 		"GOPROXY= env GOARCH",
 	}
@@ -66,6 +67,9 @@ esac`)
 	next := "go run ./08-full-container -image " + image + " sh\n"
 	if !strings.HasSuffix(out, next) {
 		t.Errorf("at its end it says %q, and should say %q", out, next)
+	}
+	if root := "type this first: export GOMODCACHE=riscv64\n"; !strings.Contains(out, root) {
+		t.Errorf("no %q in %q", root, out)
 	}
 
 	// If one thing fails, so does all of it, and what comes after isn't begun.

@@ -84,7 +84,7 @@ try 0 verdicts 8 works delegated
 try 0 verdicts 6 works alone
 try 0 verdicts 2 'works with sudo' alone
 
-# The judge of the exercises, in its PID namespace: the step can't move aside whoever started it.
+# The judge of the exercises, in its PID namespace: the step can't move the judge aside.
 exercise() { BUILT=07-cgroups /opt/exercise /opt/repo ~/exercise "$@"; }
 mkdir ~/exercise
 try 0 exercise start 07-3
