@@ -118,7 +118,7 @@ func beJudge(args []string) int {
 			continue
 		}
 		a := findAttack(name)
-		v := a.try(h)
+		v := a.attempt(h)
 		if also && v.outcome == held {
 			heldToo++
 			continue
@@ -128,8 +128,9 @@ func beJudge(args []string) int {
 		}
 		v.print(a.tried)
 		switch {
+		case v.outcome == missing && worst == statusHeld: // what leaked may have broken the host
+			worst = statusCant
 		case v.outcome == missing:
-			worst = max(worst, statusCant)
 		case v.outcome == failed && worst == statusHeld:
 			worst = statusBroken
 		case v.outcome != held:
@@ -359,11 +360,24 @@ func eventually(limit time.Duration, so func() bool) bool {
 	}
 }
 
-// hostNeeds stops the judge, which tells why, if this host lacks what every host has.
+// lacking is why an attack can't be tried.
+type lacking struct{ error }
+
+// hostNeeds ends an attack if this host lacks what every host has.
 func hostNeeds(err error) {
 	if err != nil {
-		panic(err)
+		panic(lacking{err})
 	}
+}
+
+// attempt tries an attack.
+func (a attack) attempt(h *host) (v verdict) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			v = verdict{missing, reason.(lacking).Error(), ""}
+		}
+	}()
+	return a.try(h)
 }
 
 // sleepers lists the processes that sleep for a given time.

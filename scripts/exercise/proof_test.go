@@ -313,11 +313,10 @@ var proofs = map[string]proof{
 			"host's two names"},
 		hint: "That is one of the two names",
 		other: []variant{{edits: before("return execCommand(command)",
-			`const file = "/proc/sys/kernel/hostname"
-	if err := os.WriteFile(file, []byte("container"), 0); err != nil {
+			`if err := syscall.Setdomainname([]byte("jail.example")); err != nil {
 		return err
 	}
-	if err := unix.Setdomainname([]byte("jail.example")); err != nil {
+	if err := syscall.Sethostname([]byte("container")); err != nil {
 		return err
 	}`)}},
 	},
@@ -336,11 +335,11 @@ var proofs = map[string]proof{
 		hint: "What is its name?",
 	},
 	"05-1": {
-		starts: "operation not permitted",
+		starts: "The command should be uid 0 and gid 0",
 		half: variant{[]edit{{file: "ids_map.go", find: "attr.UidMappings = uids",
 			text: "attr.UidMappings " +
 				"= uids\n\t\tattr.GidMappings = nil"}},
-			"operation not permitted"},
+			"The command should be uid 0 and gid 0"},
 	},
 	"05-2": {
 		starts: "no user namespace to map",
