@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -187,23 +188,10 @@ func (w *workshop) hint(e *exercise, c *attempt) (int, error) {
 			fmt.Print(out)
 			return statusHeld, nil
 		}
-		code := ""
-		for _, name := range slices.Sorted(func(yield func(string) bool) {
-			for name, text := range yours {
-				if text != start[name] && !yield(name) {
-					return
-				}
-			}
-		}) {
-			code += withoutComments(yours[name])
-		}
-		for _, n := range e.near {
-			if n.say != c.Near && strings.Contains(code, n.has) &&
-				(n.lacks == "" || !strings.Contains(code, n.lacks)) {
-				say("hint", "%s", n.say)
-				c.Near = n.say
-				return statusHeld, c.save()
-			}
+		if fits := e.fitting(yours, start, c.Near); fits != "" {
+			say("hint", "%s", fits)
+			c.Near = fits
+			return statusHeld, c.save()
 		}
 	}
 	last := min(c.Hints, len(e.hints)-1)
@@ -213,6 +201,25 @@ func (w *workshop) hint(e *exercise, c *attempt) (int, error) {
 	}
 	c.Hints = last + 1
 	return statusHeld, c.save()
+}
+
+// fitting returns the first hint, other than the last one, that fits what you have written: the step
+// may say the same elsewhere, so only what is new counts.
+func (e *exercise) fitting(yours, start map[string]string, last string) string {
+	code, before := "", ""
+	for _, name := range slices.Sorted(maps.Keys(yours)) {
+		if yours[name] != start[name] {
+			code += withoutComments(yours[name])
+			before += withoutComments(start[name])
+		}
+	}
+	for _, n := range e.near {
+		if n.say != last && strings.Count(code, n.has) > strings.Count(before, n.has) &&
+			(n.lacks == "" || !strings.Contains(code, n.lacks)) {
+			return n.say
+		}
+	}
+	return ""
 }
 
 // solution shows the difference between your copy and ours.

@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -179,6 +180,15 @@ func TestTable(t *testing.T) {
 			must(t, os.MkdirAll(dir, 0o755))
 			if err := copyStep("../../"+e.step, dir, edits); err != nil {
 				t.Errorf("%s: the %s: %v", e.id, kind, err)
+			}
+			start, err := readSources(dir)
+			must(t, err)
+			yours := maps.Clone(start)
+			for name := range yours {
+				yours[name] += "\nvar _ = 0\n"
+			}
+			if hint := e.fitting(yours, start, ""); hint != "" {
+				t.Errorf("%s: whatever you write in the %s, the hint is: %s", e.id, kind, hint)
 			}
 		}
 		for _, name := range append(e.others(), e.attacks...) {

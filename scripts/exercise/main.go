@@ -204,13 +204,14 @@ func (w *workshop) start(e *exercise, dir string) (int, error) {
 		return status, err
 	}
 	fmt.Println()
-	command := "scripts/exercise.sh"
+	command, program := "scripts/exercise.sh", "./"+w.short(dir)
 	if inRepo {
 		say("next", "Edit %s, and type one of these:", w.short(dir))
 	} else {
-		command = filepath.Join(w.root, command)
+		command, program = filepath.Join(w.root, command), "."
 		say("next", "Go to %s, edit it, and type one of these there:", dir)
 	}
+	say("", "go run %s sh", program)
 	for _, what := range []string{"check", "watch", "hint"} {
 		say("", "%s %s", command, what)
 	}

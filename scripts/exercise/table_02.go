@@ -50,7 +50,7 @@ var exercises02 = []exercise{
 			"Cloneflags: namespaces. These are the flags of clone(2), which makes the child.",
 		},
 		near: []near{
-			{"Unshareflags:", "", "Unshareflags calls unshare(2) in the child. With CLONE_NEWPID " +
+			{"Unshareflags", "", "Unshareflags calls unshare(2) in the child. With CLONE_NEWPID " +
 				"that doesn't move the child itself, only the children that it will have " +
 				"(pid_namespaces(7)): a process keeps its PID for life."},
 			{"unix.CLONE_NEWNS", "", "CLONE_NEWNS is the flag for mounts. This one is about PIDs."},
