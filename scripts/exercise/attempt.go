@@ -203,8 +203,8 @@ func (w *workshop) hint(e *exercise, c *attempt) (int, error) {
 	return statusHeld, c.save()
 }
 
-// fitting returns the first hint, other than the last one, that fits what you have written: the step
-// may say the same elsewhere, so only what is new counts.
+// fitting returns the first hint, other than the last one, that fits what you have written. The
+// step may say the same elsewhere, so only what is new counts.
 func (e *exercise) fitting(yours, start map[string]string, last string) string {
 	code, before := "", ""
 	for _, name := range slices.Sorted(maps.Keys(yours)) {
