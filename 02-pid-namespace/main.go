@@ -67,7 +67,7 @@ func run(args []string) error {
 // new namespaces. /proc/self/exe finds the program wherever `go run` has put it.
 func host(command ...string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe")
-	pid, _ := os.Readlink("/proc/self") // without it, the container refuses to start
+	pid, _ := os.Readlink("/proc/self") // for checkParent, which refuses an empty one
 	cmd.Args = append([]string{role(inside), pid}, command...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{

@@ -68,7 +68,7 @@ func run(args []string) error {
 // new namespaces. /proc/self/exe finds the program wherever `go run` has put it.
 func host(command ...string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe")
-	pid, _ := os.Readlink("/proc/self") // without it, the container refuses to start
+	pid, _ := os.Readlink("/proc/self") // for checkParent, which refuses an empty one
 	cmd.Args = append([]string{role(inside), pid}, command...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{
@@ -146,7 +146,8 @@ func ownMounts() error {
 		return err
 	}
 	theirs, err := os.Readlink("/proc/" + parent + "/ns/mnt")
-	// EPERM and ENOENT come from proc's mount option hidepid (proc(5)).
+	// EACCES means that our parent is in another user namespace, and so do EPERM and ENOENT, with
+	// proc's mount option hidepid (proc(5)).
 	hidden := errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) ||
 		errors.Is(err, unix.ENOENT)
 	if hidden && parent != "0" {

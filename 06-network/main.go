@@ -224,7 +224,8 @@ func ownMounts() error {
 		return err
 	}
 	theirs, err := os.Readlink("/proc/" + parent + "/ns/mnt")
-	// EPERM and ENOENT come from proc's mount option hidepid (proc(5)).
+	// EACCES means that our parent is in another user namespace, and so do EPERM and ENOENT, with
+	// proc's mount option hidepid (proc(5)).
 	hidden := errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) ||
 		errors.Is(err, unix.ENOENT)
 	if hidden && parent != "0" {

@@ -1,6 +1,6 @@
 //go:build linux
 
-// The entries of a layer, kind by kind.
+// The entries of a layer, kind by kind, whiteouts included.
 
 package main
 

@@ -1,6 +1,6 @@
 //go:build linux
 
-// How a layer becomes a directory as overlayfs wants it: files, and whiteouts for removed ones.
+// How a layer becomes a directory as overlayfs wants it; image_entries.go makes its files.
 //
 // Two fences keep a layer inside that directory. We resolve an entry's parents ourselves, to
 // directories of this same layer, whatever its links and ".." say; and every call goes through

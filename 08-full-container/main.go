@@ -11,9 +11,10 @@
 //
 // New here: seccomp*.go (seccomp_refused.go lists the refused calls), capabilities.go, root_*.go
 // (overlay, volumes, masks), image_*.go (image_entries.go makes the whiteouts), init.go, pty.go,
-// spec.go, protocol.go (what the processes tell one another), net_publish.go, door.go, exec.go and
-// ps.go (more commands in a running container). Carried from 07: cgroup*.go, net_*.go (net_nat.go
-// has the NAT rule), ids_*.go, undo.go. The lesson: demo.go and walls.go.
+// spec.go, protocol.go (what the processes tell one another), net_publish.go, door.go (a socket for
+// clients), exec.go (-exec, both ends), ps.go, flags*.go, user.go, signals.go, time.go, exe.go and
+// inherited.go. Carried from 07: cgroup*.go, net_*.go (net_nat.go has the NAT rule), ids_*.go,
+// rootfs.go, streams.go, descriptors.go, undo.go. The lesson: demo.go and walls.go.
 package main
 
 import (
@@ -117,7 +118,7 @@ func host(o *options) error {
 	if err != nil {
 		return err
 	}
-	if slices.Contains(o.without, "limits") {
+	if slices.Contains(o.without, "limits") { // then it gets a cgroup, without limits, if it can
 		if refusal, err := tryCgroup(); err == nil && refusal != "" {
 			return contain(unlimited{}, s, o, sockets)
 		}
@@ -161,6 +162,7 @@ func contain(group cgroup, s *spec, o *options, sockets []*os.File) error {
 	if err != nil {
 		return err
 	}
+	// From here on, children of this thread are born in the container's time namespace.
 	if err := startClocks(); err != nil {
 		return err
 	}
@@ -176,6 +178,7 @@ func contain(group cgroup, s *spec, o *options, sockets []*os.File) error {
 	if err := resetOOMScore(cmd.Process.Pid); err != nil {
 		return abandon(cmd, err)
 	}
+	// Until started is called, SIGTERM and the like end us, and the container with us.
 	started := endOnSignal(catchSignals(lastSignal))
 	// With the spec PID 1 builds its root, while we connect it. It waits for us in handOver.
 	if err := s.send(line, cmd.Process.Pid); err != nil {
@@ -271,6 +274,7 @@ func container() error {
 	if err := pivotRoot(rootfs); err != nil {
 		return err
 	}
+	// wall leaves its function out if -without names the wall.
 	if err := s.wall("masks", maskPaths); err != nil {
 		return err
 	}
@@ -308,15 +312,18 @@ func container() error {
 		}
 	}
 	signals := <-caught
+	// Wait until the outer process has plugged in the cable and relays signals.
 	if err := handOver(line, master); err != nil {
 		return err
 	}
 	if err := addToHosts(s.Hostname); err != nil {
 		return err
 	}
+	// -read-only takes effect only now, because all of the above writes to the root.
 	if err := s.closeRoot(); err != nil {
 		return err
 	}
+	// Clients may come from now on, but this thread starts their commands, after runCommand's.
 	go listen(line, signals, s.serve)
 
 	// New in 08: fewer rights, and less of the kernel within reach.
@@ -326,7 +333,7 @@ func container() error {
 	if err := s.wall("no-new-privs", noNewPrivs); err != nil {
 		return err
 	}
-	// Before the capabilities go: without no_new_privs, loading a filter takes CAP_SYS_ADMIN.
+	// Before the capabilities go: -without no-new-privs, loading a filter takes CAP_SYS_ADMIN.
 	if err := s.wall("seccomp", loadSeccomp); err != nil {
 		return err
 	}
@@ -370,7 +377,8 @@ func ownMounts() error {
 		return err
 	}
 	theirs, err := os.Readlink("/proc/" + parent + "/ns/mnt")
-	// EPERM and ENOENT come from proc's mount option hidepid (proc(5)).
+	// EACCES means that our parent is in another user namespace, and so do EPERM and ENOENT, with
+	// proc's mount option hidepid (proc(5)).
 	hidden := errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) ||
 		errors.Is(err, unix.ENOENT)
 	if hidden && parent != "0" {
