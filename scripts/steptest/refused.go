@@ -128,6 +128,10 @@ func refuseEach(t *testing.T, errno unix.Errno, must string, command func() *exe
 			}
 			return 0
 		})
+		if r.Status == 0 { // pasta may be slow: then the container is more alone, not less
+			slow := step.Name + ": no way to the world: pasta didn't open one in time\n"
+			r.Stderr = strings.Replace(r.Stderr, slow, "", 1)
+		}
 		if !refused { // processes run side by side, and not each time in the same order
 			t.Logf("%s: it isn't called this time", call)
 		} else if !r.failsClosed() && !r.isHarmless(name+" "+call) &&
