@@ -263,7 +263,8 @@ func TestHostile(t *testing.T) {
 			return []item{file("d", ""), file(outside+"/new", ""), file("d/new", "")}
 		}, "d is no directory in this layer"},
 		"links in a circle": {func(outside, up string) []item {
-			return []item{file(outside+"/new", ""), symlink("a", "b"), symlink("b", "./a"),
+			b := strings.Repeat("b", 250) // not counted, the links soon use up the budget for names
+			return []item{file(outside+"/new", ""), symlink("a", b), symlink(b, "./a"),
 				file("a/f", "")}
 		}, "too many levels of symbolic links"},
 		"parent is a relative link": {func(outside, up string) []item {
