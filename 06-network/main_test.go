@@ -747,7 +747,11 @@ func init() {
 	}
 	experiments["test:lock"] = func([]string) error {
 		done := make(chan error, 1)
-		err := locked(func(*os.File) error {
+		err := locked(func(lock *os.File) error {
+			// Nft may still have it open afterwards.
+			if _, err := unix.Dup(int(lock.Fd())); err != nil {
+				return err
+			}
 			go func() { done <- locked(func(*os.File) error { return nil }) }()
 			select {
 			case <-done:

@@ -6,6 +6,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -146,5 +147,45 @@ func TestManyRules(t *testing.T) {
 	few, many := took(2000), took(20000)
 	if ratio := many / few; ratio > 40 {
 		t.Errorf("ten times the rules take %d times as long: %v, and %v", ratio, few, many)
+	}
+}
+
+// TestNftReturnsEarly runs programs in nft's place: one that says that the kernel has made the
+// changes and hasn't ended yet, one that ends before it says so, one that fails, and one with
+// nothing to change.
+func TestNftReturnsEarly(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	long := strings.Repeat("x", 100_000)
+	for _, c := range []struct{ script, answer, fails string }{
+		{"echo listed; echo '# new generation 7 by process 1 (nft)'; cd " + dir + "; " +
+			"for i in 1 2 3 4 5 6 7 8 9; do [ -e seen ] || sleep 0.1; done; : > ended",
+			"listed\n", ""},
+		{"echo listed; kill -9 $$", "", "nft, add: signal: killed: "},
+		{"echo listed; echo said >&2; exit 1", "", "nft, add: exit status 1: said"},
+		{"echo " + long, long + "\n", ""},
+	} {
+		script := "#!/bin/sh\n" + c.script + "\n"
+		if err := os.WriteFile(dir+"/nft", []byte(script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := nft("add")
+		if _, err := os.Stat(dir + "/ended"); err == nil {
+			t.Errorf("%.60s: nft waited for its end", c.script)
+		}
+		if answer != c.answer || c.fails == "" && err != nil ||
+			c.fails != "" && fmt.Sprint(err) != c.fails {
+			t.Errorf("%.60s: %.60q, %v, want %.60q, %q", c.script, answer, err, c.answer, c.fails)
+		}
+		if err := os.WriteFile(dir+"/seen", nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		for c.answer == "listed\n" { // it writes into this directory until then
+			if _, err := os.Stat(dir + "/ended"); err == nil {
+				break
+			}
+			time.Sleep(time.Millisecond)
+		}
+		os.Remove(dir + "/ended")
 	}
 }

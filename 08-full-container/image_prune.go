@@ -22,10 +22,6 @@ import (
 // pruner is the part that this program plays to remove what belongs to the container's IDs.
 const pruner = "prune"
 
-// cacheNames are the names of caches for images: those of image_cache.go, and of what is being
-// removed. Other names, such as those of what scripts/prefetch.sh fetches, stay.
-var cacheNames = regexp.MustCompile(`^(layers|shifted-\d+-\d+|\d+|` + partial + `.*)$`)
-
 // useCache opens the directory that caches are in, and keeps it open, with a shared lock. The
 // kernel takes the lock back when this process ends, and with it its container (flock(2)).
 func useCache(top string) (err error) {
@@ -83,6 +79,9 @@ func pruneBelow(top string) (removed int, err error) {
 	if err != nil {
 		return removed, err
 	}
+	// The caches of image_cache.go, and what was being removed. Other names stay, such as those of
+	// what scripts/prefetch.sh fetches.
+	cacheNames := regexp.MustCompile(`^(layers|shifted-\d+-\d+|\d+|` + partial + `.*)$`)
 	for _, name := range names {
 		if !cacheNames.MatchString(name) {
 			continue

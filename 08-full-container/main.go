@@ -166,6 +166,8 @@ func contain(group cgroup, s *spec, o *options, sockets []*os.File) error {
 	if err := startClocks(); err != nil {
 		return err
 	}
+	// Until started is called, SIGTERM and the like end us, and the container with us.
+	started := endOnSignal(catchSignals(lastSignal))
 	err = group.start(cmd)
 	theirs.Close()
 	program.Close()
@@ -178,8 +180,6 @@ func contain(group cgroup, s *spec, o *options, sockets []*os.File) error {
 	if err := resetOOMScore(cmd.Process.Pid); err != nil {
 		return abandon(cmd, err)
 	}
-	// Until started is called, SIGTERM and the like end us, and the container with us.
-	started := endOnSignal(catchSignals(lastSignal))
 	// With the spec PID 1 builds its root, while we connect it. It waits for us in handOver.
 	if err := s.send(line, cmd.Process.Pid); err != nil {
 		return abandon(cmd, err)

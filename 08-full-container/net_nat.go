@@ -234,9 +234,8 @@ func forward(link string, on bool) error {
 
 // locked keeps other steps and keepers in this network namespace waiting while it runs something.
 // It locks a file that each network namespace has and only its root can open: a file that other
-// users can open, they can lock, and keep us waiting (flock(2)). The lock lasts until the last
-// process has closed the file. So nft gets it too: if we are killed, the keeper waits for nft to
-// finish.
+// users can open, they can lock, and keep us waiting (flock(2)). If we are killed, the lock lasts
+// until the last process has closed the file. So nft gets it too, and the keeper waits for nft.
 func locked(do func(lock *os.File) error) error {
 	file, err := os.OpenFile("/proc/sys/net/ipv4/route/flush", os.O_WRONLY, 0)
 	if err != nil {
@@ -246,5 +245,6 @@ func locked(do func(lock *os.File) error) error {
 	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX); err != nil {
 		return &os.PathError{Op: "flock", Path: file.Name(), Err: err}
 	}
-	return do(file)
+	err = do(file)
+	return errors.Join(err, unix.Flock(int(file.Fd()), unix.LOCK_UN))
 }

@@ -6,6 +6,7 @@
 package main
 
 import (
+	"bufio"
 	"fmt"
 	"os"
 	"os/exec"
@@ -31,22 +32,43 @@ func findNft() (string, error) {
 // them: the kernel takes the changes as one transaction, so either all or none take effect. A list
 // among the commands shows the state before them. Named sets are listed without their elements
 // (-t), because nft takes a second to read one with 100,000 addresses.
+//
+// It returns as soon as the kernel has made the changes, which nft then says (-e). It doesn't wait
+// for nft to exit: after a table is deleted, the kernel keeps nft for some 10 ms more, until no CPU
+// can still be using that table.
 func nft(commands string, files ...*os.File) (answer string, err error) {
 	path, err := findNft()
 	if err != nil {
 		return "", err
 	}
-	cmd := exec.Command(path, "-t", "-f", "-")
+	cmd := exec.Command(path, "-t", "-e", "-f", "-")
 	cmd.Stdin, cmd.ExtraFiles = strings.NewReader(commands), files
-	var said strings.Builder
+	var said, out strings.Builder
 	cmd.Stderr = &said
-	out, err := cmd.Output()
+	stdout, err := cmd.StdoutPipe()
 	if err != nil {
+		return "", err
+	}
+	if err := cmd.Start(); err != nil {
+		return "", err
+	}
+	lines := bufio.NewReader(stdout)
+	for err == nil {
+		var line string
+		line, err = lines.ReadString('\n')
+		if strings.HasPrefix(line, "# new generation ") {
+			go cmd.Wait()
+			return out.String(), nil
+		}
+		out.WriteString(line)
+	}
+	// It said nothing of a change: there was none to make, or it failed.
+	if err := cmd.Wait(); err != nil {
 		// With %v, so that nft's exit status doesn't become ours.
 		return "", fmt.Errorf("nft, %s: %v: %s", strings.Join(strings.Fields(commands), " "), err,
 			strings.TrimSpace(said.String()))
 	}
-	return string(out), nil
+	return out.String(), nil
 }
 
 // barrier is a chain in another table that drops our packets, and the commands that would let them
