@@ -169,25 +169,22 @@ func removeNAT(link string) error {
 		if err := forward(link, false); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
-		// Not "list tables": for that, nft reads everything that is in them.
-		tables, err := nft("list chains ip", lock)
+		rules, err := nft("list ruleset ip", lock)
 		if err != nil {
 			return err
 		}
 		// "add" first, so that "delete" doesn't fail if the table isn't there.
 		commands := fmt.Sprintf("add table ip %[1]s; delete table ip %[1]s", link)
-		remembered, others := false, false
-		for line := range strings.Lines(tables) {
-			name := strings.TrimSuffix(strings.TrimPrefix(line, "table ip "), " {\n")
-			remembered = remembered || name == memory
-			others = others || strings.HasPrefix(name, "jail") && name != link && name != memory
+		others := false
+		for line := range strings.Lines(rules) {
+			name, isTable := strings.CutPrefix(strings.TrimSuffix(line, " {\n"), "table ip ")
+			others = others || isTable && strings.HasPrefix(name, "jail") &&
+				name != link && name != memory
 		}
+		_, rest, remembered := strings.Cut(rules, "table ip "+memory+" {\n")
 		if remembered && !others {
-			rules, err := nft("list table ip "+memory, lock)
-			if err != nil {
-				return err
-			}
-			if err := stopForwarding(rules); err != nil {
+			links, _, _ := strings.Cut(rest, "\n}")
+			if err := stopForwarding(links); err != nil {
 				return err
 			}
 			commands += "; delete table ip " + memory
