@@ -7,6 +7,7 @@ package main
 
 import (
 	"archive/tar"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -36,8 +37,29 @@ ENTRYPOINT ["/bin/sh", "-c"]
 CMD ["echo $WORD"]
 `
 
+// script is what it copies.
+const script = "#!/bin/sh\necho script says $WORD\n"
+
+// makeArchives makes the archives of base.tar, in a directory that has that and the Dockerfile's
+// context: those in its argument.
+const makeArchives = `set -e
+	docker import base.tar base
+	DOCKER_BUILDKIT=0 docker build -t built context
+	docker save -o docker.tar built
+	skopeo copy --insecure-policy docker-archive:docker.tar oci:layout:skopeo
+	case $1 in *skopeo.tar*) tar -cC layout -f skopeo.tar . ;; esac
+	case $1 in
+		*again*) skopeo copy --insecure-policy oci:layout:skopeo docker-archive:again.tar:b:1 ;;
+	esac
+	umoci insert --image layout:skopeo --tag umoci --whiteout /etc/gone
+	umoci insert --image layout:umoci --opaque context /opt
+	umoci rm --image layout:skopeo
+	tar -cC layout -f - . | gzip -1 >umoci.tar.gz
+	rm -r context layout`
+
 // TestRealImages runs programs of each image, as root and as an ordinary user: in a container, and
-// in a chroot below the overlay, for what a container has no means to see.
+// in a chroot below the overlay, for what a container has no means to see. The images take minutes
+// to make, so they are kept (see keepFiles).
 func TestRealImages(t *testing.T) {
 	if os.Getuid() != 0 {
 		steptest.Skip(t, "only root can start a Docker engine; run it as root")
@@ -45,9 +67,6 @@ func TestRealImages(t *testing.T) {
 	for _, tool := range []string{"dockerd", "docker", "umoci", "skopeo", "mmdebstrap", "busybox"} {
 		steptest.Need(t, tool, "docker.io umoci skopeo mmdebstrap busybox-static")
 	}
-	root := steptest.Root
-	b := newBench(t, root)
-	docker := startDocker(t, b.dir)
 	busybox, err := os.ReadFile(steptest.Need(t, "busybox", "busybox-static"))
 	if err != nil {
 		t.Fatal(err)
@@ -62,34 +81,142 @@ func TestRealImages(t *testing.T) {
 		applets = append(applets, symlink("bin/"+name, "/bin/busybox"))
 	}
 	t.Run("busybox", func(t *testing.T) {
-		base := b.write(t, "busybox.tar", pack(applets...))
-		realImage(t, docker, base, map[string]string{
+		root := pack(applets...)
+		realImage(t, "busybox", string(root), func(base string) {
+			if err := os.WriteFile(base, root, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}, map[string]string{
 			"cat /etc/os-release": "ID=busybox", "ls -la /": " bin\n", "/script": "script says a b",
 		}, "docker.tar", "skopeo.tar", "again.tar", "umoci.tar.gz")
 	})
 	t.Run("debian", func(t *testing.T) {
-		base := filepath.Join(b.dir, "debian.tar")
-		var sources []string
+		args := []string{"--quiet", "--variant=essential", "", "base.tar"}
+		var sources strings.Builder
 		for _, name := range []string{"sources.list", "sources.list.d/*.sources"} {
 			found, err := filepath.Glob("/etc/apt/" + name)
 			if err != nil {
 				t.Fatal(err)
 			}
-			sources = append(sources, found...)
+			args = append(args, found...)
+			for _, path := range found {
+				text, err := os.ReadFile(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				sources.Write(text)
+			}
 		}
-		args := append([]string{"--quiet", "--variant=essential", "", base}, sources...)
-		mmdebstrap := exec.Command("mmdebstrap", args...)
-		// What it mounts is no part of the host then, where another test looks for what is new.
-		mmdebstrap.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS}
-		if out, err := mmdebstrap.CombinedOutput(); err != nil {
-			steptest.Skip(t, "mmdebstrap makes no Debian of this system's sources (%v): run it on "+
-				"Debian: %s", err, out)
-		}
-		realImage(t, docker, base, map[string]string{
+		realImage(t, "debian", fmt.Sprint(args, &sources), func(base string) {
+			cmd := exec.Command("mmdebstrap", args...)
+			cmd.Dir = filepath.Dir(base)
+			// What it mounts is no part of the host, where another test looks for what is new.
+			cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS}
+			if out, err := cmd.CombinedOutput(); err != nil {
+				steptest.Skip(t, "mmdebstrap makes no Debian of this system's sources (%v): run "+
+					"it on Debian: %s", err, out)
+			}
+		}, map[string]string{
 			"cat /etc/os-release": "\nID=", "ls -la /": " usr\n", "/script": "script says a b",
 			"dpkg -l": "ii  libc6:",
 		}, "docker.tar", "umoci.tar.gz") // which takes long enough
 	})
+}
+
+// keepFiles returns a directory with these files, which make makes in an empty one. It lies in the
+// user's cache directory, for later runs. The recipe says all that the files depend on: when that
+// changes, or a file does, they are made again. A run that is killed leaves nothing that looks
+// whole, and another run waits until this test ends.
+func keepFiles(t *testing.T, name, recipe string, files []string, make func(dir string)) string {
+	t.Helper()
+	top, err := os.UserCacheDir()
+	if err != nil {
+		top = t.TempDir() // so they are made each time
+	}
+	top = filepath.Join(top, "jail-to-container", "test-images")
+	whole, partial := filepath.Join(top, name), filepath.Join(top, name+".partial")
+	if err := os.MkdirAll(top, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := os.OpenFile(whole+".lock", os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { lock.Close() })
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	said, err := os.ReadFile(filepath.Join(whole, "sums"))
+	if err == nil && string(said) == sums(whole, recipe, files) {
+		return whole
+	}
+	if err := errors.Join(os.RemoveAll(whole), os.RemoveAll(partial),
+		os.Mkdir(partial, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	make(partial)
+	text := []byte(sums(partial, recipe, files))
+	if err := errors.Join(os.WriteFile(filepath.Join(partial, "sums"), text, 0o600),
+		os.Rename(partial, whole)); err != nil {
+		t.Fatal(err)
+	}
+	return whole
+}
+
+// TestKeepFiles counts how often files are made: once, and again when one is damaged, when the
+// recipe changes, and after a run that was killed.
+func TestKeepFiles(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	made := 0
+	expect := func(want int, recipe, what string) (dir string) {
+		t.Run(what, func(t *testing.T) { // at its end the lock goes
+			dir = keepFiles(t, "name", recipe, []string{"one", "two"}, func(dir string) {
+				made++
+				for _, name := range []string{"one", "two"} {
+					if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+						t.Fatal(err)
+					}
+				}
+			})
+		})
+		if made != want {
+			t.Errorf("%s: made %d times, want %d", what, made, want)
+		}
+		return dir
+	}
+	expect(1, "a", "at first")
+	dir := expect(1, "a", "the same")
+	if err := os.WriteFile(filepath.Join(dir, "two"), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	expect(2, "a", "damaged")
+	expect(3, "b", "another recipe")
+	if err := errors.Join(os.Rename(dir, dir+".partial"),
+		os.WriteFile(dir+".partial/three", nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	expect(4, "b", "killed")
+	if _, err := os.Stat(dir + "/three"); err == nil {
+		t.Error("what the killed run had made is there")
+	}
+}
+
+// sums is what sha256sum(1) says of a recipe and of files.
+func sums(dir, recipe string, files []string) string {
+	text := fmt.Sprintf("%x  the recipe\n", sha256.Sum256([]byte(recipe)))
+	for _, name := range files {
+		hash := sha256.New()
+		file, err := os.Open(filepath.Join(dir, name))
+		if err == nil {
+			_, err = io.Copy(hash, file)
+			file.Close()
+		}
+		if err != nil {
+			return err.Error()
+		}
+		text += fmt.Sprintf("%x  %s\n", hash.Sum(nil), name)
+	}
+	return text
 }
 
 // TestCrane has an image in a registry for two architectures. It types the line that the step says
@@ -194,53 +321,50 @@ func TestPullLine(t *testing.T) {
 	}
 }
 
-// realImage makes archives of a root's tar, and runs commands in those that are named.
-func realImage(
-	t *testing.T, docker, base string, commands map[string]string, archives ...string,
+// realImage has archives of an image with this root made, and runs commands in each of them. root
+// says all that the root depends on, and write writes its tar.
+func realImage(t *testing.T, image, root string, write func(tar string),
+	commands map[string]string, archives ...string,
 ) {
-	in := func(name string) string { return filepath.Join(filepath.Dir(base), name) }
-	err := errors.Join(os.MkdirAll(in("context"), 0o755),
-		os.WriteFile(in("context/script"), []byte("#!/bin/sh\necho script says $WORD\n"), 0o755),
-		os.WriteFile(in("context/Dockerfile"), []byte(dockerfile), 0o644),
-		os.RemoveAll(in("layout")))
-	if err != nil {
-		t.Fatal(err)
+	recipe := []any{root, dockerfile, makeArchives, archives}
+	for _, tool := range []string{"dockerd", "docker", "umoci", "skopeo", "mmdebstrap"} {
+		version, err := exec.Command(tool, "--version").Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		recipe = append(recipe, version)
 	}
-	script := `set -e
-		docker import "$1" base; DOCKER_BUILDKIT=0 docker build -t built context
-		docker save -o docker.tar built
-		skopeo copy --insecure-policy docker-archive:docker.tar oci:layout:skopeo
-		tar -cC layout -f skopeo.tar .
-		case $2 in
-			*again*) skopeo copy --insecure-policy oci:layout:skopeo docker-archive:again.tar:b:1 ;;
-		esac
-		umoci insert --image layout:skopeo --tag umoci --whiteout /etc/gone
-		umoci insert --image layout:umoci --opaque context /opt
-		umoci rm --image layout:skopeo
-		tar -cC layout -f - . | gzip -1 >umoci.tar.gz`
-	cmd := exec.Command("sh", "-c", script, "sh", base, strings.Join(archives, " "))
-	cmd.Dir, cmd.Env = filepath.Dir(base), append(os.Environ(), docker)
-	rm := func(name string) { _ = os.Remove(in(name)) }
-	for _, name := range []string{"docker.tar", "again.tar"} {
-		rm(name) // skopeo writes to no archive that is there
-	}
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	kept := keepFiles(t, image, fmt.Sprintf("%q", recipe), append(archives, "base.tar"),
+		func(dir string) {
+			write(filepath.Join(dir, "base.tar"))
+			if err := errors.Join(os.Mkdir(dir+"/context", 0o755),
+				os.WriteFile(dir+"/context/script", []byte(script), 0o755),
+				os.WriteFile(dir+"/context/Dockerfile", []byte(dockerfile), 0o644)); err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.Command("sh", "-c", makeArchives, "sh", strings.Join(archives, " "))
+			cmd.Dir = dir
+			cmd.Env = append(os.Environ(), startDocker(t, newBench(t, steptest.Root).dir))
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+		})
+	base := filepath.Join(kept, "base.tar")
 	for _, name := range archives {
-		archive, err := os.ReadFile(in(name))
+		archive, err := os.ReadFile(filepath.Join(kept, name))
 		if err != nil {
 			t.Fatal(err)
 		}
 		steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 			b := newBench(t, u)
+			b.cache = filepath.Join(b.dir, "jail-to-container") // for the program, too
 			i := b.image(t, archive)
 			if c := i.Config; !slices.Contains(c.Env, "WORD=a b") || c.WorkingDir != "/srv" ||
 				c.User != "1000:100" || !slices.Equal(c.Entrypoint, []string{"/bin/sh", "-c"}) ||
 				!slices.Equal(c.Cmd, []string{"echo $WORD"}) {
 				t.Errorf("%s: config %+v", name, c)
 			}
-			runReal(t, b, archive, commands)
+			runReal(t, b, commands)
 			for command, want := range commands {
 				out := b.look(t, i.Layers, "overlay", "test:chroot", "/bin/sh", "-c", command)
 				steptest.Contains(t, strings.Join(out, "\n")+"\n", want)
@@ -248,7 +372,7 @@ func realImage(
 			out := b.look(t, i.Layers, "overlay", "test:chroot", "/bin/sh", "-c",
 				"set -- /etc/gone /opt/*; ls -d /etc/gone 2>&1 || :; ls /opt")
 			marked := !strings.Contains(strings.Join(out, " "), "old") && len(out) == 3
-			if filepath.Base(base) == "busybox.tar" && marked != (name == "umoci.tar.gz") {
+			if image == "busybox" && marked != (name == "umoci.tar.gz") {
 				t.Errorf("%s: what a whiteout and an opaque directory leave: %q", name, out)
 			}
 			if u.UID == 0 {
@@ -258,15 +382,14 @@ func realImage(
 	}
 }
 
-// runReal runs an image in whole containers: as it wants to be run itself, and with commands. An
-// ordinary user has but one id to give, root's.
-func runReal(t *testing.T, b *bench, archive []byte, commands map[string]string) {
+// runReal runs the bench's archive, which is in its cache, in whole containers: as it wants to be
+// run itself, and with commands. An ordinary user has but one id to give, root's.
+func runReal(t *testing.T, b *bench, commands map[string]string) {
 	t.Helper()
-	path := b.write(t, "real", archive)
 	run := func(args ...string) string {
 		t.Helper()
-		cmd := b.Program(append([]string{"-image", path}, args...)...)
-		cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+b.cache)
+		cmd := b.Program(append([]string{"-image", filepath.Join(b.dir, "archive")}, args...)...)
+		cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+b.dir)
 		return steptest.Output(t, cmd)
 	}
 	who := []string{"-user", "0"}
