@@ -86,7 +86,7 @@ func renamed(n *narrator, name string) error {
 // The middle one, the host with a new IPC namespace and nothing else, shows which namespace hides
 // what.
 func objectsOfTheHost(n *narrator) error {
-	n.part("Objects made on the host, and who finds them")
+	n.part("Objects made on the host")
 	key, name, secret := strconv.Itoa(randomKey()), "lesson-"+rand.Text(), rand.Text()[:8]
 	holder := self("lesson:hold", key, name, secret)
 	// It ends when its standard input closes, so even if we are killed it lives on for just long
