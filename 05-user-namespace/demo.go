@@ -194,9 +194,9 @@ func whatRootMay(n *narrator) error {
 		}
 		columns(rows)
 	}
-	n.part("What may root do to things of its own?")
+	n.part("What may root do to its own things?")
 	tabulate(ownThings, 0, nil)
-	n.part("What may root do to things of the host?")
+	n.part("What may root do to the host's things?")
 	tabulate(hostThings, len(ownThings), reaches("ok"))
 	return nil
 }

@@ -109,7 +109,7 @@ func trialsOf(t *testing.T, folded string, u steptest.User) {
 	for row, want := range map[string][2]string{
 		"sethostname, to the same name":      {"ok EPERM ok", "EPERM EPERM ok"},
 		"mount a tmpfs":                      {"ok EPERM ok", "EPERM EPERM ok"},
-		"kill a child of one's own":          {"ok ok ok", "ok ok ok"},
+		"kill a child process":               {"ok ok ok", "ok ok ok"},
 		"chroot, to /":                       {"ok ok ok", "EPERM ok ok"},
 		"settimeofday":                       {"ok EPERM EPERM held", "EPERM EPERM EPERM n/a"},
 		"mknod, of another /dev/null":        {"ok EPERM EPERM held", "EPERM EPERM EPERM n/a"},
@@ -117,7 +117,7 @@ func trialsOf(t *testing.T, folded string, u steptest.User) {
 		"open /proc/kmsg to read, mode 0400": {"ok EACCES EACCES held", "EACCES EACCES EACCES n/a"},
 		"access /usr to write":               {"ok EACCES EACCES held", "EACCES EACCES EACCES n/a"},
 		// A user may signal their own processes, whatever names these have.
-		"signal a process of the host's":    {"ok EPERM ESRCH held", "ok ok ESRCH held"},
+		"signal a host process":             {"ok EPERM ESRCH held", "ok ok ESRCH held"},
 		"setns to the host's UTS namespace": {"ok EPERM EPERM held", "EPERM EPERM EPERM n/a"},
 	} {
 		i := 0
@@ -134,7 +134,7 @@ func trialsOf(t *testing.T, folded string, u steptest.User) {
 	}
 }
 
-// TestVerdicts judges the lesson's answers again. Of what root may do to things of the host, an
+// TestVerdicts judges the lesson's answers again. Of what root may do to the host's things, an
 // ordinary user may only signal a process.
 func TestVerdicts(t *testing.T) {
 	firstOf(t, steptest.Caller()) // which skips where root has no IDs to give away

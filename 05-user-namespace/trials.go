@@ -42,7 +42,7 @@ var ownThings = []trial{
 		}
 		return unix.Unmount("/tmp", 0)
 	}},
-	{"kill a child of one's own", func(int) error {
+	{"kill a child process", func(int) error {
 		child := exec.Command("sleep", "60")
 		child.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
 		if err := child.Start(); err != nil {
@@ -92,7 +92,7 @@ var hostThings = []trial{
 		}
 		return unix.Setrlimit(unix.RLIMIT_CORE, &higher)
 	}},
-	{"signal a process of the host's", func(hostPID int) error {
+	{"signal a host process", func(hostPID int) error {
 		// kill(2) also accepts a thread's ID, and a thread in here may happen to have that number.
 		return unix.Tgkill(hostPID, hostPID, 0)
 	}},
