@@ -242,7 +242,7 @@ func behindNAT(n *narrator) error {
 			return err
 		}
 	}
-	say("host", "I forward between %s (container) and %s (world)", inner.link, world.link)
+	say("host", "forwards between %s (container) and %s (world)", inner.link, world.link)
 	seen := func() (string, error) {
 		port, err := world.tell("witness " + world.container.Addr().String())
 		if err != nil {
