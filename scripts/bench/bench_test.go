@@ -1,92 +1,129 @@
 //go:build linux
 
-// The parts that measure nothing: what is run, and what is made of the numbers.
-
 package main
 
 import (
-	"encoding/json"
-	"maps"
+	"errors"
+	"fmt"
+	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 )
 
-// TestConfigure changes what has to be the same for all, and leaves the rest.
+// TestConfigure changes what must be the same for all runtimes, and keeps the rest.
 func TestConfigure(t *testing.T) {
-	text, err := configure([]byte(`{"ociVersion": "1.0.2", "process": {"terminal": true,
-		"args": ["sh"], "cwd": "/"}, "root": {"path": "rootfs", "readonly": true}, "mounts": [{}],
+	got, err := configure([]byte(`{"ociVersion": "1.0.2", "process": {"terminal": true, "cwd": "/"},
 		"linux": {"namespaces": [{"type": "pid"}], "maskedPaths": ["/proc/kcore"]}}`), "/r", "true")
-	if err != nil {
-		t.Fatal(err)
+	want := `{"linux":{"gidMappings":[{"containerID":0,"hostID":100000,"size":65536}],` +
+		`"maskedPaths":["/proc/kcore"],"namespaces":[{"type":"pid"},{"type":"user"}],` +
+		`"resources":{"cpu":{"period":100000,"quota":100000},` +
+		`"memory":{"limit":268435456,"swap":268435456},"pids":{"limit":128}},` +
+		`"uidMappings":[{"containerID":0,"hostID":100000,"size":65536}]},"ociVersion":"1.0.2",` +
+		`"process":{"args":["/bin/true"],"cwd":"/","terminal":false},` +
+		`"root":{"path":"/r","readonly":false}}`
+	if text := strings.Join(strings.Fields(string(got)), ""); err != nil || text != want {
+		t.Errorf("%s, %v", text, err)
 	}
-	var got struct {
-		OCIVersion string
-		Process    struct {
-			Terminal bool
-			Args     []string
-			Cwd      string
-		}
-		Root   struct{ Path string }
-		Mounts []any
-		Linux  struct {
-			Namespaces  []struct{ Type string }
-			MaskedPaths []string
-			UIDMappings []struct{ HostID, Size int }
-			Resources   struct{ Memory struct{ Limit int } }
-		}
-	}
-	if err := json.Unmarshal(text, &got); err != nil {
-		t.Fatal(err)
-	}
-	if got.OCIVersion != "1.0.2" || got.Process.Terminal || got.Process.Cwd != "/" ||
-		!slices.Equal(got.Process.Args, []string{"/bin/true"}) || got.Root.Path != "/r" ||
-		len(got.Mounts) != 1 || len(got.Linux.Namespaces) != 2 ||
-		got.Linux.Namespaces[1].Type != "user" || len(got.Linux.MaskedPaths) != 1 ||
-		got.Linux.UIDMappings[0].HostID != 100_000 || got.Linux.Resources.Memory.Limit != 256<<20 {
-		t.Errorf("%s", text)
-	}
-	for _, bad := range []string{"", "{}", `{"process": {}}`} {
-		if _, err := configure([]byte(bad), "/r", "true"); err == nil {
-			t.Errorf("%q is no config.json", bad)
-		}
+	if _, err := configure([]byte(`{"process": {}}`), "/r", "true"); err == nil {
+		t.Error("a config.json without namespaces is accepted")
 	}
 }
 
-// TestSupervisors leaves out the command, and other processes' supervisors.
-func TestSupervisors(t *testing.T) {
-	known := map[int]process{
-		1: {0, "init"}, 10: {1, "08"}, 11: {10, "keeper"}, 12: {10, "container"}, 13: {12, "cat"},
-		20: {1, "08"}, 21: {20, "cat"}, 30: {1, "cat"},
-	}
-	for top, want := range map[int][]int{10: {10, 11, 12}, 20: {20}, 30: nil} {
-		got := supervisors(known, top)
-		slices.Sort(got)
-		if !slices.Equal(got, want) {
-			t.Errorf("of %d: %v, not %v", top, got, want)
-		}
-	}
-}
-
-// TestSystems holds that every system runs the program that it is told to, on the same root.
+// TestSystems checks that every system runs the program it is given, and on the same root.
 func TestSystems(t *testing.T) {
-	dir := t.TempDir()
-	names := map[string]bool{}
-	for _, s := range systems(dir) {
-		names[s.name] = true
-		words, err := s.command("x", "true")
-		if err != nil { // crun or runc isn't installed
-			continue
-		}
-		text := strings.Join(words, " ")
-		bundle := filepath.Join(dir, s.name+"-true")
-		onRoot := strings.Contains(text, filepath.Join(dir, "root"))
-		if !strings.Contains(text, bundle) && !(onRoot && strings.HasSuffix(text, "/bin/true")) {
-			t.Errorf("%s runs %s", s.name, text)
+	all := systems("/d")
+	for _, s := range all {
+		line := strings.Join(s.command("x", "cat"), " ")
+		bundle := strings.Contains(line, "/d/"+s.name+"-cat")
+		image := strings.HasSuffix(line, " jail-to-container-bench:d /bin/cat")
+		root := strings.Contains(line, "/d/root") && strings.HasSuffix(line, "/bin/cat")
+		if !bundle && !image && !root && line != "/d/05-user-namespace /bin/cat" {
+			t.Errorf("%s runs %s", s.name, line)
 		}
 	}
-	if len(names) != 8 {
-		t.Errorf("not eight names: %v", slices.Sorted(maps.Keys(names)))
+	if len(all) != 12 {
+		t.Errorf("%d systems", len(all))
+	}
+}
+
+// TestRunMany runs real processes: a shell as the supervisor, and cat, which isn't counted. Then it
+// lets one not start, and one end badly.
+func TestRunMany(t *testing.T) {
+	settle = 0
+	for end, want := range map[string]string{
+		"": "<nil>", "echo first; echo no room >&2; exit 3": "1 of 5: exit status 3: no room",
+		"cat; exit 4": "1 of 5: exit status 4: ",
+	} {
+		s := &system{command: func(name, _ string) []string {
+			script := `[ "$1" != 2 ] || { :; ` + end + "\n}; cat; exit 0"
+			return []string{"sh", "-c", script, "sh", name}
+		}}
+		err := s.runMany(5)
+		if fmt.Sprint(err) != want || err == nil && s.values["processes"][0] != 1 {
+			t.Errorf("%q: %v, %v", end, err, s.values)
+		}
+	}
+}
+
+// TestCollision finds an address that two links have.
+func TestCollision(t *testing.T) {
+	a := &net.IPNet{IP: net.IPv4(10, 0, 0, 1), Mask: net.CIDRMask(30, 32)}
+	b := &net.IPNet{IP: net.IPv4(10, 0, 0, 5), Mask: net.CIDRMask(30, 32)}
+	if err := collision([]net.Addr{a, b}); err != nil {
+		t.Error(err)
+	}
+	err := collision([]net.Addr{a, b, a})
+	if fmt.Sprint(err) != "collision: two links have the address 10.0.0.1/30" {
+		t.Error(err)
+	}
+}
+
+// TestTable compares a small table in both formats.
+func TestTable(t *testing.T) {
+	all := []*system{
+		{name: "crun", sets: "all", values: map[string][]float64{"start": {8, 1, 9, 11}}},
+		{name: "slow one", sets: "more", values: map[string][]float64{"start": {17, 1000, 16}}},
+		{name: "none", problem: "missing: not installed"},
+		{name: "broken", problem: "FAILED: 2 of 5: EOF"},
+	}
+	cells := rows(all, []column{{"start", "%.1f ms", ""}, {"start", "", "crun"}})
+	text := `            start  / crun  sets up
+crun       8.5 ms    1.00  all
+slow one  17.0 ms    2.00  more
+none            -       -  missing: not installed
+broken          -       -  FAILED: 2 of 5: EOF
+`
+	if got := align(cells, false); got != text {
+		t.Errorf("%s", got)
+	}
+	markdown := `|          |   start | / crun | sets up |
+| ---      |    ---: |   ---: | --- |
+| crun     |  8.5 ms |   1.00 | all |
+`
+	if got := align(cells, true); !strings.HasPrefix(got, markdown) {
+		t.Errorf("%s", got)
+	}
+}
+
+// TestSomeFiles lists a directory before what is in it, and stops at the size.
+func TestSomeFiles(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"a/b/small", "c/large", "c/more"} {
+		path := filepath.Join(dir, name)
+		err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755),
+			os.WriteFile(path, make([]byte, len(name)*10_000), 0o644))
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := someFiles([]string{dir + "/a", dir + "/c"}, 200_000)
+	for i, path := range got {
+		got[i], _ = strings.CutPrefix(path, dir[1:]+"/")
+	}
+	if err != nil || !slices.Equal(got, []string{"a", "a/b", "a/b/small", "c", "c/large"}) {
+		t.Error(got, err)
 	}
 }

@@ -1,111 +1,120 @@
 //go:build linux
 
-// Bench measures 08 beside other runtimes. This is the program behind scripts/bench.sh, which
-// builds it and says what for, and gives it a mount namespace of its own.
+// Bench compares what containers cost in 08 and in other runtimes. scripts/bench.sh prepares a
+// directory and namespaces for it.
 //
-//	bench [-rounds N] [-containers N] DIR    DIR has 08-full-container in it, and room
+//	bench [-rounds N] [-containers N] [-image MB] [-format text|markdown] DIR
 //
-// systems.go says what is compared, start.go how long a start takes, hold.go what a running
-// container costs, table.go prints both.
+// systems.go lists what is compared, and how each system starts a command. many.go measures many
+// containers at once, image.go makes an image, and table.go prints the results.
 package main
 
 import (
 	"errors"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
-	"os/exec"
-	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
-// main has everything measured and prints it.
+const (
+	startsPerRound = 5 // of each system
+	slowRounds     = 3 // of what takes long: many containers, and images
+)
+
+// main exits with status 1 if something failed. A runtime that isn't installed is no failure.
 func main() {
 	rounds := flag.Int("rounds", 12, "rounds of starts")
-	containers := flag.Int("containers", 200, "containers held at the same time; 0: none")
+	containers := flag.Int("containers", 100, "containers to run at the same time; 0 skips that")
+	megabytes := flag.Int64("image", 100, "size of the image in MB; 0 skips it")
+	format := flag.String("format", "text", "text or markdown")
 	flag.Parse()
-	if err := bench(flag.Arg(0), *rounds, *containers); err != nil {
+	err := bench(flag.Arg(0), *rounds, *containers, *megabytes*1e6, *format == "markdown")
+	if err != nil {
 		fmt.Fprintf(os.Stderr, "bench.sh: %v\n", err)
 		os.Exit(1)
 	}
 }
 
-// bench does it, with a directory to work in.
-func bench(dir string, rounds, containers int) error {
-	// crun 1 refuses a host with cgroup v1 and, beside it, the hierarchy of v2.
-	// Without that it takes version 1. This is our own mount namespace: the host doesn't notice.
-	err := unix.Unmount("/sys/fs/cgroup/unified", 0)
-	if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EINVAL) {
-		return &os.PathError{Op: "unmount", Path: "/sys/fs/cgroup/unified", Err: err}
-	}
-	if err := furnish(filepath.Join(dir, "root"), "true", "cat"); err != nil {
-		return err
-	}
+// bench measures the three parts, and prints each when it is done.
+func bench(dir string, rounds, containers int, imageSize int64, markdown bool) error {
 	all := systems(dir)
 	for _, s := range all {
+		progress("trying " + s.name)
 		s.try()
 	}
-	if err := measureStart(all, dir, rounds); err != nil {
-		return err
+	progress("")
+	fmt.Println(versions())
+
+	table := func(heading string, all []*system, columns ...column) {
+		fmt.Printf("\n%s\n\n%s", heading, align(rows(all, columns), markdown))
 	}
-	for _, s := range all {
-		switch {
-		case containers == 0 || s.missing != "" || s.bare:
-		case s.strays:
-			s.notHeld = "not counted"
-		default:
-			s.held, s.notHeld = hold(s, containers)
+	inRounds("start", rounds, all, (*system).measureStarts)
+	table(fmt.Sprintf("Start: until true has run and the container is gone. Medians of %d "+
+		"starts, in shuffled rounds.", rounds*startsPerRound), all,
+		column{"start", "%.1f ms", ""}, column{"start", "", "crun"}, column{"start", "", "runc"})
+
+	if containers > 0 {
+		counted := slices.DeleteFunc(slices.Clone(all), func(s *system) bool { return !s.counted })
+		many := func(s *system) error { return s.runMany(containers) }
+		inRounds("many", slowRounds, counted, many)
+		table(fmt.Sprintf("Many: %d containers, %d being started at a time; then all are told "+
+			"to end. The processes\nare those that supervise a container, and hold the memory "+
+			"(PSS). Medians of %d rounds.", containers, atATime, slowRounds), counted,
+			column{"up", "%.0f/s", ""}, column{"up", "", "crun"},
+			column{"all gone", "%.2f s", ""}, column{"all gone", "", "crun"},
+			column{"processes", "%.1f", ""},
+			column{"memory", "%.0f kB", ""}, column{"memory", "", "runc"})
+	}
+
+	images := unpackers(dir)
+	if imageSize > 0 {
+		progress("writing the image")
+		size, err := writeImage(dir, imageSize)
+		if err != nil {
+			return fmt.Errorf("image: %w", err)
+		}
+		inRounds("image", slowRounds, images, func(s *system) error { return s.unpack(dir) })
+		table(fmt.Sprintf("Image: the first start of an image of %d MB, with an empty cache. "+
+			"Medians of %d rounds.", size/1e6, slowRounds), images,
+			column{"image", "%.2f s", ""}, column{"image", "", "tar x"})
+	}
+
+	fmt.Println("\nCompare the ratios, and only within one run: machines differ, and so do hours.")
+	for _, s := range slices.Concat(all, images) {
+		if strings.HasPrefix(s.problem, "FAILED") {
+			return errors.New("some measurements failed: see the tables")
 		}
 	}
-	fmt.Print(table(all, rounds*startsPerRound, containers))
 	return nil
 }
 
-// furnish makes a root that holds a few of the host's programs, and the libraries that they need.
-func furnish(root string, programs ...string) error {
-	for _, empty := range []string{"bin", "proc", "sys", "dev", "etc", "tmp"} {
-		if err := os.MkdirAll(filepath.Join(root, empty), 0o755); err != nil {
-			return err
-		}
-	}
-	for _, program := range programs {
-		path, err := exec.LookPath(program)
-		if err != nil {
-			return err
-		}
-		if err := copyFile(path, filepath.Join(root, "bin", program)); err != nil {
-			return err
-		}
-		out, _ := exec.Command("ldd", path).Output() // fails for a static program, which needs none
-		for _, library := range libraries(string(out)) {
-			if err := copyFile(library, filepath.Join(root, library)); err != nil {
-				return err
+// inRounds measures all systems in each round, in a new order every time: a slow minute of the
+// machine then doesn't hit the same system in each of them.
+func inRounds(part string, rounds int, all []*system, measure func(*system) error) {
+	for round := range rounds {
+		for _, i := range rand.Perm(len(all)) {
+			s := all[i]
+			if s.problem != "" {
+				continue
+			}
+			progress(fmt.Sprintf("%s: round %d of %d, %s", part, round+1, rounds, s.name))
+			if err := measure(s); err != nil {
+				s.problem = "FAILED: " + err.Error()
 			}
 		}
 	}
-	return nil
+	progress("")
 }
 
-// libraries finds the paths in what ldd(1) prints.
-func libraries(listing string) (paths []string) {
-	for _, word := range strings.Fields(listing) {
-		if strings.HasPrefix(word, "/") && !strings.HasSuffix(word, ":") {
-			paths = append(paths, word)
-		}
+// progress shows what is being done, in one line, if standard error is a terminal. An empty text
+// clears the line.
+func progress(text string) {
+	if _, err := unix.IoctlGetTermios(2, unix.TCGETS); err == nil {
+		fmt.Fprintf(os.Stderr, "\r%-60s\r", text)
 	}
-	return paths
-}
-
-// copyFile copies a program or a library, to a directory that may not be there yet.
-func copyFile(from, to string) error {
-	text, err := os.ReadFile(from)
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-		return err
-	}
-	return os.WriteFile(to, text, 0o755)
 }

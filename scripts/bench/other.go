@@ -1,16 +1,10 @@
 //go:build !linux
 
-// Elsewhere there are no containers of this kind.
+// Other systems have no containers of this kind.
 
 package main
 
-import (
-	"fmt"
-	"os"
-)
+import "log"
 
 // main refuses.
-func main() {
-	fmt.Fprintln(os.Stderr, "bench: this needs Linux: Lima, WSL 2 or the devcontainer")
-	os.Exit(1)
-}
+func main() { log.Fatal("bench.sh: this needs Linux: Lima, WSL 2 or the devcontainer") }

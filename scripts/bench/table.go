@@ -1,64 +1,114 @@
 //go:build linux
 
-// The result as text.
+// What was measured, as text or as Markdown.
 
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"regexp"
+	"runtime"
 	"slices"
 	"strings"
+	"time"
 )
 
-// table prints what was measured, and what it is beside crun and runc.
-func table(all []*system, starts, containers int) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "start: from nothing until true has run and everything is gone; "+
-		"%d starts of each, in shuffled rounds\n", starts)
-	if containers > 0 {
-		fmt.Fprintf(&b, "held:  %d containers at once; processes beside the command, and their "+
-			"memory (PSS), for each\n", containers)
+// versions returns the date and the versions of what is installed.
+func versions() string {
+	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
+	list := []string{time.Now().Format("2006-01-02"),
+		"Linux " + strings.TrimSpace(string(kernel)),
+		fmt.Sprintf("%d CPUs", runtime.NumCPU()), runtime.Version()}
+	for _, program := range []string{"bwrap", "crun", "runc", "podman", "docker"} {
+		if out, err := exec.Command(program, "--version").Output(); err == nil {
+			list = append(list, program+" "+version.FindString(string(out)))
+		}
 	}
-	fmt.Fprintf(&b, "\n%-14s %9s %7s %7s %10s %9s %7s  %s\n", "", "start", "beside", "beside",
-		"held:", "held:", "beside", "")
-	fmt.Fprintf(&b, "%-14s %9s %7s %7s %10s %9s %7s  %s\n", "", "median", "crun", "runc",
-		"processes", "memory", "runc", "sets up")
-	crun, runc := find(all, "crun"), find(all, "runc")
+	return strings.Join(list, ", ")
+}
+
+// version matches the version in what a program prints for --version.
+var version = regexp.MustCompile(`\d[^\s,]*`)
+
+// column shows the median of one kind of value, in a format of fmt's, or, with the name of a
+// system, as a multiple of that system's median.
+type column struct{ kind, format, relative string }
+
+// cell is a system's value, or "-" if there is none.
+func (c column) cell(s *system, all []*system) string {
+	value, format := median(s.values[c.kind]), c.format
+	if c.relative != "" {
+		value, format = value/median(find(all, c.relative).values[c.kind]), "%.2f"
+	}
+	if len(s.values[c.kind]) == 0 || math.IsInf(value, 0) || math.IsNaN(value) {
+		return "-"
+	}
+	return fmt.Sprintf(format, value)
+}
+
+// rows returns a row of titles and one for each system. The last column is text: what the system
+// sets up, or why it has no values.
+func rows(all []*system, columns []column) [][]string {
+	rows := [][]string{{""}}
+	for _, c := range columns {
+		title := c.kind
+		if c.relative != "" {
+			title = "/ " + c.relative
+		}
+		rows[0] = append(rows[0], title)
+	}
+	rows[0] = append(rows[0], "sets up")
 	for _, s := range all {
-		if s.missing != "" {
-			fmt.Fprintf(&b, "%-14s %s\n", s.name, s.missing)
-			continue
+		row := []string{s.name}
+		for _, c := range columns {
+			row = append(row, c.cell(s, all))
 		}
-		fmt.Fprintf(&b, "%-14s %6.1f ms %7s %7s", s.name, 1000*median(s.times),
-			ratio(median(s.times), median(crun.times)), ratio(median(s.times), median(runc.times)))
-		switch {
-		case containers == 0 || s.bare:
-			fmt.Fprintf(&b, " %10s %9s %7s", "-", "-", "-")
-		case s.notHeld != "":
-			fmt.Fprintf(&b, " %-28s", s.notHeld)
-		default:
-			fmt.Fprintf(&b, " %10.1f %6.0f kB %7s", s.held.processes, s.held.pss,
-				ratio(s.held.pss, runc.held.pss))
-		}
-		fmt.Fprintf(&b, "  %s\n", s.has)
+		rows = append(rows, append(row, cmp.Or(s.problem, s.sets)))
 	}
-	b.WriteString("\nOnly the ratios mean something, and only within one run.\n")
+	return rows
+}
+
+// align returns rows with aligned columns, those of numbers to the right.
+func align(rows [][]string, markdown bool) string {
+	before, between, after := "", "  ", ""
+	if markdown {
+		before, between, after = "| ", " | ", " |"
+		rule := slices.Repeat([]string{"---:"}, len(rows[0]))
+		rule[0], rule[len(rule)-1] = "---", "---"
+		rows = slices.Insert(slices.Clone(rows), 1, rule)
+	}
+	widths := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for i, cell := range row[:len(row)-1] {
+			widths[i] = max(widths[i], len(cell))
+		}
+	}
+	var b strings.Builder
+	for _, row := range rows {
+		last := len(row) - 1
+		cells := []string{fmt.Sprintf("%-*s", widths[0], row[0])}
+		for i := 1; i < last; i++ {
+			cells = append(cells, fmt.Sprintf("%*s", widths[i], row[i]))
+		}
+		fmt.Fprintln(&b, before+strings.Join(append(cells, row[last]), between)+after)
+	}
 	return b.String()
 }
 
 // find returns the system of a name.
 func find(all []*system, name string) *system {
-	i := slices.IndexFunc(all, func(s *system) bool { return s.name == name })
-	if i < 0 {
-		return &system{}
-	}
-	return all[i]
+	return all[slices.IndexFunc(all, func(s *system) bool { return s.name == name })]
 }
 
-// ratio says how many times the other one a number is.
-func ratio(number, other float64) string {
-	if other == 0 {
-		return "?"
+// median returns the middle value, or the mean of the two middle ones.
+func median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	if len(sorted) == 0 {
+		return 0
 	}
-	return fmt.Sprintf("%.2f", number/other)
+	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
 }
