@@ -206,7 +206,7 @@ var flips = []flip{
 		}, noUserNamespace...),
 		lines: []string{
 			"container user namespace", "settimeofday", "mknod", "load a module", "kernel.panic",
-			"kmsg", "hard limit", "setns", "signal a process",
+			"kmsg", "hard limit", "setns", "signal a host process",
 		},
 	},
 	{
