@@ -281,16 +281,16 @@ func escape(args []string) error {
 	if err := unix.Stat(".", &top); err != nil {
 		return &os.PathError{Op: "stat", Path: ".", Err: err}
 	}
-	where := "stays in its /"
+	where := "no escape"
 	if top.Dev != own.Dev || top.Ino != own.Ino {
 		where = "escapes"
 	}
 	secret, err := os.ReadFile(filepath.Join(dir, "secret")[1:]) // from the working directory
-	result := errnoName(err)
-	if err == nil {
-		result = "reads " + string(secret)
+	if err != nil {
+		fmt.Printf("%s: %s\n", where, errnoName(err))
+		return nil
 	}
-	fmt.Printf("%s, %s\n", where, result)
+	fmt.Printf("%s and reads %s\n", where, secret)
 	return nil
 }
 

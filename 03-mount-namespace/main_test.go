@@ -67,8 +67,8 @@ func TestLesson(t *testing.T) {
 			t.Errorf("%q, want %s", home, want)
 		}
 		row("/usr is mounted  read-write  read-only  held")
-		row("chroot again  escapes, reads " + secret + "  stays in its /, ENOENT  held")
-		row("a directory left open  escapes, reads " + secret + "  EBADF  held")
+		row("chroot again  escapes and reads " + secret + "  no escape: ENOENT  held")
+		row("a directory left open  escapes and reads " + secret + "  EBADF  held")
 		device := row(`host  file system (\d+:\d+) isn't mounted`)[0]
 		row("container  file system " + device + " is mounted at /  held")
 		for _, name := range row("hostname  (.+)  (.+)  LEAK") { // a long one is cut in the middle
@@ -134,12 +134,12 @@ func TestWaysOut(t *testing.T) {
 	}
 	defer outside.Close()
 	for way, want := range map[string]string{
-		"chroot again": "stays in its /, ENOENT\n", "a directory left open": "EBADF\n",
+		"chroot again": "no escape: ENOENT\n", "a directory left open": "EBADF\n",
 	} {
 		control := self("lesson:jail", dir, way)
 		control.ExtraFiles = []*os.File{outside}
 		addUserNamespace(control.SysProcAttr, unix.CAP_SYS_CHROOT)
-		if out := steptest.Output(t, control); out != "escapes, reads it is out\n" {
+		if out := steptest.Output(t, control); out != "escapes and reads it is out\n" {
 			t.Errorf("the control, %s: %q", way, out)
 		}
 		steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
