@@ -180,7 +180,7 @@ func contain(group cgroup, s *spec, o *options, sockets []*os.File) error {
 	if err := resetOOMScore(cmd.Process.Pid); err != nil {
 		return abandon(cmd, err)
 	}
-	// With the spec PID 1 builds its root, while we connect it. It waits for us in handOver.
+	// PID 1 builds its root from the spec while we plug in its cable, then waits in handOver.
 	if err := s.send(line, cmd.Process.Pid); err != nil {
 		return abandon(cmd, err)
 	}
@@ -333,7 +333,7 @@ func container() error {
 	if err := s.wall("no-new-privs", noNewPrivs); err != nil {
 		return err
 	}
-	// Before the capabilities go: -without no-new-privs, loading a filter takes CAP_SYS_ADMIN.
+	// Before dropCapabilities: without no_new_privs, loading a filter takes CAP_SYS_ADMIN.
 	if err := s.wall("seccomp", loadSeccomp); err != nil {
 		return err
 	}
