@@ -28,7 +28,7 @@ went wrong, such as two containers with the same network.
 
 Needs root. All of this except docker's engine runs in a mount and a network namespace made for it,
 with a default route that leads nowhere. So your firewall's rules don't affect the times. Exit
-status: 0; 1 if a measurement failed; 2 for a wrong call.
+status: 0; 1 if a measurement failed; 2 for wrong arguments.
 END
 }
 

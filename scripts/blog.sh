@@ -6,15 +6,15 @@ usage() {
     cat <<'EOF'
 usage: scripts/blog.sh [-a AUTHOR] [-c CATEGORIES] [-d DATE] [-n FIRST] [-r URL] DIR
 
-Writes each chapter as a post into DIR/_posts and its pictures into DIR/assets, where DIR is a Jekyll
-site. Posts that are there already are replaced.
+Writes each chapter as a post into DIR/_posts and its pictures into DIR/assets. DIR is a Jekyll
+site. Replaces posts that exist already.
 
-  -a AUTHOR      for the front matter
-  -c CATEGORIES  (default: Container)
-  -d DATE        of all posts, as YYYY-MM-DD (default: today)
-  -n FIRST       the number of the first post, "Container Part FIRST" (default: 2, the blog's own
-                 post being the first part)
-  -r URL         of this repository, for links to files; without it, such links become plain text
+  -a AUTHOR      the author, for the front matter
+  -c CATEGORIES  the categories (default: Container)
+  -d DATE        the date of all posts, as YYYY-MM-DD (default: today)
+  -n FIRST       the number of the first post, "Container Part FIRST" (default: 2, since the blog's
+                 own post is part 1)
+  -r URL         where this repository is, for links to files; without it, they become plain text
   -h             this help
 EOF
 }

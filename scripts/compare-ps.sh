@@ -7,17 +7,17 @@ usage() {
 usage: scripts/compare-ps.sh [-a] [STEP]
 
 Runs a small shell in the container of STEP (default: 03-mount-namespace) and shows what ps lists on
-the host and in the container at the same moment. The container's processes are marked in both
-lists with the PID that the other side has for them. The counts come last.
+the host and in the container at the same moment. Both lists mark the container's processes, each
+with its PID on the other side. Below the lists are the counts, and the reason for them.
 
-STEP is a number (02), a name (02-pid-namespace) or a path; from 02 on. A terminal of 80 columns or
-more shows the lists side by side, anything else one after the other.
+STEP is any step but 01: a number (02), a name (02-pid-namespace) or a path. On a terminal of 80
+columns or more the lists are side by side, otherwise one after the other.
 
   -a  on a terminal, list all processes, not just the marked ones and 20 others
   -h  this help
 
-Works as root and as an ordinary user. Exit status: 0; 1 if there is no container or no list; 2 for a
-wrong call.
+Works as root and as an ordinary user. Exit status: 0; 1 if there is no container or no list; 2 for
+wrong arguments.
 EOF
 }
 

@@ -7,21 +7,21 @@ usage() {
 usage: scripts/compare-vm.sh [-n RUNS] [-format text|markdown] [-kernel FILE]
 
 Runs one small program three ways: as a plain process, in the container of 08, and in a virtual
-machine that has a kernel and this program, and nothing else. Prints one table: how long each takes
-to start and to end, what memory it takes to hold one and ten, what the program sees inside, and
-what the host sees of it. Times are medians; in brackets is how many times that of the process they
-are. Progress is on standard error.
+machine that has a kernel, this program and nothing else. Prints one table: how long each takes to
+start and to end, how much memory one and ten of them take, what the program sees inside, and what
+the host sees of it. Times are medians; in brackets, the ratio to the process. Progress is on
+standard error.
 
-  -n RUNS         run each so many times, in shuffled rounds (default: 10)
+  -n RUNS         how often to run each, in shuffled rounds (default: 10)
   -format FORMAT  text or markdown (default: text)
-  -kernel FILE    boot this kernel, such as /boot/vmlinuz-*; otherwise one of Debian's, fetched with
-                  apt, which installs nothing, into ~/.cache/jail-to-container
+  -kernel FILE    the kernel to boot, such as /boot/vmlinuz-*; by default one of Debian's, which apt
+                  downloads to ~/.cache/jail-to-container and doesn't install
   -h              this help
 
-Needs qemu (qemu-system-x86 or qemu-system-arm), and for 08 root, or a cgroup of your own. It uses
+Needs qemu (qemu-system-x86 or qemu-system-arm), and for 08 root or a delegated cgroup. It uses
 /dev/kvm where guests boot with it, and otherwise emulates the machine; the heading says which.
-JAIL_VM_KVM=no leaves /dev/kvm alone. Exit status: 0; 1 if something couldn't be measured; 2 for a
-wrong call.
+JAIL_VM_KVM=no leaves /dev/kvm alone. Exit status: 0; 1 if something couldn't be measured; 2 for
+wrong arguments.
 EOF
 }
 

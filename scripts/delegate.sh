@@ -7,10 +7,10 @@ usage() {
     cat <<'END'
 usage: scripts/delegate.sh UID COMMAND [ARG...]
 
-Run it as root. It makes a cgroup and delegates it to the user UID (with cgroup v1, one in each
-hierarchy), runs COMMAND in it, still as root, and removes it when COMMAND has ended. To become the
-user, make COMMAND `setpriv --reuid=UID …` or `su`. Exits with COMMAND's status; passes SIGTERM and
-SIGHUP on to all processes in the cgroup.
+Run this as root. It makes a cgroup (with cgroup v1, one in each of three hierarchies), delegates it
+to the user with that UID, runs COMMAND in it, still as root, and removes it when COMMAND has ended.
+To become that user, begin COMMAND with `su USER` or `setpriv --reuid=UID`. Exits with COMMAND's
+status. Passes SIGTERM and SIGHUP on to all processes in the cgroup.
 END
 }
 
@@ -30,7 +30,7 @@ fi
 user=$1
 shift
 [[ $user =~ ^[0-9]+$ ]] || die "$user: not a uid (a number)"
-((EUID == 0)) || die "only root can hand out cgroups"
+((EUID == 0)) || die "only root can delegate cgroups"
 
 tree=/sys/fs/cgroup
 own() { # CONTROLLER: the path of our cgroup in its hierarchy; "" is cgroup v2
@@ -54,8 +54,8 @@ if grep -qs memory "$tree/cgroup.controllers"; then
     until hands_on "$place"; do
         if [[ $place == / || -z $place ]]; then
             echo "+memory +pids +cpu" >"$tree/cgroup.subtree_control" ||
-                die "$tree hands on no memory, pids and cpu, and can't: move the processes in it" \
-                    "(cgroup.procs) to another cgroup, or give the container it belongs to all cgroups"
+                die "$tree can't enable memory, pids and cpu for the cgroups in it: move its" \
+                    "processes (cgroup.procs) to another cgroup, or give this container all cgroups"
             undo=$tree/cgroup.subtree_control
             break
         fi

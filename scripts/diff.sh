@@ -8,11 +8,11 @@ usage: scripts/diff.sh [-stat] FROM TO [FILE...]
 
 Shows what step TO adds to step FROM, for example: scripts/diff.sh 02 03
 
-main.go comes first and in full, then one line for each other file of the mechanism that is new or
-has changed. With FILE, only those files are shown, in full. The lesson, the tests and the chapter
-are left out unless you name them.
+First come the changes in main.go, then a line for each other file of the mechanism that is new or
+has changed. With FILE, shows only the changes in those files. Leaves out the lesson, the tests and
+the chapter unless you name them.
 
-  -stat  one line for every file, main.go too
+  -stat  a line for each file, main.go included
   -h     this help
 
 FROM and TO are numbers (02), names (02-pid-namespace) or paths.

@@ -18,8 +18,8 @@ Looks at this machine and says for each step whether you can run it here:
 It needs neither Go nor root, changes nothing, and loads no kernel module: everything that it
 tries happens in namespaces that are gone a moment later.
 
-  -format json  the same for a program to read
-  -h            this text
+  -format json  print the same as JSON, for a program to read
+  -h            this help
 
 With DOCTOR_ROOT=DIR it looks at DIR/proc, DIR/sys, DIR/dev ... instead of this machine's.
 Exit status: 0 if all eight steps run one way or another, 1 if one doesn't, 2 for wrong arguments.

@@ -6,14 +6,14 @@ usage() {
     cat <<'END'
 usage: scripts/prefetch.sh [-i IMAGE]
 
-Fetches Go's modules, and the Go that go.mod asks for, if yours is older; builds everything and runs
-one test of each step. Then it fetches an image for 08 with crane, which it builds from source. From
-then on all of that works without a network.
+Fetches the Go modules, and the Go that go.mod asks for if yours is older. Builds everything and
+runs one test of each step. Then fetches an image for 08 with crane, which it builds from source.
+After that, all of it works without a network.
 
-  -i IMAGE  the image (alpine:latest), by the name that docker pull takes; "" for none
-  -h        this text
+  -i IMAGE  the image, by the name that docker pull takes (default: alpine:latest; "" for none)
+  -h        this help
 
-crane and the image go to ~/.cache/jail-to-container. Exits with 0 if all of it is there.
+crane and the image go to ~/.cache/jail-to-container. Exit status: 0 if everything has been fetched.
 END
 }
 

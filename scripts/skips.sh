@@ -7,8 +7,8 @@ usage() {
 usage: scripts/skips.sh
 
 Prints the tests that the last `go test` of each package skipped, by reason (go test itself doesn't
-mention them), and then the one command that installs what was missing, by Debian's package names.
-A result that go test has cached isn't new: run go test -count=1 ./...
+mention them), and then one command that installs the missing programs, as Debian names their
+packages. Where go test only repeated a cached result, it is older: run go test -count=1 ./...
 
   -h  this help
 END

@@ -26,15 +26,15 @@ const usage = `usage: scripts/exercise.sh [COMMAND]
 
 Exercises that check themselves. You get a copy of a step with something missing, and repair it.
 
-  list                 all exercises (also without a command)
+  list                 lists all exercises (as does no COMMAND)
   start N              copies exercise N, such as 02-1, to _exercise/N, and shows what is wrong
   check [N]            builds your copy, attacks it, and says what came back and what that means
-  watch [N]            the same after every save, until Ctrl-C
-  hint [N]             a hint; it looks at your code, and says more each time
-  solution [N]         how it is done: the difference from your copy, and why
+  watch [N]            does the same after every save, until Ctrl-C
+  hint [N]             looks at your code and gives a hint, which says more each time
+  solution [N]         shows the difference between your copy and our fix, and explains the fix
   reset [N]            starts over; your files are kept in _exercise/N/.before-reset
 
-N defaults to the exercise that you started last, or the one whose directory you are in.
+N defaults to the exercise whose directory you are in, or the one that you worked on last.
 start -dir DIR N copies to DIR instead.
 
 The exit status is 0 if your container holds, and 1 if it doesn't.

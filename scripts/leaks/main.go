@@ -43,25 +43,26 @@ type options struct {
 const usage = `usage: scripts/leaks.sh [-user] [-only LIST] [-format FORMAT] [-why] [-dockerd]
                         [-changed | -check | -record]
 
-Tries some sixty attacks on the bare host, in the eight steps, in each of docker, podman, runc,
-crun and bwrap that is installed, with their defaults, and in a virtual machine (vm: qemu with a
-kernel of Debian's). Prints a matrix: rows are attacks, columns systems, a cell says held, LEAK, or
-n/a where the attack can't be tried, or says nothing of the host. Progress is on standard error. A
-column that can't be made says why, below. The host is compared before and after.
+Tries some seventy attacks on the bare host, in the eight steps, in docker, podman, runc, crun and
+bwrap with their defaults if they are installed, and in a virtual machine (vm: qemu with one of
+Debian's kernels). Prints a matrix with a row for each attack and a column for each system. A cell
+says held, LEAK, or n/a if the attack can't be tried or its success would say nothing about the
+host. If a column can't be made, a line below the matrix says why. Progress is on standard error. At
+the end it checks that the host is as it was before.
 
-  -user           as an ordinary user: as yourself, or, if you are root, as nobody
-  -only LIST      these columns only, with commas: host,01,08,runc; all for all
-  -format FORMAT  text, markdown, json (with all evidence) or svg; text if not given
-  -why            after the matrix: what each attack is, and the evidence of each cell
-  -changed        in place of the matrix, the rows that differ between the first and the last column
-                  of -only, with the evidence: -only 02,03 -changed
-  -dockerd        start a Docker daemon by hand for the time (as root; no network, storage in /tmp)
-  -check          the steps, if not -only: compare with scripts/leaks/record, and with what each
-                  step claims; 08 also with the runtimes, if they are among the columns
-  -record         the steps: write that record
+  -user           run as an ordinary user: as yourself (also with sudo) or, as root, as nobody
+  -only LIST      make only these columns, such as host,01,08,runc; "all" is every column
+  -format FORMAT  text, markdown, json (with all evidence) or svg (default: text)
+  -why            after the matrix, print what each attack is, and the evidence for each cell
+  -changed        instead of the matrix, print the rows that differ between the first and the last
+                  column of -only, with the evidence: -only 02,03 -changed
+  -dockerd        start a Docker daemon for this run (as root; no network, storage in /tmp)
+  -check          compare the steps (or the columns of -only) with scripts/leaks/record and with
+                  what each step claims, and 08 with the runtimes that are among the columns
+  -record         write the steps' record
   -h              this help
 
-Exit status: 0; 1 if a check failed, or the host isn't as it was; 2 for a wrong flag.
+Exit status: 0; 1 if a check failed or the host has changed; 2 for wrong arguments.
 `
 
 // main reads the flags, and makes an exit status of what went wrong.

@@ -1,6 +1,6 @@
 //go:build linux
 
-// Leaktest judges a container from the inside: it tries some sixty attacks and peeks, and prints
+// Leaktest judges a container from the inside: it tries some seventy attacks and peeks, and prints
 // for each whether it is held, or leaks, or can't be tried, and what it saw.
 //
 //	leaktest list                        all probes: what a leak means, which step closes it
