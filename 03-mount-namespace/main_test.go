@@ -288,14 +288,18 @@ func TestUmask(t *testing.T) {
 	})
 }
 
-// TestLocalhost looks up "localhost" inside: in the file, and by the C library where there is a
-// getent.
+// TestLocalhost looks up "localhost" inside: in the file, and by the C library, where there is a
+// getent that finds it on the host. Without another address than 127.0.0.1 it doesn't.
 func TestLocalhost(t *testing.T) {
-	script := "cat /etc/hosts; type getent > /dev/null || exit 0; getent ahostsv4 localhost"
+	script := "cat /etc/hosts"
+	finds := exec.Command("getent", "ahostsv4", "localhost").Run() == nil
+	if finds {
+		script += "; getent ahostsv4 localhost"
+	}
 	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		out := u.Output(t, "sh", "-c", script)
 		steptest.Contains(t, out, "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n")
-		if _, err := exec.LookPath("getent"); err == nil {
+		if finds {
 			steptest.Contains(t, out, "127.0.0.1       STREAM localhost\n")
 		}
 	})

@@ -1115,6 +1115,7 @@ func TestProgress(t *testing.T) {
 func TestUnpackAtATerminal(t *testing.T) {
 	archive := large(20_000)
 	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		u.NeedInsight(t)
 		w, b := steptest.NewWatch(t), newBench(t, u)
 		cmd := b.unpack(b.write(t, "archive", archive))
 		cmd.Env = append(w.Env(), "SECRET=hunter2")

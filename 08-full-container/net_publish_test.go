@@ -119,6 +119,7 @@ func echo(address string, port int, data []byte) ([]byte, error) {
 // TestPublish talks to a container through ports of this host, and then kills the step.
 func TestPublish(t *testing.T) {
 	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		u.NeedInsight(t)
 		w := steptest.NewWatch(t)
 		port, args := map[int]int{}, []string{}
 		for _, inside := range []int{echoes, hangsUp, witnesses, isShut} {

@@ -87,7 +87,7 @@ func RootsRanges(t *testing.T) {
 // QuotaOfRoot queues a hundred signals inside, and looks how many the host counts as root's.
 // The control queues them outside.
 func QuotaOfRoot(t *testing.T) {
-	if os.Getuid() != 0 || !holds(unix.CAP_SYS_PTRACE) {
+	if os.Getuid() != 0 || !Holds(unix.CAP_SYS_PTRACE) {
 		Skip(t, "only root with CAP_SYS_PTRACE starts such containers; run it as root")
 	}
 	Ready(t, Root)

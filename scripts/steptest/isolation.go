@@ -32,7 +32,7 @@ func Namespaces(t *testing.T) {
 			}
 			inner := strings.TrimSpace(u.Output(t, "readlink", link))
 			want := slices.Contains(step.Namespaces, kind) || kind == "user" && u.UID != 0
-			if kind == "time" && u.UID == 0 && !holds(unix.CAP_SYS_TIME) {
+			if kind == "time" && u.UID == 0 && !Holds(unix.CAP_SYS_TIME) {
 				want = false // a time namespace is of no use where clocks can't be set
 			}
 			if own := inner != host; own != want || inner == "" {

@@ -70,6 +70,7 @@ var repeated = regexp.MustCompile(`#([4-9]|[0-9]{2,})$`)
 // refuse. With -short, as on an emulated machine, Refused tries one call in four.
 func Refused(t *testing.T, call string, flags ...string) {
 	AsEveryUser(t, func(t *testing.T, u User) {
+		u.NeedInsight(t)
 		errno := unix.EIO
 		if u.UID == 0 {
 			errno = unix.EPERM // as for a user who may not do something

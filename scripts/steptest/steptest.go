@@ -296,8 +296,17 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// holds reports whether this thread has the capability in its effective set (capget(2)).
-func holds(capability int) bool {
+// NeedInsight skips a test that looks into a user's processes where this one may not: into another
+// user's takes CAP_SYS_PTRACE (ptrace(2), "access mode checking"), which root lacks in a container.
+func (u User) NeedInsight(t *testing.T) {
+	t.Helper()
+	if u.UID != os.Getuid() && !Holds(unix.CAP_SYS_PTRACE) {
+		Skip(t, "only root with CAP_SYS_PTRACE sees another user's descriptors; run it on a host")
+	}
+}
+
+// Holds reports whether this thread has the capability in its effective set (capget(2)).
+func Holds(capability int) bool {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var sets [2]unix.CapUserData // version 3 splits 64 bits in two
 	if err := unix.Capget(&header, &sets[0]); err != nil {
