@@ -13,8 +13,8 @@ network, and docker if its engine answers. All but step 05 use the same small ro
 for each part:
 
   start   how long it takes to run true in a new container
-  many    how many containers come up a second if four are started at a time, what memory their
-          supervising processes hold, and how long all take to go when they are told to end
+  many    how many containers come up a second if four are started at a time, how much memory their
+          supervising processes hold, and how long it takes to end them all
   image   how long the first start of an image takes, compared with tar and podman load
 
 A row without values says why: "missing" if that runtime doesn't work here, "FAILED" if something

@@ -74,8 +74,8 @@ for chapter in 0*/; do
             "$(part "$chapter")" "${title//\"/\\\"}" "$date"
         [[ -z $author ]] || printf 'author: %s\n' "$author"
         printf 'categories: %s\n---\n' "$categories"
-        # The title is in the front matter. Comments are for our tests. Jekyll's Liquid would take
-        # {{ and {% in a block for its own, and Markdown in <details> has to be asked for.
+        # The title is in the front matter. Comments are for our tests. Without {% raw %}, Liquid
+        # would read {{ and {% in a block. Without markdown="1", <details> wouldn't be rendered.
         # shellcheck disable=SC2016
         sed -e '1d' -e '/^<!-- .* -->$/d' "$chapter/README.md" |
             sed -e '/^ *```[a-z]/s/^\( *\)\(```.*\)/\1{% raw %}\n\1\2/' \

@@ -56,7 +56,7 @@ command -v go >/dev/null || die 1 "no go command in PATH; with sudo: sudo env \"
 
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
-# -buildvcs=false: git refuses to look into another user's tree.
+# -buildvcs=false: git refuses to read another user's tree.
 go build -C "$root" -buildvcs=false -o "$tmp/compareps" ./scripts/compareps || exit 1
 go build -C "$step" -buildvcs=false -o "$tmp/${step##*/}" . || exit 1
 "$tmp/compareps" ${all:+"$all"} "$tmp/${step##*/}"

@@ -46,8 +46,8 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 [[ $(uname) == Linux ]] || die "this needs Linux: Lima, WSL 2 or the devcontainer"
 command -v go >/dev/null || die "no go command in PATH; with sudo: sudo env \"PATH=\$PATH\" $0"
 
-# Another process makes the directory, and removes it when the last one has ended that holds
-# descriptor 9: this shell and all that it starts, which may be killed at any moment.
+# A helper process makes the directory, and removes it once no process holds descriptor 9 any more:
+# this shell and all that it starts do, and any of them may be killed at any moment.
 tmp=$(mktemp -d -u)
 exec 9> >(
     # shellcheck disable=SC2016
@@ -59,7 +59,7 @@ until [[ -d $tmp ]]; do
     sleep 0.01
 done
 
-# -buildvcs=false: git refuses to look into another user's tree.
+# -buildvcs=false: git refuses to read another user's tree.
 export CGO_ENABLED=0 GOTMPDIR=$tmp
 go build -C "$root" -buildvcs=false -ldflags '-s -w' -o "$tmp/root/" ./scripts/comparevm || exit 1
 go build -C "$root" -buildvcs=false -ldflags '-s -w' -o "$tmp/" ./08-full-container || exit 1

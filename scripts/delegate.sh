@@ -38,7 +38,7 @@ own() { # CONTROLLER: the path of our cgroup in its hierarchy; "" is cgroup v2
         for (i = 1; i <= n; i++) if (all[i] == want) print $3 }' /proc/self/cgroup
 }
 
-hands_on() { # CGROUP
+enables_all() { # CGROUP
     local controller
     for controller in memory pids cpu; do
         grep -qw "$controller" "$tree$1/cgroup.subtree_control" || return
@@ -48,10 +48,10 @@ hands_on() { # CGROUP
 undo=
 parents=()
 if grep -qs memory "$tree/cgroup.controllers"; then
-    # cgroup v2: upwards, to the first cgroup that hands on what is needed. Where systemd hasn't seen
-    # to that, none does; then the top one is to hand it on, for as long as COMMAND runs.
+    # cgroup v2: go up to the first cgroup that enables the controllers for its children. Without
+    # systemd there may be none; then enable them at the top while COMMAND runs.
     place=$(own "")
-    until hands_on "$place"; do
+    until enables_all "$place"; do
         if [[ $place == / || -z $place ]]; then
             echo "+memory +pids +cpu" >"$tree/cgroup.subtree_control" ||
                 die "$tree can't enable memory, pids and cpu for the cgroups in it: move its" \
@@ -75,7 +75,7 @@ made=()
 cleanup() {
     local dir
     for dir in "${made[@]}"; do
-        # Those below first; their last processes may take a moment to be gone.
+        # The cgroups below it first. Their last processes may take a moment to end.
         for _ in {1..100}; do
             find "$dir" -mindepth 1 -depth -type d -exec rmdir {} + 2>/dev/null || true
             rmdir "$dir" 2>/dev/null && continue 2
@@ -83,10 +83,10 @@ cleanup() {
         done
         printf 'delegate.sh: %s stays: a process is still in it\n' "$dir" >&2
     done
-    # Not if another cgroup has a limit by now, or hands the controllers on.
+    # Not if by now another cgroup has a limit or enables the controllers for its children.
     if [[ -n $undo && -z $(find "${undo%/*}" -mindepth 2 \( -name memory.max -o -name pids.max \
         -o -name cgroup.subtree_control \) -exec grep -v '^max$' {} +) ]]; then
-        echo "-memory -pids -cpu" >"$undo" || true # it is as it was made
+        echo "-memory -pids -cpu" >"$undo" || true # then the controllers stay on
     fi
 }
 trap cleanup EXIT
@@ -101,7 +101,7 @@ for parent in "${parents[@]}"; do
 done
 
 # shellcheck disable=SC2317 # the traps call it
-pass() { # SIGNAL: also to processes that COMMAND has left in the cgroups
+pass() { # SIGNAL: to COMMAND, and to processes that it has left in the cgroups
     local pids
     mapfile -t pids < <(find "${made[0]}" -name cgroup.procs -exec cat {} +)
     kill -s "$1" "${pids[@]}" 2>/dev/null || true # some may be gone meanwhile
@@ -110,8 +110,8 @@ trap : INT QUIT
 trap 'pass TERM' TERM
 trap 'pass HUP' HUP
 
-# In the background, so that a signal which asks this script to end finds it waiting, and can be
-# passed on: the cgroups go only when COMMAND has. A key such as Ctrl-C reaches both anyway.
+# In the background, so that this script can pass on a signal that asks it to end. It stays until
+# COMMAND has ended, to remove the cgroups. A key such as Ctrl-C reaches both anyway.
 (
     trap - INT QUIT
     for dir in "${made[@]}"; do
@@ -123,7 +123,7 @@ command=$!
 status=0
 while :; do
     wait "$command" && status=0 || status=$?
-    # A trap ends "wait" early; then there is more to wait for.
+    # A trap ends "wait" early; then COMMAND is still running.
     kill -0 "$command" 2>/dev/null || break
 done
 exit "$status"

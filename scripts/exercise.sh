@@ -9,20 +9,20 @@ if ! command -v go >/dev/null; then
     exit 1
 fi
 
-# For the go command's cache. Without HOME, bash looks ~ up where the system has its users.
+# The go command's cache is below HOME. Without HOME, bash takes ~ from the list of users.
 [ -n "${HOME:-}" ] || { unset HOME && export HOME=~; }
 
 tmp=$(mktemp -d)
-# Nothing is ever mounted inside: what your program mounts is in namespaces of its own.
+# Nothing is ever mounted below it: your program's mounts are in namespaces of their own.
 trap 'rm -rf --one-file-system "$tmp"' EXIT
-# With these, bash lets what runs end before it removes what that writes to.
+# With these traps, bash waits for the running command before it removes the command's directory.
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 chmod 755 "$tmp"
 
-# GOTMPDIR: for what the go command leaves if a signal ends it.
-# -buildvcs=false: git may refuse to tell, where the tree is another user's.
+# GOTMPDIR: so that what the go command leaves when a signal ends it is removed, too.
+# -buildvcs=false: git refuses to read another user's tree.
 (cd "$root" && CGO_ENABLED=0 GOTMPDIR=$tmp go build -buildvcs=false -ldflags '-s -w' \
     -o "$tmp/exercise" ./scripts/exercise) || exit 1
 "$tmp/exercise" "$root" "$tmp" "$@"

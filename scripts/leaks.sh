@@ -10,7 +10,7 @@ if ! command -v go >/dev/null; then
 fi
 
 tmp=$(mktemp -d)
-# Something may be mounted inside, if a container was not taken down: then nothing is removed.
+# If a container is still there, something may be mounted below $tmp. Then remove nothing.
 clean_up() {
     if grep -qF " $tmp/" /proc/self/mountinfo; then
         echo "leaks.sh: something is still mounted below $tmp" >&2
@@ -19,13 +19,13 @@ clean_up() {
     rm -rf --one-file-system "$tmp"
 }
 trap clean_up EXIT
-# With these, bash lets what runs end before it removes what that writes to.
+# With these traps, bash waits for the running command before it removes the command's directory.
 trap 'exit 129' HUP
 trap 'exit 143' TERM
 chmod 755 "$tmp" # for -user
 
-# GOTMPDIR: for what the go command leaves if a signal ends it.
-# -buildvcs=false: git may refuse to tell, where the tree is another user's.
+# GOTMPDIR: so that what the go command leaves when a signal ends it is removed, too.
+# -buildvcs=false: git refuses to read another user's tree.
 (cd "$root" && CGO_ENABLED=0 GOTMPDIR=$tmp go build -buildvcs=false -ldflags '-s -w' -o "$tmp/" \
     ./scripts/leaktest ./scripts/leaks ./[0-9]*-*/) || exit 1
 "$tmp/leaks" "$tmp" "$root" "$@"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fetches all that the steps need from a network, for a day without one: -h says more.
+# Fetches everything that the steps need from a network, for a day without one; -h says more.
 set -euo pipefail
 
 usage() {
@@ -39,7 +39,7 @@ say() { printf '\n== %s\n' "$*"; }
 say "modules"
 go mod download
 
-# GOPROXY=off: what had been forgotten would fail here, and not on the day.
+# GOPROXY=off: anything that is still missing fails here, and not on the day.
 say "build everything, without a network"
 GOPROXY=off go build ./...
 GOPROXY=off go vet ./...
@@ -51,7 +51,7 @@ GOPROXY=off go test -count=1 -run '^TestExitStatus$' "${steps[@]}"
 printf '\nAs root, without a network, type this first: export GOMODCACHE=%s\n' "$(go env GOMODCACHE)"
 
 [[ -n $image ]] || exit 0
-# A program, not "go run crane@VERSION": that asks the network each time.
+# Installed, because "go run crane@VERSION" asks the network each time.
 say "crane"
 GOBIN=$cache/bin go install "$crane"
 
