@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -118,6 +119,13 @@ func MountBelowUsr(t *testing.T) {
 			t.Errorf("with mounts below /usr: %q", out)
 		}
 	})
+}
+
+// ProcHides reports whether /proc hides the processes of other users here, and from a new user
+// namespace its own creator's too (proc(5), hidepid).
+func ProcHides() bool {
+	table, err := os.ReadFile("/proc/self/mountinfo")
+	return err == nil && regexp.MustCompile(`(?m)^\S+ \S+ \S+ / /proc .*hidepid=[^0]`).Match(table)
 }
 
 // Hidepid runs a command and the lesson where /proc hides others' processes (proc(5)): in a PID

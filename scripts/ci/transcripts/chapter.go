@@ -27,6 +27,7 @@ type block struct {
 	notRun   string // the reason, if the block is not to be run
 	needs    []need // the programs that it runs only with
 	oneID    bool   // it shows a container of a user without subordinate IDs
+	allProcs bool   // it finds processes of other users in /proc
 	varies   []*regexp.Regexp
 }
 
@@ -175,6 +176,10 @@ func (d *document) directives(b *block, used map[int]bool) {
 			for part := range strings.SplitSeq(value, ", ") {
 				if part == "no subordinate IDs" {
 					b.oneID = true
+					continue
+				}
+				if part == "all processes in /proc" {
+					b.allProcs = true
 					continue
 				}
 				p := needRE.FindStringSubmatch(part)

@@ -35,6 +35,7 @@
 //	<!-- needs: ps (procps) -->             runs where that program is, which in CI it must be (in
 //	                                        brackets: Debian's package); can be a list with commas
 //	<!-- needs: no subordinate IDs -->      runs as a user who has none
+//	<!-- needs: all processes in /proc -->  runs where /proc has no mount option hidepid
 //	<!-- varies: ^\S+ up (\d+) days -->     what matches, or its groups where the RE2 expression
 //	                                        has some, differs from run to run; can be repeated
 //

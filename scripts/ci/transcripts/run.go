@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"jail-to-container/scripts/steptest"
 )
 
 // runner runs the transcripts of documents.
@@ -68,7 +70,7 @@ func (r *runner) document(name string) (report, error) {
 		}
 		if why := r.lacks(&b); why != "" {
 			note := fmt.Sprintf("%s: not run: %s", d.at(b.fence), why)
-			if r.lacking || why == hasIDs {
+			if r.lacking || why == hasIDs || why == hidesProcs {
 				rep.lacking = append(rep.lacking, why)
 				rep.notes = append(rep.notes, note)
 			} else {
@@ -88,6 +90,10 @@ func (r *runner) document(name string) (report, error) {
 // hasIDs is why a block isn't run for some users. Root's tests run it as nobody, without such IDs.
 const hasIDs = "this user has subordinate IDs; run it as one without (/etc/subuid)"
 
+// hidesProcs is why a block isn't run on such a machine.
+const hidesProcs = "this /proc hides other users' processes (its mount option hidepid); run it on " +
+	"a host where it doesn't"
+
 // lacks says what a block needs that isn't here: a program in the PATH of its user, mostly.
 func (r *runner) lacks(b *block) string {
 	env := r.env
@@ -102,6 +108,9 @@ func (r *runner) lacks(b *block) string {
 	}
 	if b.oneID && r.manyIDs {
 		return hasIDs
+	}
+	if b.allProcs && steptest.ProcHides() {
+		return hidesProcs
 	}
 	for _, n := range b.needs {
 		if !slices.ContainsFunc(filepath.SplitList(path), func(dir string) bool {
