@@ -438,7 +438,7 @@ type hostSide struct {
 
 // attacks are the rows of the lesson's second table, each with the step that holds it.
 var attacks = []attack{
-	{"02 signal a process of the host's", "ok",
+	{"02 signal a host process", "ok",
 		func(h hostSide) string { return short(unix.Tgkill(h.pid, h.pid, 0)) }},
 	{"03 open the host's /var", "ok",
 		func(hostSide) string { return open("/var", unix.O_RDONLY) }},

@@ -74,7 +74,7 @@ func TestLesson(t *testing.T) {
 			`(?m)^03 file system at / +\S+ +tmpfs$`,
 			`(?m)^06 links +lo\b.* +lo eth0$`,
 			`(?m)^07 /proc/self/cgroup +\S+ +/$`,
-			`(?m)^02 signal a process of the host's +ok +ESRCH +held  another wall$`,
+			`(?m)^02 signal a host process +ok +ESRCH +held  another wall$`,
 			`(?m)^03 open the host's /var +ok +ENOENT +held  another wall$`,
 			`(?m)^06 reach the host's 127.0.0.1 +ok +ECONNREFUSED +held  net$`,
 			`(?m)^07 start 200 processes +200 +\d+, EAGAIN +held  limits$`,
