@@ -105,6 +105,7 @@ func legible(text string) string {
 func hint(err error) string {
 	var command *commandError
 	var path *fs.PathError
+	var link *os.LinkError
 	switch {
 	case errors.As(err, &command):
 		// execve(2) also says ENOENT if the file exists but its loader or interpreter doesn't.
@@ -122,7 +123,7 @@ func hint(err error) string {
 	case errors.As(err, &path) && path.Op == "fork/exec" && isPrivate():
 		program, _ := os.Readlink("/proc/self/exe")
 		return " (umask 077 lets only its owner run this program: chmod 755 " + program + ")"
-	case errors.As(err, &path) && path.Op != "fork/exec":
+	case errors.As(err, &path) && path.Op != "fork/exec", errors.As(err, &link):
 		// The error is about a file, not about a namespace that we may not make.
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES), errors.Is(err, unix.ENOSPC),
 		errors.Is(err, unix.EUSERS):

@@ -213,7 +213,9 @@ func (o *options) checkWorkdir() error {
 }
 
 // notInName finds what doesn't belong into a hostname: it goes into /etc/hosts and the prompt.
-func notInName(r rune) bool { return r == '/' || unicode.IsSpace(r) || !unicode.IsPrint(r) }
+func notInName(r rune) bool {
+	return r == '/' || unicode.IsSpace(r) || !unicode.IsPrint(r) || r == unicode.ReplacementChar
+}
 
 // parseSize reads a number of bytes: 1024, 64K, 256M, 2G. A unit may be longer, as in 256MB and
 // 256MiB, and means the same, as with docker.

@@ -135,6 +135,16 @@ func TestEntrypoint(t *testing.T) {
 			t.Errorf("%s: %q, want %q", flags, got, want)
 		}
 	}
+	none := imageConfig{Entrypoint: []string{""}, Cmd: []string{"serve"}}
+	for flags, want := range map[string]string{"": "serve", "id": "id"} {
+		o, err := parseFlags(append([]string{"-image", "x"}, strings.Fields(flags)...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := o.arguments(none); !slices.Equal(got, []string{want}) {
+			t.Errorf("%s, with the image's ENTRYPOINT [\"\"]: %q, want %q", flags, got, want)
+		}
+	}
 	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		if out := u.Output(t, "-net=false", "-entrypoint", "echo"); out != "\n" {
 			t.Errorf("an entrypoint without an image: %q", out)

@@ -41,6 +41,7 @@ func TestBadFlags(t *testing.T) {
 		{"-cpus 0,5", "a number with a point was expected, such as 0.5"},
 		{"-hostname a/b", "1 to 64 characters"},
 		{"-hostname a\x1b[7m", "1 to 64 characters"},
+		{"-hostname a\x9b7m", "1 to 64 characters"}, // ESC and [ in one byte, and no UTF-8
 		{"-workdir here", "an absolute path"},
 		{"-env =A", "K=V was expected"},
 		{"-volume /tmp", "SRC:DST"},

@@ -110,12 +110,15 @@ func sum(text []byte) string {
 // object is a JSON object that is being made.
 type object map[string]any
 
+// json writes it as other tools do: "<" is one byte.
 func (o object) json() []byte {
-	text, err := json.Marshal(o)
-	if err != nil {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(o); err != nil {
 		panic(err)
 	}
-	return text
+	return b.Bytes()
 }
 
 // made is an image that is being made: its layers as tars, and what differs from the usual.

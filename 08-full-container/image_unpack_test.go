@@ -874,21 +874,35 @@ func TestUnpackerOutOfMemory(t *testing.T) {
 // TestReadUnpacked has the unpacker say what only a hostile image would make it say. The control is
 // what it says of an honest one.
 func TestReadUnpacked(t *testing.T) {
-	layer := strings.Repeat("0123456789abcdef", 4)
+	layer := `"` + strings.Repeat("0123456789abcdef", 4) + `"`
 	says := func(layers string) string { return `{"Layers":[` + layers + `],"Config":{}}` }
 	for said, fine := range map[string]bool{
-		says(`"` + layer + `"`):               true,
-		says(`"` + layer + `","../../etc"`):   false,
-		says(`"/etc"`):                        false,
-		says(`""`):                            false,
-		strings.Repeat(" ", 3<<20) + says(""): true,
-		strings.Repeat(" ", 4<<20) + says(""): false, // it has no end
-		says("")[:10]:                         false,
+		says(layer):                  true,
+		says(layer + `,"../../etc"`): false,
+		says(`"/etc"`):               false,
+		says(`""`):                   false,
+		says(""):                     false,
+		"{}":                         false,
+		strings.Repeat(" ", 23<<20) + says(layer): true,
+		strings.Repeat(" ", 24<<20) + says(layer): false, // it has no end
+		says(layer)[:90]: false,
 	} {
 		if _, err := readUnpacked(strings.NewReader(said)); (err == nil) != fine {
 			t.Errorf("%.100q: %v", said, err)
 		}
 	}
+}
+
+// TestLongConfig has a config that is longer when the unpacker says it: each "<" takes six bytes.
+func TestLongConfig(t *testing.T) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		m := small()
+		want := imageConfig{Env: []string{"A=" + strings.Repeat("<", 3<<20)}}
+		m.change = func(o object) { o["config"] = want }
+		if got := newBench(t, u).image(t, m.oci().pack()).Config; !slices.Equal(got.Env, want.Env) {
+			t.Errorf("the variable isn't what it was: %.99q", got.Env)
+		}
+	})
 }
 
 // TestUnpackersWord starts the program as the unpacker without the outer process's word.

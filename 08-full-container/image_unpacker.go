@@ -9,6 +9,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -164,9 +165,13 @@ func (d cacheDir) fill(group cgroup, layers, archive *os.File, name string,
 }
 
 // readUnpacked reads what the unpacker says. A hostile image may have taken it over, so it isn't
-// trusted with paths of the host: a layer is a digest.
+// trusted with paths of the host: a layer is a digest. Without layers, the container would get the
+// embedded root. The config had at most maxJSON bytes, and a "<" in it comes as six: "\u003c".
 func readUnpacked(from io.Reader) (said unpacked, err error) {
-	err = json.NewDecoder(io.LimitReader(from, maxJSON)).Decode(&said)
+	err = json.NewDecoder(io.LimitReader(from, 6*maxJSON)).Decode(&said)
+	if len(said.Layers) == 0 {
+		err = cmp.Or(err, errors.New("it names no layer"))
+	}
 	for _, id := range said.Layers {
 		_, bad := parseDigest("sha256:" + string(id))
 		err = errors.Join(err, bad)

@@ -185,10 +185,17 @@ func asUser(uid, gid uint32, groups []uint32) (*syscall.Credential, error) {
 		return nil, err
 	}
 	user.NoSetGroups = string(setgroups) == "deny\n" // user_namespaces(7)
-	for _, id := range []struct {
+	type id struct {
 		kind   string
 		number uint32
-	}{{"uid", uid}, {"gid", gid}} {
+	}
+	ids := []id{{"uid", uid}, {"gid", gid}}
+	if !user.NoSetGroups {
+		for _, group := range groups {
+			ids = append(ids, id{"gid", group})
+		}
+	}
+	for _, id := range ids {
 		mapped, err := isMapped(id.kind, id.number)
 		if err != nil {
 			return nil, err

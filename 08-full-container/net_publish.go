@@ -133,13 +133,12 @@ func addressOf(pid int) (netip.Addr, error) {
 // accept accepts connections while there is room.
 func accept(listener net.Listener, address string, room chan bool) {
 	for {
-		room <- true
 		caller, err := listener.Accept()
 		if err != nil { // such as ENFILE, which passes
-			<-room
 			time.Sleep(100 * time.Millisecond)
 			continue
 		}
+		room <- true // only now: a port that nobody connects to must not take up room
 		go func() {
 			carry(caller.(*net.TCPConn), address)
 			<-room

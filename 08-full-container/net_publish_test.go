@@ -261,6 +261,59 @@ func hundredAtOnce(t *testing.T, port int) {
 	all.Wait()
 }
 
+// TestIdlePorts has two ports, where one connection is carried at a time. The port that nobody
+// connects to takes up no room. Two connections are too many: the second waits for the first's end.
+func TestIdlePorts(t *testing.T) {
+	server, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	go func() {
+		for c, err := server.Accept(); err == nil; c, err = server.Accept() {
+			go func() {
+				_, _ = io.Copy(c, c)
+				c.Close()
+			}()
+		}
+	}()
+	var ports []int
+	room := make(chan bool, 1)
+	for range 2 {
+		l, err := net.Listen("tcp4", "127.0.0.1:0") // it stays open, because accept doesn't end
+		if err != nil {
+			t.Fatal(err)
+		}
+		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+		go accept(l, server.Addr().String(), room)
+	}
+	time.Sleep(100 * time.Millisecond) // for both to wait for a connection
+	for i, port := range ports {
+		back, err := echo("127.0.0.1", port, []byte("hello"))
+		if err != nil || string(back) != "hello" {
+			t.Fatalf("port %d of 2, while the other is idle: %q, %v", i+1, back, err)
+		}
+	}
+	first, err1 := dialHost("127.0.0.1", ports[0])
+	_, err2 := first.Write([]byte{1})
+	_, err3 := first.Read([]byte{0})
+	second, err4 := dialHost("127.0.0.1", ports[1])
+	_, err5 := second.Write([]byte{2})
+	err6 := second.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+	if err := errors.Join(err1, err2, err3, err4, err5, err6); err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	if _, err := second.Read([]byte{0}); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("where there is no room, a second connection gets an answer: %v", err)
+	}
+	err7, err8 := first.Close(), second.SetReadDeadline(time.Now().Add(time.Minute))
+	_, err9 := second.Read([]byte{0})
+	if err := errors.Join(err7, err8, err9); err != nil {
+		t.Errorf("the second, after the first's end: %v", err)
+	}
+}
+
 // TestPublishedForThisHost connects to another address of this host. Only a port that was published
 // there can be reached. 127.0.0.2 stands for all that aren't 127.0.0.1.
 func TestPublishedForThisHost(t *testing.T) {

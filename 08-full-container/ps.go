@@ -73,7 +73,7 @@ func askContainer(pid int) []string {
 	if err != nil {
 		return nil
 	}
-	answer, err := io.ReadAll(io.LimitReader(line, 1<<20))
+	answer, err := io.ReadAll(io.LimitReader(line, maxSpec))
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return row
 	}

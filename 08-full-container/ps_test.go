@@ -62,6 +62,27 @@ func TestPsQuotes(t *testing.T) {
 	})
 }
 
+// TestPsOfLongCommand has a command of more than a megabyte, and the control one that is shorter.
+func TestPsOfLongCommand(t *testing.T) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		for _, words := range []int{1, 11} {
+			args := []string{"-net=false", "sh", "-c", "echo ready; cat"}
+			for range words {
+				args = append(args, strings.Repeat("a", 100_000))
+			}
+			cmd := u.Program(args...)
+			if _, err := cmd.StdinPipe(); err != nil {
+				t.Fatal(err)
+			}
+			r := &running{t, begin(t, cmd), u}
+			out := u.Output(t, "-ps")
+			if !regexp.MustCompile(`(?m)^` + r.pid() + ` .* sh -c .*aaa$`).MatchString(out) {
+				t.Errorf("with %d words, no row for %s:\n%s", words, r.pid(), out)
+			}
+		}
+	})
+}
+
 // TestPsOfStopped stops a container's outer process, as Ctrl-Z does. It is listed, and holds -ps up
 // only a little.
 func TestPsOfStopped(t *testing.T) {

@@ -91,10 +91,14 @@ func newSpec(o *options) (*spec, error) {
 }
 
 // arguments returns what to run, as docker does: a command takes Cmd's place, and Entrypoint stays
-// before either. With another entrypoint there is no Cmd, which was for the image's.
+// before either. With another entrypoint there is no Cmd, which was for the image's. To write
+// ENTRYPOINT [""] in a Dockerfile is to have none.
 func (o *options) arguments(config imageConfig) []string {
 	if o.entrypoint != nil {
 		return slices.Concat(o.entrypoint, o.command)
+	}
+	if slices.Equal(config.Entrypoint, []string{""}) {
+		config.Entrypoint = nil
 	}
 	if len(o.command) == 0 {
 		return slices.Concat(config.Entrypoint, config.Cmd)

@@ -147,6 +147,13 @@ func TestGroups(t *testing.T) {
 			t.Errorf("a user's -user %q: groups %q, want %q", id, out, want)
 		}
 	}
+	few := b.write(t, "few", []byte("more:x:30:mine\nlarge:x:70000:mine\n"))
+	r := steptest.Root.Run(t, "-net=false", "-volume", passwd+":/etc/passwd",
+		"-volume", few+":/etc/group", "-user", "mine", "id", "-G")
+	if r.Status != 125 || r.Stdout != "" {
+		t.Errorf("a group without an ID in the container: %+v", r)
+	}
+	steptest.Contains(t, r.Stderr, "gid 70000 isn't one of the container's")
 	control := exec.Command("id", "-G")
 	control.SysProcAttr = &syscall.SysProcAttr{
 		Credential: &syscall.Credential{Groups: []uint32{4}},

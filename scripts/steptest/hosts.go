@@ -20,26 +20,37 @@ import (
 )
 
 // UserNamespacesForbidden takes the permission away, as some systems do, and expects one line that
-// names the setting.
+// names the setting. An error about a file must not name it.
 func UserNamespacesForbidden(t *testing.T) {
 	AsEveryUser(t, func(t *testing.T, u User) {
-		cmd := u.Program("test:forbid", "echo", "the command ran")
-		cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWUSER
-		uid := syscall.SysProcIDMap{ContainerID: ordinary, HostID: u.UID, Size: 1}
-		gid := syscall.SysProcIDMap{ContainerID: ordinaryGroup, HostID: u.GID(), Size: 1}
-		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{uid}
-		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{gid}
-		cmd.SysProcAttr.Credential = &syscall.Credential{ // in the namespace
-			Uid: ordinary, Gid: ordinaryGroup, NoSetGroups: true,
+		forbidden := func(args ...string) Result {
+			cmd := u.Program(append([]string{"test:forbid"}, args...)...)
+			cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWUSER
+			uid := syscall.SysProcIDMap{ContainerID: ordinary, HostID: u.UID, Size: 1}
+			gid := syscall.SysProcIDMap{ContainerID: ordinaryGroup, HostID: u.GID(), Size: 1}
+			cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{uid}
+			cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{gid}
+			cmd.SysProcAttr.Credential = &syscall.Credential{ // in the namespace
+				Uid: ordinary, Gid: ordinaryGroup, NoSetGroups: true,
+			}
+			cmd.SysProcAttr.AmbientCaps = []uintptr{unix.CAP_SYS_RESOURCE}
+			r := Run(t, cmd)
+			if r.Status != 125 || r.Stdout != "" {
+				t.Errorf("exit status %d, output %q, want 125 and none", r.Status, r.Stdout)
+			}
+			if strings.Count(r.Stderr, "\n") != 1 {
+				t.Errorf("standard error is more than one line:\n%s", r.Stderr)
+			}
+			return r
 		}
-		cmd.SysProcAttr.AmbientCaps = []uintptr{unix.CAP_SYS_RESOURCE}
-		r := Run(t, cmd)
-		if r.Status != 125 || r.Stdout != "" {
-			t.Errorf("exit status %d, standard output %q, want 125 and none", r.Status, r.Stdout)
-		}
+		r := forbidden("echo", "the command ran")
 		Contains(t, r.Stderr, "user.max_user_namespaces = 0", "go run -exec sudo ./"+step.Name)
-		if strings.Count(r.Stderr, "\n") != 1 {
-			t.Errorf("standard error is more than one line:\n%s", r.Stderr)
+		for _, about := range []string{"link", "mkdir"} {
+			r := forbidden("test:fail", about)
+			Contains(t, r.Stderr, about+" /")
+			if strings.Contains(r.Stderr, "max_user_namespaces") {
+				t.Errorf("an error about a file names the setting: %s", r.Stderr)
+			}
 		}
 	})
 }
@@ -241,6 +252,13 @@ func init() {
 			unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0),
 			become(args),
 		)
+	}
+	// test:fail returns an error about a file. Nobody may link a directory, or make one in /sys.
+	experiments["test:fail"] = func(args []string) error {
+		if args[0] == "link" {
+			return os.Link("/", "/link")
+		}
+		return os.Mkdir("/sys/directory", 0o755)
 	}
 	experiments["test:remedy"] = func(args []string) error {
 		if len(args) > 0 {
