@@ -49,7 +49,7 @@ func TestSystems(t *testing.T) {
 	}
 }
 
-// TestRunMany runs real processes: a shell as the supervisor, and cat, which isn't counted. Then it
+// TestRunMany runs real processes: two shells as supervisors, and cat, which isn't counted. Then it
 // lets one not start, and one end badly.
 func TestRunMany(t *testing.T) {
 	settle = 0
@@ -58,11 +58,11 @@ func TestRunMany(t *testing.T) {
 		"cat; exit 4": "1 of 5: exit status 4: ",
 	} {
 		s := &system{command: func(name, _ string) []string {
-			script := `[ "$1" != 2 ] || { :; ` + end + "\n}; cat; exit 0"
+			script := `[ "$1" != 2 ] || { :; ` + end + "\n}; (cat; exit 0); exit 0"
 			return []string{"sh", "-c", script, "sh", name}
 		}}
 		err := s.runMany(5)
-		if fmt.Sprint(err) != want || err == nil && s.values["processes"][0] != 1 {
+		if fmt.Sprint(err) != want || err == nil && s.values["processes"][0] != 2 {
 			t.Errorf("%q: %v, %v", end, err, s.values)
 		}
 	}
@@ -84,24 +84,24 @@ func TestCollision(t *testing.T) {
 // TestTable compares a small table in both formats.
 func TestTable(t *testing.T) {
 	all := []*system{
-		{name: "crun", sets: "all", values: map[string][]float64{"start": {8, 1, 9, 11}}},
-		{name: "slow one", sets: "more", values: map[string][]float64{"start": {17, 1000, 16}}},
+		{name: "crun", sets: "all", values: map[string][]float64{"up": {8, 1, 9, 11}}},
+		{name: "slow one", sets: "more", values: map[string][]float64{"up": {17, 1000, 16}}},
 		{name: "none", problem: "missing: not installed"},
 		{name: "broken", problem: "FAILED: 2 of 5: EOF"},
 	}
-	cells := rows(all, []column{{"start", "%.1f ms", ""}, {"start", "", "crun"}})
-	text := `            start  / crun  sets up
-crun       8.5 ms    1.00  all
-slow one  17.0 ms    2.00  more
-none            -       -  missing: not installed
-broken          -       -  FAILED: 2 of 5: EOF
+	cells := rows(all, []column{{"up", "%.1f ms", ""}, {"up", "", "crun"}, {"up", "", "none"}})
+	text := `               up  / crun  / none  sets up
+crun       8.5 ms    1.00       -  all
+slow one  17.0 ms    2.00       -  more
+none            -       -       -  missing: not installed
+broken          -       -       -  FAILED: 2 of 5: EOF
 `
 	if got := align(cells, false); got != text {
 		t.Errorf("%s", got)
 	}
-	markdown := `|          |   start | / crun | sets up |
-| ---      |    ---: |   ---: | --- |
-| crun     |  8.5 ms |   1.00 | all |
+	markdown := `|          |      up | / crun | / none | sets up |
+| ---      |    ---: |   ---: |   ---: | --- |
+| crun     |  8.5 ms |   1.00 |      - | all |
 `
 	if got := align(cells, true); !strings.HasPrefix(got, markdown) {
 		t.Errorf("%s", got)

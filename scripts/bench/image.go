@@ -5,6 +5,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"io/fs"
@@ -57,10 +58,8 @@ func (s *system) unpack(dir string) error {
 func writeImage(dir string, size int64) (int, error) {
 	list, layer := filepath.Join(dir, "list"), filepath.Join(dir, "layer.tar")
 	files, err := someFiles([]string{"/usr/bin", "/usr/lib", "/usr/share"}, size)
+	err = cmp.Or(err, os.WriteFile(list, []byte(strings.Join(files, "\x00")), 0o644))
 	if err != nil {
-		return 0, err
-	}
-	if err := os.WriteFile(list, []byte(strings.Join(files, "\x00")), 0o644); err != nil {
 		return 0, err
 	}
 	_, err = run([]string{"tar", "-c", "-f", layer, "-C", filepath.Join(dir, "root"), ".",
@@ -91,11 +90,7 @@ func writeImage(dir string, size int64) (int, error) {
 func someFiles(tops []string, size int64) (paths []string, err error) {
 	for _, top := range tops {
 		left := size / int64(len(tops))
-		err := filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error {
-			if err != nil {
-				return err
-			}
-			info, err := entry.Info()
+		err := filepath.Walk(top, func(path string, info fs.FileInfo, err error) error {
 			if err == nil && (info.IsDir() || info.Mode().IsRegular()) && info.Size() <= left {
 				left -= info.Size()
 				paths = append(paths, path[1:])

@@ -42,14 +42,12 @@ func main() {
 
 // bench measures the three parts, and prints each when it is done.
 func bench(dir string, rounds, containers int, imageSize int64, markdown bool) error {
+	fmt.Println(versions())
 	all := systems(dir)
 	for _, s := range all {
 		progress("trying " + s.name)
 		s.try()
 	}
-	progress("")
-	fmt.Println(versions())
-
 	table := func(heading string, all []*system, columns ...column) {
 		fmt.Printf("\n%s\n\n%s", heading, align(rows(all, columns), markdown))
 	}

@@ -73,8 +73,13 @@ func systems(dir string) []*system {
 		{name: "podman", sets: "the same, a bridge and NAT", command: words(podman("bridge")...)},
 		{name: "docker, no network", sets: usual + ", seccomp", prepare: engine,
 			command: words(append(slices.Clone(docker), "--network", "none", imageName(dir))...)},
-		{name: "docker", sets: "the same, its default network", prepare: engine,
-			command: words(append(docker, imageName(dir))...)},
+		{name: "docker", sets: "the same, a bridge and NAT", prepare: func() error {
+			if err := engine(); err != nil {
+				return err
+			}
+			_, err := run([]string{"docker", "network", "inspect", "bridge"})
+			return err // an engine may have none
+		}, command: words(append(docker, imageName(dir))...)},
 		{name: "step 05", sets: "namespaces, root",
 			command: words(filepath.Join(dir, "05-user-namespace"))},
 		{name: "08 -net=false", sets: usual + ", seccomp, overlay, init", counted: true,

@@ -17,22 +17,23 @@ import (
 	"time"
 )
 
-// versions returns the date and the versions of what is installed.
+// versions returns the date and the versions of what takes part.
 func versions() string {
 	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
 	list := []string{time.Now().Format("2006-01-02"),
 		"Linux " + strings.TrimSpace(string(kernel)),
 		fmt.Sprintf("%d CPUs", runtime.NumCPU()), runtime.Version()}
-	for _, program := range []string{"bwrap", "crun", "runc", "podman", "docker"} {
-		if out, err := exec.Command(program, "--version").Output(); err == nil {
-			list = append(list, program+" "+version.FindString(string(out)))
+	version := regexp.MustCompile(`\d[^\s,]*`)
+	for _, line := range []string{"bwrap --version", "crun --version", "runc --version",
+		"podman --version", "docker version --format {{.Server.Version}}"} {
+		words := strings.Fields(line)
+		out, err := exec.Command("timeout", append([]string{"2"}, words...)...).Output()
+		if err == nil { // it is installed, and, in the case of docker, the engine answers
+			list = append(list, words[0]+" "+version.FindString(string(out)))
 		}
 	}
 	return strings.Join(list, ", ")
 }
-
-// version matches the version in what a program prints for --version.
-var version = regexp.MustCompile(`\d[^\s,]*`)
 
 // column shows the median of one kind of value, in a format of fmt's, or, with the name of a
 // system, as a multiple of that system's median.
@@ -44,7 +45,7 @@ func (c column) cell(s *system, all []*system) string {
 	if c.relative != "" {
 		value, format = value/median(find(all, c.relative).values[c.kind]), "%.2f"
 	}
-	if len(s.values[c.kind]) == 0 || math.IsInf(value, 0) || math.IsNaN(value) {
+	if len(s.values[c.kind]) == 0 || math.IsInf(value, 0) {
 		return "-"
 	}
 	return fmt.Sprintf(format, value)
