@@ -60,9 +60,9 @@ func bench(dir string, rounds, containers int, imageSize int64, markdown bool) e
 		counted := slices.DeleteFunc(slices.Clone(all), func(s *system) bool { return !s.counted })
 		many := func(s *system) error { return s.runMany(containers) }
 		inRounds("many", slowRounds, counted, many)
-		table(fmt.Sprintf("Many: %d containers, %d being started at a time; then all are told "+
-			"to end. The processes\nare those that supervise a container, and hold the memory "+
-			"(PSS). Medians of %d rounds.", containers, atATime, slowRounds), counted,
+		table(fmt.Sprintf("Many: %d containers, %d started at a time, and then all told to end. "+
+			"Processes and memory\n(PSS) are those of a container's supervisors. Medians of %d "+
+			"rounds.", containers, atATime, slowRounds), counted,
 			column{"up", "%.0f/s", ""}, column{"up", "", "crun"},
 			column{"all gone", "%.2f s", ""}, column{"all gone", "", "crun"},
 			column{"processes", "%.1f", ""},
