@@ -151,7 +151,7 @@ while [ "$2" = hold ]; do sleep 0.1; done
 	whole := start(&out)
 	err = whole.Wait()
 	took := time.Since(began)
-	shown := strings.Contains(out.String(), "its calls that strace sees in it")
+	shown := strings.Contains(out.String(), "its system calls that strace sees in itself")
 	if err != nil || !shown {
 		t.Errorf("not killed: %v\n%s", err, &out)
 	}
