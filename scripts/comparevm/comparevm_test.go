@@ -41,12 +41,12 @@ func TestTable(t *testing.T) {
 	text, markdown := c.text(), c.markdown()
 	for _, want := range []string{
 		"a day, a machine\n",
-		"                                  process               virtual machine\n",
-		"first instruction, after          2.0 ms                3500 ms (1750x)\n",
-		"end, after                        not measured          not measured\n",
-		"100 MB written to its root        200 ms, ext4          not measured: no space left\n",
-		"boot ID seen inside               d27eee8a              6a62e526\n",
-		"the host's ps shows               comparevm payload\n",
+		"                                      process               virtual machine\n",
+		"first instruction, after              2.0 ms                3500 ms (1750x)\n",
+		"end, after                            not measured          not measured\n",
+		"100 MB written to its root            200 ms, ext4          not measured: no space left\n",
+		"boot ID seen inside                   d27eee8a              6a62e526\n",
+		"the host's ps shows                   comparevm payload\n",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in:\n%s", want, text)
@@ -151,7 +151,7 @@ while [ "$2" = hold ]; do sleep 0.1; done
 	whole := start(&out)
 	err = whole.Wait()
 	took := time.Since(began)
-	shown := strings.Contains(out.String(), "its system calls that strace sees in itself")
+	shown := strings.Contains(out.String(), "its calls that strace sees in itself")
 	if err != nil || !shown {
 		t.Errorf("not killed: %v\n%s", err, &out)
 	}

@@ -41,9 +41,9 @@ var rows = []row{
 	{"memory seen inside, MB", text("memory")},
 	{"uptime seen inside, s", text("uptime")},
 	{"the host's ps shows", text("ps")},
-	{"processes between it and the shell that started it", text("between")},
-	{"its system calls that strace sees in those processes", text("traced others")},
-	{"its system calls that strace sees in itself", text("traced itself")},
+	{"processes between it and the shell", text("between")},
+	{"its calls that strace sees in those", text("traced others")},
+	{"its calls that strace sees in itself", text("traced itself")},
 }
 
 // last returns what was said last.
