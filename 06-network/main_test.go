@@ -170,8 +170,9 @@ func TestOwnNetwork(t *testing.T) {
 // TestWorld connects a stand-in host to a stand-in world, which a container's command then calls.
 // The world has to see the host, and without nft's table no caller at all.
 func TestWorld(t *testing.T) {
+	t.Parallel() // it waits for what doesn't come
 	steptest.Need(t, "nft", "nftables")
-	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+	steptest.AsEveryUserAtOnce(t, func(t *testing.T, u steptest.User) {
 		out := steptest.Output(t, onStandInHost(u, "test:world"))
 		want := "the world was called by the host\n" +
 			"a call from the world to the container: deadline\n" +
@@ -193,7 +194,7 @@ func TestTwenty(t *testing.T) {
 	if testing.Short() {
 		many = "5"
 	}
-	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+	steptest.AsEveryUserAtOnce(t, func(t *testing.T, u steptest.User) {
 		out := steptest.Output(t, onStandInHost(u, "test:twenty", many))
 		want := many + " callers, " + many + " addresses, " + many + " words\n" +
 			"links, tables and forwarding are as before\n" +
@@ -239,8 +240,9 @@ func TestOwnMAC(t *testing.T) {
 // TestForwardingDropped sets up chains like those of Docker and of firewalls, and looks whether the
 // step says so, whether what it advises helps, and whether the lesson goes on without that host.
 func TestForwardingDropped(t *testing.T) {
+	t.Parallel() // it waits for what doesn't come
 	steptest.Need(t, "nft", "nftables")
-	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+	steptest.AsEveryUserAtOnce(t, func(t *testing.T, u steptest.User) {
 		chain, body := "ip filter FORWARD", "type filter hook forward priority 0; policy drop;"
 		if u.UID != 0 {
 			chain, body = "inet fw forward", "type filter hook forward priority 10; counter reject;"

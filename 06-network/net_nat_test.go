@@ -25,8 +25,9 @@ import (
 // nft, and with one that fails. The host forwards all else, as one with Docker does, and the world
 // knows how to answer: so whatever gets out is seen. The control is a link that forwards.
 func TestNoWay(t *testing.T) {
+	t.Parallel() // it waits for what doesn't come
 	steptest.Need(t, "nft", "nftables")
-	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+	steptest.AsEveryUserAtOnce(t, func(t *testing.T, u steptest.User) {
 		r := steptest.Run(t, onStandInHost(u, "test:closed"))
 		want := "without a route: forwards false; # there is no way to the world: " +
 			"this host has no default route for IPv4 (ip -4 route)\n" +
@@ -70,8 +71,9 @@ func TestNoWayIsSaid(t *testing.T) {
 // as one with Docker does: the LAN, also past connection tracking, and another container. The host
 // itself may. The control is the same without the rule.
 func TestNobodyConnects(t *testing.T) {
+	t.Parallel() // it waits for what doesn't come
 	steptest.Need(t, "nft", "nftables")
-	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+	steptest.AsEveryUserAtOnce(t, func(t *testing.T, u steptest.User) {
 		want := "the LAN: deadline; untracked: deadline; a container: deadline; the host: word\n" +
 			"without the rule:\n" +
 			"the LAN: word; untracked: connected; a container: word; the host: word\n"

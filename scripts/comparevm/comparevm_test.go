@@ -109,18 +109,47 @@ func TestFailures(t *testing.T) {
 }
 
 // TestCompareVMKilled kills the script, at ten moments between its start and its end: no process,
-// file or mount is left. A shell script plays qemu: like that, it doesn't end when its input does.
+// file or mount is left. Some of these runs are side by side, since most of a run is waiting.
 func TestCompareVMKilled(t *testing.T) {
 	if os.Geteuid() != 0 { // as an ordinary user, pasta makes a run of minutes of it
 		steptest.Skip(t, "only root holds ten containers in seconds; run it as root")
 	}
-	dir := t.TempDir()
-	bin, tmp := filepath.Join(dir, "bin"), filepath.Join(dir, "tmp")
+	began, dir := time.Now(), t.TempDir()
+	var out bytes.Buffer
+	whole := startScript(t, dir, &out)
+	err := whole.Wait()
+	took := time.Since(began)
+	shown := strings.Contains(out.String(), "its calls that strace sees in itself")
+	if err != nil || !shown {
+		t.Errorf("not killed: %v\n%s", err, &out)
+	}
+	expectGone(t, dir, whole.Process.Pid)
+	for n := range 10 {
+		t.Run(fmt.Sprint("kill ", n), func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			cmd := startScript(t, dir, nil)
+			after := rand.N(took)
+			time.Sleep(after)
+			// By turns the script, as a process of its own, and all that is in its group.
+			_ = syscall.Kill(cmd.Process.Pid*(1-n%2*2), syscall.SIGKILL)
+			t.Logf("killed after %v of %v", after, took)
+			_ = cmd.Wait()
+			expectGone(t, dir, cmd.Process.Pid)
+		})
+	}
+}
+
+// startScript starts the script, with all its files in dir. A shell script plays qemu: like that,
+// it doesn't end when its input does.
+func startScript(t *testing.T, dir string, out io.Writer) *exec.Cmd {
+	t.Helper()
 	const fake = `#!/bin/sh
 for last; do case $last in *" -- payload "*) set -- ${last#* -- }; break ;; esac; done
 "$COMPARE_VM" "$@"
 while [ "$2" = hold ]; do sleep 0.1; done
 `
+	bin, tmp := filepath.Join(dir, "bin"), filepath.Join(dir, "tmp")
 	for _, d := range []string{bin, tmp} {
 		if err := os.Mkdir(d, 0o755); err != nil {
 			t.Fatal(err)
@@ -135,37 +164,15 @@ while [ "$2" = hold ]; do sleep 0.1; done
 	if err != nil {
 		t.Fatal(err)
 	}
-	start := func(out io.Writer) *exec.Cmd {
-		cmd := exec.Command("../compare-vm.sh", "-n", "1", "-kernel", "/dev/../etc/passwd")
-		cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "TMPDIR="+tmp,
-			"COMPARE_VM="+self, "JAIL_VM_KVM=no")
-		cmd.Stdout, cmd.Stderr = out, out
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		return cmd
+	cmd := exec.Command("../compare-vm.sh", "-n", "1", "-kernel", "/dev/../etc/passwd")
+	cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "TMPDIR="+tmp,
+		"COMPARE_VM="+self, "JAIL_VM_KVM=no")
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
 	}
-	began := time.Now()
-	var out bytes.Buffer
-	whole := start(&out)
-	err = whole.Wait()
-	took := time.Since(began)
-	shown := strings.Contains(out.String(), "its calls that strace sees in itself")
-	if err != nil || !shown {
-		t.Errorf("not killed: %v\n%s", err, &out)
-	}
-	expectGone(t, dir, whole.Process.Pid)
-	for n := range 10 {
-		cmd := start(nil)
-		after := rand.N(took)
-		time.Sleep(after)
-		// By turns the script, as a process of its own, and all that is in its group.
-		_ = syscall.Kill(cmd.Process.Pid*(1-n%2*2), syscall.SIGKILL)
-		t.Logf("killed after %v of %v", after, took)
-		_ = cmd.Wait()
-		expectGone(t, dir, cmd.Process.Pid)
-	}
+	return cmd
 }
 
 // expectGone waits until nothing is left of a run: 08 takes a moment to take itself down, and a

@@ -243,21 +243,23 @@ func spoil(t *testing.T, body string) *shop {
 }
 
 // TestBounded: a program that hangs, forks, eats or prints without end is ended, and nothing is
-// left of it.
+// left of it. Two of these at a time: one only waits.
 func TestBounded(t *testing.T) {
-	for name, c := range map[string]struct{ body, says string }{
-		"hangs": {"\treturn exec.Command(\"sleep\", \"4711\").Run()", "Your program hangs"},
-		"forks": {"\tfor {\n\t\tcmd := exec.Command(\"sleep\", \"4711\")\n\t\t_ = cmd.Start()\n\t}",
-			"more than 400 processes"},
+	for name, c := range map[string]struct{ body, sleeps, says string }{
+		"hangs": {"\treturn exec.Command(\"sleep\", \"4711\").Run()", "4711", "Your program hangs"},
+		"forks": {"\tfor {\n\t\tcmd := exec.Command(\"sleep\", \"4713\")\n\t\t_ = cmd.Start()\n\t}",
+			"4713", "more than 400 processes"},
 		"eats": {"\tvar all [][]byte\n\tfor {\n\t\tb := make([]byte, 1<<20)\n\t\tfor i := range " +
 			"b {\n" +
-			"\t\t\tb[i] = 1\n\t\t}\n\t\tall = append(all, b)\n\t}", "more than 1024 MiB of memory"},
-		"prints": {"\tfor {\n\t\tfmt.Println(\"and so on\")\n\t}", "prints without end"},
+			"\t\t\tb[i] = 1\n\t\t}\n\t\tall = append(all, b)\n\t}", "",
+			"more than 1024 MiB of memory"},
+		"prints": {"\tfor {\n\t\tfmt.Println(\"and so on\")\n\t}", "", "prints without end"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s := spoil(t, c.body)
 			s.expect(statusLeak, c.says, "check")
-			if n := len(sleepers("4711")); n > 0 {
+			if n := len(sleepers(c.sleeps)); n > 0 {
 				t.Errorf("%d processes are left", n)
 			}
 		})

@@ -120,7 +120,7 @@ func SocketBuffers(t *testing.T, flags ...string) {
 	if !exists("/sys/fs/cgroup/memory/memory.kmem.tcp.limit_in_bytes") {
 		return // cgroup v2 counts them with all other memory
 	}
-	AsEveryUser(t, func(t *testing.T, u User) {
+	AsEveryUserAtOnce(t, func(t *testing.T, u User) {
 		const limit = 64 << 20
 		var held int
 		out := u.Output(t, append(flags, "/proc/self/exe", "test:buffers")...)
@@ -161,7 +161,7 @@ func init() {
 			return err
 		}
 		held, block := 0, make([]byte, 64<<10)
-		for held < 160<<20 {
+		for full := 0; full < 3 && held < 160<<20; { // one alone may have met a busy machine
 			client, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
 			if err != nil {
 				return err
@@ -172,18 +172,20 @@ func init() {
 			if _, _, err := unix.Accept(server); err != nil {
 				return err
 			}
-			// A write ends after 50 ms, with less than all, when the buffers are full.
-			patience := unix.NsecToTimeval(50_000_000)
+			// A write ends after 20 ms, with less than all, when the buffers are full. On
+			// loopback, no other process has to run for them to fill.
+			patience := unix.NsecToTimeval(20_000_000)
 			err = unix.SetsockoptTimeval(client, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &patience)
 			if err != nil {
 				return err
 			}
 			before := held
-			for written := 1; written > 0 && held < 160<<20; held += max(written, 0) {
+			for written := len(block); written == len(block) && held < 160<<20; {
 				written, _ = unix.Write(client, block)
+				held += max(written, 0)
 			}
 			if held-before < 1<<20 {
-				break
+				full++
 			}
 		}
 		fmt.Println(held)

@@ -18,6 +18,7 @@ import (
 	"os/signal"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -128,22 +129,41 @@ func (u User) GID() int {
 // AsEveryUser runs a test as root and as an ordinary user. Where an ordinary user runs the tests,
 // it runs as that user only.
 func AsEveryUser(t *testing.T, test func(*testing.T, User)) {
-	users := []User{Caller()}
+	for _, u := range users() {
+		asUser(t, u, test)
+	}
+}
+
+// AsEveryUserAtOnce is AsEveryUser for a test that waits most of its time: it runs as both users
+// side by side.
+func AsEveryUserAtOnce(t *testing.T, test func(*testing.T, User)) {
+	var all sync.WaitGroup
+	for _, u := range users() {
+		all.Go(func() { asUser(t, u, test) })
+	}
+	all.Wait()
+}
+
+// users are those who AsEveryUser is about.
+func users() []User {
 	if os.Getuid() == 0 {
-		users = append(users, Ordinary)
+		return []User{Root, Ordinary}
 	}
-	for _, u := range users {
-		t.Run(u.Name, func(t *testing.T) {
-			if u.UID != 0 {
-				if err := u.Program("test:userns").Run(); err != nil {
-					Skip(t, "an ordinary user may not make user namespaces here (%v)%s", err,
-						step.Hint())
-				}
+	return []User{Caller()}
+}
+
+// asUser runs a test as one user.
+func asUser(t *testing.T, u User, test func(*testing.T, User)) {
+	t.Run(u.Name, func(t *testing.T) {
+		if u.UID != 0 {
+			if err := u.Program("test:userns").Run(); err != nil {
+				Skip(t, "an ordinary user may not make user namespaces here (%v)%s", err,
+					step.Hint())
 			}
-			Ready(t, u)
-			test(t, u)
-		})
-	}
+		}
+		Ready(t, u)
+		test(t, u)
+	})
 }
 
 // init adds test:userns, which tells whether user namespaces can be made and used here. It doesn't

@@ -346,7 +346,11 @@ func (s *mutator) try(r row, c control, log io.Writer) (string, error) {
 	if c.err != nil {
 		return "", c.err
 	}
-	o, err := s.goTest(r.step, r.test, s.timeout, overlay, log)
+	var flags []string
+	if len(c.tests) == 1 {
+		flags = []string{"-failfast"} // as root, a test runs as two users
+	}
+	o, err := s.goTest(r.step, r.test, s.timeout, overlay, log, flags...)
 	if err != nil {
 		return "", err
 	}
@@ -405,7 +409,7 @@ func (s *mutator) alter(step string, edits ...edit) (string, error) {
 // goTest runs tests of one step, with an overlay or without, and writes what they print to log. The
 // error is for what is no result of the tests: they could not be built, or took too long.
 func (s *mutator) goTest(
-	step, test string, timeout time.Duration, overlay string, log io.Writer,
+	step, test string, timeout time.Duration, overlay string, log io.Writer, flags ...string,
 ) (*outcome, error) {
 	tmp, err := os.MkdirTemp(s.scratch, "tmp-") // what another run leaves in its own isn't seen
 	if err == nil {
@@ -417,8 +421,9 @@ func (s *mutator) goTest(
 	ctx, cancel := context.WithTimeout(s.ctx, timeout+buildTimeout)
 	defer cancel()
 	// Without vet, which would refuse some of what an altered file may well do.
-	cmd := exec.CommandContext(ctx, "go", "test", "-json", "-count=1", "-vet=off",
-		"-timeout="+timeout.String(), "-run="+test, "./"+step)
+	args := []string{"test", "-json", "-count=1", "-vet=off", "-timeout=" + timeout.String(),
+		"-run=" + test}
+	cmd := exec.CommandContext(ctx, "go", slices.Concat(args, flags, []string{"./" + step})...)
 	cmd.Dir = s.root
 	cmd.Env = append(os.Environ(), "TMPDIR="+tmp)
 	if overlay != "" {
