@@ -91,8 +91,8 @@ func someFiles(tops []string, size int64) (paths []string, err error) {
 	for _, top := range tops {
 		left := size / int64(len(tops))
 		err := filepath.Walk(top, func(path string, info fs.FileInfo, err error) error {
-			if err == nil && (info.IsDir() || info.Mode().IsRegular()) && info.Size() <= left {
-				left -= info.Size()
+			if err == nil && (info.IsDir() || info.Mode().IsRegular()) && info.Size() < left {
+				left -= info.Size() + 1024 // with tar's header and padding
 				paths = append(paths, path[1:])
 			}
 			return err
