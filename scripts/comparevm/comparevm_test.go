@@ -42,8 +42,8 @@ func TestTable(t *testing.T) {
 	for _, want := range []string{
 		"a day, a machine\n",
 		"                                      process               virtual machine\n",
-		"first instruction, after              2.0 ms                3500 ms (1750x)\n",
-		"end, after                            not measured          not measured\n",
+		"time to the first instruction         2.0 ms                3500 ms (1750x)\n",
+		"time to the end                       not measured          not measured\n",
 		"100 MB written to its root            200 ms, ext4          not measured: no space left\n",
 		"boot ID seen inside                   d27eee8a              6a62e526\n",
 		"the host's ps shows                   comparevm payload\n",

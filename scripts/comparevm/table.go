@@ -17,10 +17,10 @@ type row struct {
 
 // rows are all of them.
 var rows = []row{
-	{"first instruction, after", number("start", 1000, "ms")},
-	{"end, after", number("end", 1000, "ms")},
-	{"memory, 1 held", number("pss 1", 1./1024, "MB")},
-	{"memory, 10 held", number("pss many", 1./1024, "MB")},
+	{"time to the first instruction", number("start", 1000, "ms")},
+	{"time to the end", number("end", 1000, "ms")},
+	{"memory, one running", number("pss 1", 1./1024, "MB")},
+	{"memory, ten running", number("pss many", 1./1024, "MB")},
 	{"kernel's memory: page tables", number("page tables", 1, "kB")},
 	{"kernel's memory: its cgroup", func(s, process *system) string {
 		if s.last("cgroup kernel") == "" {
