@@ -107,8 +107,8 @@ broken          -       -       -  FAILED: 2 of 5: EOF
 	}
 }
 
-// TestSomeFiles leaves out a file that is too large, and stops when the share of the first directory
-// is used up: each empty file takes 1024 bytes.
+// TestSomeFiles leaves out a file that is too large, and stops when a directory's share is used up:
+// each empty file takes 1024 bytes.
 func TestSomeFiles(t *testing.T) {
 	dir, empty := t.TempDir(), t.TempDir()
 	err := os.WriteFile(dir+"/0-large", make([]byte, 100_000), 0o644)
