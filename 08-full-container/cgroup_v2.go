@@ -190,12 +190,13 @@ func divide(dir string) error {
 
 // stepBack undoes what divide did, once no other cgroup uses the controllers.
 func stepBack(dir string) error {
-	below, err := filepath.Glob(dir + "/*/cgroup.procs")
+	// Not filepath.Glob: to a pattern, the backslash in one of systemd's names means something else.
+	below, err := fs.Glob(os.DirFS(dir), "*/cgroup.procs")
 	if err != nil || !exists(dir+"/"+aside) {
 		return err
 	}
 	for _, file := range below {
-		if usesControllers(filepath.Dir(file)) {
+		if usesControllers(filepath.Join(dir, filepath.Dir(file))) {
 			return nil
 		}
 	}

@@ -86,7 +86,8 @@ func pruneBelow(top string) (removed int, err error) {
 		if !cacheNames.MatchString(name) {
 			continue
 		}
-		layers, err := filepath.Glob(filepath.Join(top, name, "[0-9a-f]*"))
+		// Not filepath.Glob: a "[" in the path would belong to the pattern.
+		layers, err := fs.Glob(os.DirFS(filepath.Join(top, name)), "[0-9a-f]*")
 		if err != nil {
 			return removed, err
 		}

@@ -999,10 +999,15 @@ func TestPrune(t *testing.T) {
 		change: func(o object) { o["config"] = imageConfig{Cmd: []string{"/bin/sh", "-c", "cat"}} }}
 	pruned := func(t *testing.T, u steptest.User, program func(...string) *exec.Cmd) {
 		b := newBench(t, u)
-		top := filepath.Join(b.dir, "jail-to-container")
+		home := b.dir + "/a[b"
+		err := errors.Join(os.Mkdir(home, 0o755), os.Chown(home, u.UID, u.GID()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		top := filepath.Join(home, "jail-to-container")
 		started := func(args ...string) *exec.Cmd {
 			cmd := program(args...)
-			cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+b.dir)
+			cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+home)
 			return cmd
 		}
 		image := b.write(t, "image.tar", m.oci().pack())
@@ -1022,7 +1027,7 @@ func TestPrune(t *testing.T) {
 		if status := s.status(); status != 0 {
 			t.Errorf("the container ends with %d", status)
 		}
-		layers, err := filepath.Glob(top + "/*/" + strings.TrimPrefix(sum(layer), "sha256:"))
+		layers, err := fs.Glob(os.DirFS(top), "*/"+strings.TrimPrefix(sum(layer), "sha256:"))
 		if err != nil || len(layers) != 1 {
 			t.Fatalf("after -prune refused: %v, %v", layers, err)
 		}
@@ -1042,7 +1047,7 @@ func TestPrune(t *testing.T) {
 		if r.Status != 0 || strings.Count(r.Stdout, "removed ") != 5 {
 			t.Errorf("-prune: %+v", r)
 		}
-		steptest.Contains(t, r.Stdout, "removed "+filepath.Dir(layers[0])+": 1 layers\n")
+		steptest.Contains(t, r.Stdout, "removed "+top+"/"+filepath.Dir(layers[0])+": 1 layers\n")
 		if got := entriesOf(t, top); !slices.Equal(got, []string{"bin", "keep"}) {
 			t.Errorf("there are still %v", got)
 		}

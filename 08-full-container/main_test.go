@@ -475,6 +475,26 @@ func makeCgroup(dir string) error {
 	})
 }
 
+// TestStepBack has a cgroup with a backslash in its name, as systemd makes them: "\x2d" is a "-". The
+// controllers stay on while a cgroup below has a limit. Plain files stand for those of cgroups.
+func TestStepBack(t *testing.T) {
+	for limit, want := range map[string]string{"64M": "cpu memory pids", "max": "-"} {
+		dir := filepath.Join(t.TempDir(), `system-my\x2dtemplate.slice`)
+		control := filepath.Join(dir, "cgroup.subtree_control")
+		err := errors.Join(os.MkdirAll(dir+"/box", 0o755), os.Mkdir(dir+"/"+aside, 0o755),
+			os.WriteFile(dir+"/box/cgroup.procs", nil, 0o644),
+			os.WriteFile(dir+"/box/memory.max", []byte(limit), 0o644),
+			os.WriteFile(control, []byte("cpu memory pids"), 0o644))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = stepBack(dir) // it may miss "outside/cgroup.procs"
+		if text, err := os.ReadFile(control); err != nil || !strings.HasPrefix(string(text), want) {
+			t.Errorf("with a limit of %s: %q, %v, want %q", limit, text, err, want)
+		}
+	}
+}
+
 // unmakeCgroup removes a cgroup, and undoes that the one above it hands the controllers on.
 func unmakeCgroup(dir string) error {
 	parent, none := filepath.Dir(dir), func() error { return nil }

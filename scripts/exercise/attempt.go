@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
@@ -68,13 +69,15 @@ func (w *workshop) find(id string) (*attempt, error) {
 		here.dir, err = os.Getwd()
 		return here, err
 	}
-	states, err := filepath.Glob(filepath.Join(w.root, "_exercise", "*", stateFile))
+	// Not filepath.Glob: a "[" in the root's path would belong to the pattern.
+	states, err := fs.Glob(os.DirFS(w.root), "_exercise/*/"+stateFile)
 	if err != nil {
 		return nil, err
 	}
 	var last *attempt
 	newest := int64(-1)
 	for _, state := range states {
+		state = filepath.Join(w.root, state)
 		c, err := readCopy(filepath.Dir(state))
 		if err != nil {
 			return nil, err

@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
@@ -47,7 +48,7 @@ func TestMain(m *testing.M) {
 // newShop makes a repository with the step of an exercise.
 func newShop(t *testing.T, e *exercise) *shop {
 	t.Helper()
-	s := &shop{t, filepath.Join(t.TempDir(), "repo"), t.TempDir()}
+	s := &shop{t, filepath.Join(t.TempDir(), "repo["), t.TempDir()}
 	must(t, os.MkdirAll(filepath.Join(s.root, e.step), 0o755))
 	must(t, copyStep("../../"+e.step, filepath.Join(s.root, e.step), nil))
 	for _, name := range []string{"go.mod", "go.sum"} {
@@ -433,7 +434,7 @@ func TestInterrupted(t *testing.T) {
 			if fingerprint(before) != fingerprint(after) {
 				t.Error("the files aren't as they were")
 			}
-			names, err := filepath.Glob(filepath.Join(c.s.root, "_exercise", ".*"))
+			names, err := fs.Glob(os.DirFS(c.s.root), "_exercise/.*")
 			if err != nil || len(names) > 0 {
 				t.Errorf("left behind: %v %v", names, err)
 			}
