@@ -190,7 +190,7 @@ func divide(dir string) error {
 
 // stepBack undoes what divide did, once no other cgroup uses the controllers.
 func stepBack(dir string) error {
-	// Not filepath.Glob: to a pattern, the backslash in one of systemd's names means something else.
+	// Not filepath.Glob: it would take a backslash in the path, as systemd has it, for an escape.
 	below, err := fs.Glob(os.DirFS(dir), "*/cgroup.procs")
 	if err != nil || !exists(dir+"/"+aside) {
 		return err

@@ -475,7 +475,7 @@ func makeCgroup(dir string) error {
 	})
 }
 
-// TestStepBack has a cgroup with a backslash in its name, as systemd makes them: "\x2d" is a "-". The
+// TestStepBack has a cgroup with a backslash in its name, as systemd writes a "-": "\x2d". The
 // controllers stay on while a cgroup below has a limit. Plain files stand for those of cgroups.
 func TestStepBack(t *testing.T) {
 	for limit, want := range map[string]string{"64M": "cpu memory pids", "max": "-"} {

@@ -91,8 +91,8 @@ func (r *runner) document(name string) (report, error) {
 const hasIDs = "this user has subordinate IDs; run it as one without (/etc/subuid)"
 
 // hidesProcs is why a block isn't run on such a machine.
-const hidesProcs = "this /proc hides other users' processes (its mount option hidepid); run it on " +
-	"a host where it doesn't"
+const hidesProcs = "this /proc hides other users' processes (its mount option hidepid); run it " +
+	"on a host where it doesn't"
 
 // lacks says what a block needs that isn't here: a program in the PATH of its user, mostly.
 func (r *runner) lacks(b *block) string {
