@@ -3,6 +3,7 @@
 package transcripts
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io/fs"
@@ -160,7 +161,8 @@ func (r *runner) becomeNobody(t *testing.T, gocmd string) {
 		}
 		return dir
 	}
-	home, tmp := own("home"), own("tmp")
+	home, tmp, cache := own("home"), own("tmp"), own("cache")
+	seedCache(t, gocmd, cache)
 	goroot, err := exec.Command(gocmd, "env", "GOROOT").Output()
 	if err != nil {
 		t.Fatal(err)
@@ -180,13 +182,47 @@ func (r *runner) becomeNobody(t *testing.T, gocmd string) {
 		"LOGNAME=nobody",
 		"TMPDIR=" + tmp,
 		"GOTMPDIR=" + tmp,
-		"GOCACHE=" + own("cache"),
+		"GOCACHE=" + cache,
 		"GOFLAGS=-mod=vendor",
 		"GOPROXY=off",
 		"GOTOOLCHAIN=local",
 	}
 	r.call(home, "/home/you")
 	r.call(tmp, "/tmp")
+}
+
+// seedCache gives nobody's go command what root's has used in the last hours, so that it needn't
+// compile Go's library first. Without that it does. In a cache, the files that end in -d are named
+// by their content, and shared; go may write to the others again.
+func seedCache(t *testing.T, gocmd, cache string) {
+	t.Helper()
+	from, err := exec.Command(gocmd, "env", "GOCACHE").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dirs, _ := filepath.Glob(strings.TrimSpace(string(from)) + "/[0-9a-f][0-9a-f]") // well formed
+	for _, dir := range dirs {
+		entries, err := os.ReadDir(dir)
+		to := filepath.Join(cache, filepath.Base(dir))
+		if err := errors.Join(err, os.Mkdir(to, 0o700), os.Chown(to, nobody, nobody)); err != nil {
+			t.Fatal(err)
+		}
+		for _, entry := range entries {
+			name := entry.Name()
+			info, err := entry.Info()
+			if err != nil || time.Since(info.ModTime()) > 2*time.Hour || info.Mode()&0o004 == 0 {
+				continue // go may have removed it, or root alone may read it
+			}
+			if strings.HasSuffix(name, "-d") {
+				_ = os.Link(filepath.Join(dir, name), filepath.Join(to, name)) // not to another disk
+				continue
+			}
+			text, err := os.ReadFile(filepath.Join(dir, name))
+			if err == nil && os.WriteFile(filepath.Join(to, name), text, 0o600) == nil {
+				_ = os.Chown(filepath.Join(to, name), nobody, nobody)
+			}
+		}
+	}
 }
 
 // call adds a path to those that have another name in chapters, the longest first, as one may lie
