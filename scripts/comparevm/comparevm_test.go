@@ -54,7 +54,7 @@ func TestTable(t *testing.T) {
 	}
 	for _, want := range []string{
 		"|  | process | virtual machine |\n|---|---|---|\n",
-		"| first instruction, after | 2.0 ms | 3500 ms (1750x) |\n", "\na day, a machine.\n",
+		"| time to the first instruction | 2.0 ms | 3500 ms (1750x) |\n", "\na day, a machine.\n",
 	} {
 		if !strings.Contains(markdown, want) {
 			t.Errorf("no %q in:\n%s", want, markdown)
