@@ -255,6 +255,7 @@ func TestLibrariesAsTheLoaderFindsThem(t *testing.T) {
 // TestRemoveSparesWhatIsMounted binds a directory of the host into a jail tree, and expects its
 // removal to be refused until that is unmounted. All this in a mount namespace of its own.
 func TestRemoveSparesWhatIsMounted(t *testing.T) {
+	steptest.NeedNamespaces(t)
 	precious := filepath.Join(t.TempDir(), "precious")
 	if err := os.WriteFile(precious, []byte("kept"), 0o600); err != nil {
 		t.Fatal(err)
@@ -273,6 +274,7 @@ func TestRemoveSparesWhatIsMounted(t *testing.T) {
 // refuse what its root wants to do, as Ubuntu's AppArmor. The error has to name the setting then as
 // well. Here the process in the jail has no privileges, and another setting forbids it.
 func TestChrootForbidden(t *testing.T) {
+	steptest.NeedNamespaces(t)
 	dir := t.TempDir()
 	cmd := self("test:forbid", "test:to-jail", dir, "echo", "the command ran")
 	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWUSER

@@ -114,6 +114,7 @@ func TestCompareVMKilled(t *testing.T) {
 	if os.Geteuid() != 0 { // as an ordinary user, pasta makes a run of minutes of it
 		steptest.Skip(t, "only root holds ten containers in seconds; run it as root")
 	}
+	steptest.NeedNamespaces(t)
 	began, dir := time.Now(), t.TempDir()
 	var out bytes.Buffer
 	whole := startScript(t, dir, &out)

@@ -48,6 +48,7 @@ func TestMain(m *testing.M) {
 // newShop makes a repository with the step of an exercise.
 func newShop(t *testing.T, e *exercise) *shop {
 	t.Helper()
+	steptest.NeedNamespaces(t)
 	s := &shop{t, filepath.Join(t.TempDir(), "repo["), t.TempDir()}
 	must(t, os.MkdirAll(filepath.Join(s.root, e.step), 0o755))
 	must(t, copyStep("../../"+e.step, filepath.Join(s.root, e.step), nil))

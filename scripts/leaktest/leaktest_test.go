@@ -96,9 +96,14 @@ func TestTrueFacts(t *testing.T) {
 	for name, needs := range withPartner {
 		r := found[name]
 		want := leaks
-		if needs == "root" && (os.Geteuid() != 0 ||
-			name == "file-handle" && !steptest.Holds(unix.CAP_DAC_READ_SEARCH)) {
+		if needs == "root" && os.Geteuid() != 0 {
 			want = held
+		}
+		if name == "file-handle" && !steptest.Holds(unix.CAP_DAC_READ_SEARCH) {
+			want = held
+			if r.Verdict == na { // Docker's filter refuses even to make a handle
+				continue
+			}
 		}
 		// A machine that has just booted has no uptime to be known by, and a kernel may have no
 		// keys.

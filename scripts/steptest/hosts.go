@@ -22,6 +22,7 @@ import (
 // UserNamespacesForbidden takes the permission away, as some systems do, and expects one line that
 // names the setting. An error about a file must not name it.
 func UserNamespacesForbidden(t *testing.T) {
+	NeedNamespaces(t)
 	AsEveryUser(t, func(t *testing.T, u User) {
 		forbidden := func(args ...string) Result {
 			cmd := u.Program(append([]string{"test:forbid"}, args...)...)
@@ -91,6 +92,7 @@ func Remedy(t *testing.T, inContainer bool) {
 
 // Noexec expects the reason why nothing can be executed, where that isn't the file's mode.
 func Noexec(t *testing.T) {
+	NeedNamespaces(t)
 	AsEveryUser(t, func(t *testing.T, u User) {
 		for program, want := range map[string]struct {
 			status int
@@ -113,6 +115,7 @@ func Noexec(t *testing.T) {
 // MountBelowUsr runs where a directory and a program below /usr are mounts of their own, as on WSL
 // 2, or in a container that docker has started with --init.
 func MountBelowUsr(t *testing.T) {
+	NeedNamespaces(t)
 	if os.Getuid() != 0 {
 		Skip(t, "only root can mount something on the host: go test -exec sudo")
 	}
@@ -142,6 +145,7 @@ func ProcHides() bool {
 // Hidepid runs a command and the lesson where /proc hides others' processes (proc(5)): in a PID
 // namespace, since each has a /proc of its own to set that on. The control is PID 1, hidden.
 func Hidepid(t *testing.T) {
+	NeedNamespaces(t)
 	if os.Getuid() != 0 {
 		Skip(t, "only root can hide a process from an ordinary user; run it as root")
 	}

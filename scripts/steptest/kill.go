@@ -63,6 +63,7 @@ func KilledCommand(t *testing.T) {
 // environment makes it 1,500 times. Root's links are those of a network namespace that has a
 // default route and doesn't forward.
 func KilledEarly(t *testing.T) {
+	NeedNamespaces(t)
 	kills := 40
 	if testing.Short() {
 		kills = 10

@@ -69,6 +69,7 @@ var repeated = regexp.MustCompile(`#([4-9]|[0-9]{2,})$`)
 // step must make, or a part of it, is the control; flags make the step do more that the kernel can
 // refuse. With -short, as on an emulated machine, Refused tries one call in four.
 func Refused(t *testing.T, call string, flags ...string) {
+	NeedNamespaces(t)
 	AsEveryUserAtOnce(t, func(t *testing.T, u User) {
 		u.NeedInsight(t)
 		errno := unix.EIO

@@ -21,6 +21,7 @@ import (
 // build -o container": from a shell, and as the first process of a PID namespace, as in a
 // container. It is the same program, and leaves its caller's name and mounts alone.
 func OtherNames(t *testing.T) {
+	NeedNamespaces(t)
 	AsEveryUser(t, func(t *testing.T, u User) {
 		for _, name := range []string{"jail", "container", "host", "unpack"} {
 			cmd := u.Program("echo", "ran")

@@ -71,6 +71,12 @@ func Main(m *testing.M, s Step) {
 		s.Main()
 	}
 	os.Setenv(tester, fmt.Sprint(os.Getpid()))
+	// As root 01 needs no namespaces.
+	if err := noNamespaces(); err != nil && (s.Namespaces != nil || os.Getuid() != 0) {
+		List("all tests", fmt.Sprintf("no namespaces for uid %d here (%v)%s", os.Getuid(), err,
+			s.Hint()))
+		os.Exit(0)
+	}
 	status := m.Run()
 	takeBack()
 	os.Exit(status)
@@ -315,6 +321,28 @@ func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
 }
+
+// NeedNamespaces skips a test that makes namespaces where this user may not.
+func NeedNamespaces(t testing.TB) {
+	t.Helper()
+	if err := noNamespaces(); err != nil {
+		Skip(t, "this user may not make namespaces here (%v); scripts/doctor.sh says why", err)
+	}
+}
+
+// noNamespaces returns why this user can make neither a mount namespace nor, for that, a user
+// namespace, as in a container with its runtime's defaults.
+var noNamespaces = sync.OnceValue(func() error {
+	err := errors.ErrUnsupported
+	for _, flags := range []uintptr{unix.CLONE_NEWNS, unix.CLONE_NEWNS | unix.CLONE_NEWUSER} {
+		cmd := exec.Command("true")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags}
+		if err = cmd.Run(); err == nil {
+			return nil
+		}
+	}
+	return err
+})
 
 // NeedInsight skips a test that looks into a user's processes where this one may not: into another
 // user's takes CAP_SYS_PTRACE (ptrace(2), "access mode checking"), which root lacks in a container.

@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"jail-to-container/scripts/steptest"
 )
 
 // TestDiff runs scripts/diff.sh: main.go in full and a line for each other file; a named file in
@@ -120,6 +122,9 @@ func TestCopiedAway(t *testing.T) {
 				{"go", "build", modules, "-o", "mine", "."},
 				{"./mine"},
 			} {
+				if command[0] == "./mine" && filepath.Base(step) != "01-chroot" {
+					steptest.NeedNamespaces(t)
+				}
 				cmd := exec.Command(command[0], command[1:]...)
 				cmd.Dir, cmd.Env = dir, append(os.Environ(), "GOFLAGS=", "GOPROXY=off")
 				if out, err := cmd.CombinedOutput(); err != nil {

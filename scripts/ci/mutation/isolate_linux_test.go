@@ -130,6 +130,7 @@ func TestPowers(t *testing.T) {
 
 // TestParentIsGone starts the first process of the namespaces as if what started it had died since.
 func TestParentIsGone(t *testing.T) {
+	steptest.NeedNamespaces(t)
 	cmd := exec.Command("/bin/sh", "-c", "echo ran")
 	if err := contain(cmd); err != nil {
 		t.Fatal(err)
