@@ -371,6 +371,13 @@ func TestVolumeTarget(t *testing.T) {
 			}
 			steptest.Contains(t, r.Stderr, "it leads to "+leads+", which isn't for volumes")
 		}
+		for source, target := range map[string]string{"v": "/bin/busybox", "v/file": "/there"} {
+			r := u.Run(t, "-root", root, "-volume", b.dir+"/"+source+":"+target, "/bin/busybox")
+			if r.Status != 125 || r.Stdout != "" {
+				t.Errorf("%s on %s: %+v, want that it is refused", source, target, r)
+			}
+			steptest.Contains(t, r.Stderr, "(is only one of the two a directory?)")
+		}
 	})
 }
 

@@ -85,9 +85,9 @@ func openHostPorts(o *options) (sockets []*os.File, err error) {
 	return sockets, nil
 }
 
-// mostAtOnce is how many connections are carried at a time; more wait in the kernel's queue. Each
-// takes six descriptors, because io.Copy lets the kernel move the bytes through two pipes
-// (splice(2)), and limitFiles allows 1024.
+// mostAtOnce is how many connections are carried at a time; more have to wait. Each takes six
+// descriptors, because io.Copy lets the kernel move the bytes through two pipes (splice(2)), and
+// limitFiles allows 1024.
 const mostAtOnce = 150
 
 // publish starts to accept connections to the ports, for the container whose first process is pid.

@@ -234,6 +234,9 @@ func attach(tree int, v volume, place *os.File) error {
 	}
 	err = unix.MoveMount(tree, "", int(place.Fd()), "",
 		unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
+	if errors.Is(err, unix.EINVAL) {
+		err = fmt.Errorf("%w (is only one of the two a directory?)", err)
+	}
 	if err != nil {
 		return fmt.Errorf("mount %s on %s: %w", v.Source, v.Target,
 			os.NewSyscallError("move_mount", err))
