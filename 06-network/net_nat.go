@@ -33,7 +33,10 @@ func connect(pid int) (undo func() error, err error) {
 	}
 	found, removeNAT, err := keepNAT(c.link, c.host.Masked().String())
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "%s: there is no way to the world: %s\n", step, legible(err.Error()))
+		if exists("/proc/sys/net/ipv4/conf/" + c.link) { // or the container has ended, and said why
+			fmt.Fprintf(os.Stderr, "%s: there is no way to the world: %s\n", step,
+				legible(err.Error()))
+		}
 		return undo, nil
 	}
 	for _, b := range found {

@@ -475,6 +475,25 @@ func makeCgroup(dir string) error {
 	})
 }
 
+// TestOneReason has a container that fails while its outer process connects it, because nft takes
+// its time. The outer process must not complain of the cable then: it is gone with the container.
+func TestOneReason(t *testing.T) {
+	nft := steptest.Need(t, "nft", "nftables")
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		w, b := steptest.NewWatch(t), newBench(t, u)
+		slow := b.write(t, "nft", []byte("#!/bin/sh\nsleep 0.5; exec "+nft+" \"$@\"\n"))
+		cmd := u.Program("-user", "nobody-here", "true")
+		cmd.Env = append(w.Env(), "PATH="+b.dir+":"+os.Getenv("PATH"))
+		err := os.Chmod(slow, 0o755)
+		r := steptest.Run(t, cmd)
+		want := step + ": user \"nobody-here\": the container's /etc/passwd has no such name\n"
+		if err != nil || r.Status != 125 || r.Stderr != want {
+			t.Errorf("%v, %+v, want %q", err, r, want)
+		}
+		w.NothingLeft(t)
+	})
+}
+
 // TestStepBack has a cgroup with a backslash in its name, as systemd writes a "-": "\x2d". The
 // controllers stay on while a cgroup below has a limit. Plain files stand for those of cgroups.
 func TestStepBack(t *testing.T) {
