@@ -664,7 +664,7 @@ func TestCutShort(t *testing.T) {
 	m := small()
 	m.layers = append(m.layers, pack(file("big", string(random[:300_000]))),
 		pack(file("big", string(random[300_000:]))))
-	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+	steptest.AsEveryUserAtOnce(t, func(t *testing.T, u steptest.User) {
 		for name, archive := range map[string][]byte{
 			"docker": m.docker().pack(), "oci": m.oci().pack(), "zipped": zip(m.both().pack()),
 		} {

@@ -764,7 +764,7 @@ func TestFirstStartsAtOnce(t *testing.T) {
 func TestKilled(t *testing.T) {
 	archive := large(20_000)
 	zipped := zip(archive)
-	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+	steptest.AsEveryUserAtOnce(t, func(t *testing.T, u steptest.User) {
 		for name, kill := range map[string]func(outer, inner int) error{
 			"outer process": func(outer, inner int) error { return unix.Kill(outer, unix.SIGKILL) },
 			"Ctrl-C":        func(outer, inner int) error { return unix.Kill(-outer, unix.SIGINT) },

@@ -109,7 +109,7 @@ func TestSignalsReachTheCommand(t *testing.T) {
 // TestEnds has the command end by itself, by signals of its own, and by signals to the outer
 // process. In the steps before, where it was PID 1, it couldn't even have killed itself.
 func TestEnds(t *testing.T) {
-	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+	steptest.AsEveryUserAtOnce(t, func(t *testing.T, u steptest.User) {
 		for _, c := range []struct {
 			name, script string
 			signal       syscall.Signal
@@ -173,7 +173,7 @@ func TestPathOfCommand(t *testing.T) {
 // TestSignalAtAnyTime ends the outer process by SIGTERM at ever other moments of the start. Whether
 // the signal comes before the command or after, it is what ends it, and nothing is left.
 func TestSignalAtAnyTime(t *testing.T) {
-	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+	steptest.AsEveryUserAtOnce(t, func(t *testing.T, u steptest.User) {
 		w := steptest.NewWatch(t)
 		for i := range 30 {
 			cmd := u.Program("sleep", "100")
@@ -316,7 +316,7 @@ func TestPID1IsHidden(t *testing.T) {
 // TestPID1Stays has root inside send PID 1 the signals of faults, and SIGKILL. It lives on, as the
 // command, which has no handlers, does not.
 func TestPID1Stays(t *testing.T) {
-	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+	steptest.AsEveryUserAtOnce(t, func(t *testing.T, u steptest.User) {
 		script := ""
 		for _, s := range append(slices.Clone(faults), unix.SIGKILL) {
 			script += fmt.Sprintf("kill -%d 1; ", s)
@@ -352,7 +352,7 @@ func TestUser(t *testing.T) {
 // this test has a lease on it (fcntl(2)). A signal that asks it to end must do so at once, and
 // other signals must not end it.
 func TestEndWhileStarting(t *testing.T) {
-	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+	steptest.AsEveryUserAtOnce(t, func(t *testing.T, u steptest.User) {
 		b := newBench(t, u)
 		for _, dir := range []string{"etc", "proc", "sys", "dev"} {
 			if err := os.Mkdir(b.dir+"/"+dir, 0o755); err != nil {

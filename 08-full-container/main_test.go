@@ -699,7 +699,7 @@ func TestLocalhost(t *testing.T) {
 // TestManyKilled starts ten containers, each with a link, a table and cgroups on the host, and
 // kills them all from outside. Nothing of them may be left.
 func TestManyKilled(t *testing.T) {
-	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+	steptest.AsEveryUserAtOnce(t, func(t *testing.T, u steptest.User) {
 		w := steptest.NewWatch(t)
 		var running []*helper
 		var links []string

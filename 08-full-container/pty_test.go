@@ -212,7 +212,7 @@ func TestShellAtATerminal(t *testing.T) {
 
 // TestTerminalRestored ends a command at a terminal in several ways, and compares the settings.
 func TestTerminalRestored(t *testing.T) {
-	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+	steptest.AsEveryUserAtOnce(t, func(t *testing.T, u steptest.User) {
 		for _, c := range []struct {
 			name    string
 			command []string

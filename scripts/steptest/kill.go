@@ -34,6 +34,8 @@ func KilledCommand(t *testing.T) {
 			}
 			defer never.Close()
 			cmd.Stdin = input
+			var said strings.Builder
+			cmd.Stderr = &said
 			stdout, err := cmd.StdoutPipe()
 			if err != nil {
 				t.Fatal(err)
@@ -43,7 +45,8 @@ func KilledCommand(t *testing.T) {
 			}
 			var line string
 			if _, err := fmt.Fscan(stdout, &line); err != nil || line != "ready" {
-				t.Fatalf("the command said %q, %v", line, err)
+				_ = cmd.Wait() // it says why
+				t.Fatalf("the command said %q, %v; %s", line, err, &said)
 			}
 			if n := len(w.Processes()); n < 4 { // the control of NothingLeft
 				t.Errorf("%d processes carry the mark while the command runs, want 4 and more", n)
@@ -71,7 +74,7 @@ func KilledEarly(t *testing.T) {
 	if n, err := strconv.Atoi(os.Getenv("KILLS")); err == nil {
 		kills = n
 	}
-	AsEveryUser(t, func(t *testing.T, u User) {
+	AsEveryUserAtOnce(t, func(t *testing.T, u User) {
 		w := NewWatch(t)
 		t.Cleanup(w.Kill)
 		if u.UID == 0 {

@@ -214,7 +214,7 @@ func seedCache(t *testing.T, gocmd, cache string) {
 				continue // go may have removed it, or root alone may read it
 			}
 			if strings.HasSuffix(name, "-d") {
-				_ = os.Link(filepath.Join(dir, name), filepath.Join(to, name)) // not to another disk
+				_ = os.Link(filepath.Join(dir, name), filepath.Join(to, name)) // on the same disk
 				continue
 			}
 			text, err := os.ReadFile(filepath.Join(dir, name))
