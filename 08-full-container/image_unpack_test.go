@@ -905,6 +905,23 @@ func TestLongConfig(t *testing.T) {
 	})
 }
 
+// TestLongSpec has a variable that takes more bytes in a spec than the container reads: each of its
+// characters takes ten there, in place of four. Only the container says so, not the outer process.
+func TestLongSpec(t *testing.T) {
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		b, m := newBench(t, u), small()
+		long := imageConfig{Env: []string{"A=" + strings.Repeat("\U000e0001", 1_000_000)}}
+		m.change = func(o object) { o["config"] = long }
+		cmd := u.Program("-net=false", "-image", b.write(t, "image.tar", m.oci().pack()), "/new")
+		cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+b.dir)
+		r := steptest.Run(t, cmd)
+		want := step + ": the arguments and variables take more than 8 MiB\n"
+		if r.Status != 125 || r.Stdout != "" || r.Stderr != want {
+			t.Errorf("%+v, want %q", r, want)
+		}
+	})
+}
+
 // TestUnpackersWord starts the program as the unpacker without the outer process's word.
 func TestUnpackersWord(t *testing.T) {
 	word, writer, err := os.Pipe()

@@ -182,7 +182,7 @@ func contain(group cgroup, s *spec, o *options, sockets []*os.File) error {
 	}
 	// PID 1 builds its root from the spec while we plug in its cable, then waits in handOver.
 	if err := s.send(line, cmd.Process.Pid); err != nil {
-		return abandon(cmd, err)
+		return itsReason(cmd, abandon(cmd, err))
 	}
 	disconnect := func() error { return nil }
 	if o.net {
@@ -192,10 +192,7 @@ func contain(group cgroup, s *spec, o *options, sockets []*os.File) error {
 			}
 			return publish(o.ports, sockets, cmd.Process.Pid)
 		}); err != nil {
-			err = abandon(cmd, err)
-			if cmd.ProcessState.Exited() { // by itself, before we could kill it: it has said why
-				err = &exec.ExitError{ProcessState: cmd.ProcessState}
-			}
+			err = itsReason(cmd, abandon(cmd, err))
 			return cleanUp(err, func() error { return elsewhere(disconnect) })
 		}
 	}
@@ -218,6 +215,15 @@ func abandon(cmd *exec.Cmd, reason error) error {
 	reason = errors.Join(reason, cmd.Process.Kill())
 	_ = cmd.Wait()
 	return reason
+}
+
+// itsReason returns how a container ended if it did so by itself, before abandon could kill it, and
+// has said why. Otherwise it returns our reason.
+func itsReason(cmd *exec.Cmd, ours error) error {
+	if cmd.ProcessState.Exited() {
+		return &exec.ExitError{ProcessState: cmd.ProcessState}
+	}
+	return ours
 }
 
 // container is the inner process, already in the new namespaces. It follows the tutorial step by
