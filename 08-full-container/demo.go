@@ -413,7 +413,11 @@ func look([]string) error {
 	fmt.Printf("02 processes in /proc\t%d\n", len(processes))
 	fmt.Printf("03 file system at /\t%s\n", root)
 	fmt.Printf("04 hostname\t%s\n", hostname)
-	fmt.Printf("05 uid_map\t%s\n", strings.Join(strings.Fields(string(maps)), " "))
+	ranges := strings.Split(strings.TrimSpace(string(maps)), "\n")
+	for i := range ranges {
+		ranges[i] = strings.Join(strings.Fields(ranges[i]), " ")
+	}
+	fmt.Printf("05 uid_map\t%s\n", strings.Join(ranges, ", "))
 	fmt.Printf("06 links\t%s\n", strings.Join(names, " "))
 	fmt.Printf("07 /proc/self/cgroup\t%s\n", group)
 	fmt.Printf("08 capabilities\t%d\n", bits.OnesCount64(capabilities))

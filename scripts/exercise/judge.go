@@ -126,6 +126,9 @@ func beJudge(args []string) int {
 		if v.means == "" && v.outcome != held && v.outcome != missing {
 			v.means = a.leak
 		}
+		if v.means == "" && v.outcome == held {
+			v.means = "the attack failed"
+		}
 		v.print(a.tried)
 		switch {
 		case v.outcome == missing && worst == statusHeld: // what leaked may have broken the host
