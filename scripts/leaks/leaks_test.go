@@ -53,6 +53,7 @@ func TestSteps(t *testing.T) {
 				capability)
 		}
 	}
+	steptest.NeedNamespaces(t)
 	cmd := exec.Command("../leaks.sh", "-check", "-format", "json")
 	var complaint strings.Builder
 	cmd.Stderr = &complaint
