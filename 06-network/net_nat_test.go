@@ -343,9 +343,7 @@ func init() {
 			fmt.Fprintf(&set, ", 10.%d.%d.%d", i>>16, i>>8&255, i&255)
 		}
 		set.WriteString(" }; }; }")
-		add := exec.Command("nft", "-f", "-") // not our nft: the kernel would repeat every address
-		add.Stdin = strings.NewReader(set.String())
-		if err := add.Run(); err != nil {
+		if _, err := nft(set.String()); err != nil {
 			return err
 		}
 		begin := time.Now()

@@ -169,7 +169,7 @@ func TestNftReturnsEarly(t *testing.T) {
 		if err := os.WriteFile(dir+"/nft", []byte(script), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		answer, err := nft("add")
+		answer, err := nftEarly("add")
 		if _, err := os.Stat(dir + "/ended"); err == nil {
 			t.Errorf("%.60s: nft waited for its end", c.script)
 		}

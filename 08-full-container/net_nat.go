@@ -172,27 +172,34 @@ func removeNAT(link string) error {
 		if err := forward(link, false); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
-		rules, err := nft("list ruleset ip", lock)
+		// Not "list tables": for that, nft reads everything that is in them.
+		tables, err := nft("list chains ip", lock)
 		if err != nil {
 			return err
 		}
 		// "add" first, so that "delete" doesn't fail if the table isn't there.
 		commands := fmt.Sprintf("add table ip %[1]s; delete table ip %[1]s", link)
-		others := false
-		for line := range strings.Lines(rules) {
-			name, isTable := strings.CutPrefix(strings.TrimSuffix(line, " {\n"), "table ip ")
-			others = others || isTable && strings.HasPrefix(name, "jail") &&
-				name != link && name != memory
+		remembered, others := false, false
+		for line := range strings.Lines(tables) {
+			name := strings.TrimSuffix(strings.TrimPrefix(line, "table ip "), " {\n")
+			remembered = remembered || name == memory
+			others = others || strings.HasPrefix(name, "jail") && name != link && name != memory
 		}
-		_, rest, remembered := strings.Cut(rules, "table ip "+memory+" {\n")
 		if remembered && !others {
-			links, _, _ := strings.Cut(rest, "\n}")
-			if err := stopForwarding(links); err != nil {
+			rules, err := nft("list table ip "+memory, lock)
+			if err != nil {
+				return err
+			}
+			if err := stopForwarding(rules); err != nil {
 				return err
 			}
 			commands += "; delete table ip " + memory
 		}
-		_, err = nft(commands, lock)
+		if others {
+			_, err = nft(commands, lock)
+		} else {
+			_, err = nftEarly(commands, lock)
+		}
 		return err
 	})
 }

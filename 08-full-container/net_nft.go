@@ -32,16 +32,24 @@ func findNft() (string, error) {
 // them: the kernel takes the changes as one transaction, so either all or none take effect. A list
 // among the commands shows the state before them. Named sets are listed without their elements
 // (-t), because nft takes a second to read one with 100,000 addresses.
-//
-// It returns as soon as the kernel has made the changes, which nft then says (-e). It doesn't wait
-// for nft to exit: after a table is deleted, the kernel keeps nft for some 10 ms more, until no CPU
-// can still be using that table.
 func nft(commands string, files ...*os.File) (answer string, err error) {
+	return startNft([]string{"-t"}, commands, files)
+}
+
+// nftEarly is nft, but returns as soon as the kernel has made the changes, which nft then says (-e).
+// After a table is deleted, the kernel keeps nft for some 10 ms more, until no CPU can still be
+// using that table. But for -e nft reads all tables, so this is only for when there are few.
+func nftEarly(commands string, files ...*os.File) (answer string, err error) {
+	return startNft([]string{"-t", "-e"}, commands, files)
+}
+
+// startNft starts nft, and waits for its end or for its word that the kernel has made the changes.
+func startNft(flags []string, commands string, files []*os.File) (answer string, err error) {
 	path, err := findNft()
 	if err != nil {
 		return "", err
 	}
-	cmd := exec.Command(path, "-t", "-e", "-f", "-")
+	cmd := exec.Command(path, append(flags, "-f", "-")...)
 	cmd.Stdin, cmd.ExtraFiles = strings.NewReader(commands), files
 	var said, out strings.Builder
 	cmd.Stderr = &said
@@ -62,7 +70,6 @@ func nft(commands string, files ...*os.File) (answer string, err error) {
 		}
 		out.WriteString(line)
 	}
-	// It said nothing of a change: there was none to make, or it failed.
 	if err := cmd.Wait(); err != nil {
 		// With %v, so that nft's exit status doesn't become ours.
 		return "", fmt.Errorf("nft, %s: %v: %s", strings.Join(strings.Fields(commands), " "), err,
