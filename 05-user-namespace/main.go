@@ -132,9 +132,9 @@ func container(command []string) error {
 	if err := dropHostIdentity(); err != nil {
 		return err
 	}
-	// Where the host's mounts are "shared", as systemd makes them, the copies are their peers:
-	// what is mounted here would appear there. So make all of them private first. Go does this
-	// for Unshareflags, but not for Cloneflags.
+	// Where the host's mounts are "shared", as systemd makes them, root's copies are their peers:
+	// what is mounted here would appear there (mount_namespaces(7)). So make all of them private
+	// first. Go does this for Unshareflags, but not for Cloneflags.
 	if err := mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return err
 	}

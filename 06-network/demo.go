@@ -236,7 +236,7 @@ func behindNAT(n *narrator) error {
 		return err
 	}
 	defer end()
-	n.part("NAT: who calls the world?")
+	n.part("NAT: what does the world see?")
 	for _, link := range []string{inner.link, world.link} {
 		if err := forward(link, true); err != nil {
 			return err
@@ -278,7 +278,7 @@ func behindNAT(n *narrator) error {
 	}
 	say("host", "nft: table ip %s, ip saddr %s masquerade", inner.link, inner.cable.host.Masked())
 	e := experiment{
-		what: "the world is called by", host: before, inside: after,
+		what: "what the world can see", host: before, inside: after,
 		rule: isShared, expect: held,
 	}
 	own, ours := inner.container.Addr().String(), world.cable.host.Addr().String()

@@ -91,7 +91,7 @@ func TestLesson(t *testing.T) {
 		word := one(`container  ` + ours + `:\d+ on the host says (\w{8})`)[1]
 		one(`host       the caller was ` + theirs + `:\d+`)
 		one(`host       ` + theirs + `:\d+ in the container says ` + word)
-		called := one(`the world is called by  (\S+) +(\S+) +held`)
+		called := one(`what the world can see  (\S+) +(\S+) +held`)
 		one(`the container is        ` + called[1] + ` +` + called[1])
 		one(`the host is             ` + called[2] + ` +` + called[2])
 		memory := uint64(machine.Totalram) * uint64(machine.Unit) >> 20
@@ -262,7 +262,7 @@ func TestForwardingDropped(t *testing.T) {
 		out = strings.ReplaceAll(out, "\nhost         ", " ") // where a long line is wrapped
 		steptest.Contains(t, out,
 			", but chain "+chain+" lets nothing new pass: a namespace plays the host\n",
-			"\nthe world is called by  10.")
+			"\nwhat the world can see  10.")
 	})
 	if _, err := exec.LookPath("iptables-legacy"); err != nil || os.Getuid() != 0 {
 		return // what is there has been tried

@@ -337,8 +337,7 @@ func TestChaptersNameTheirRows(t *testing.T) {
 			}
 			want = append(want, "`"+cells[0]+"`")
 		}
-		sentence := fmt.Sprintf(
-			"these attacks get through in %02d and fail from %02d on, as root: ", n, n+1)
+		sentence := fmt.Sprintf("these attacks get through in %02d and fail from %02d on: ", n, n+1)
 		if n == 8 {
 			sentence = "these attacks get through in all eight steps: "
 		}

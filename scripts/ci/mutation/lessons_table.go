@@ -240,7 +240,7 @@ var flips = []flip{
 	{
 		step: "06-network", says: leak,
 		edits: []edit{{"net_nat.go", `ip saddr %[2]s oifname != %[1]s masquerade`, ``}},
-		lines: []string{"called by"},
+		lines: []string{"what the world can see"},
 	},
 	{
 		step: "06-network", says: leak,
