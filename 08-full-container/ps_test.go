@@ -7,8 +7,10 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +22,7 @@ import (
 // TestPs compares a container's row with what was asked for, and what the container says itself.
 func TestPs(t *testing.T) {
 	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		alone(t)
 		r := runContainer(t, u, "cat", "-hostname", "web")
 		link := r.output("cat", "/proc/net/fib_trie")
 		name := "root"
@@ -45,9 +48,22 @@ func TestPs(t *testing.T) {
 	})
 }
 
+// alone moves a test of root's, until it ends, into a network namespace of its own: -ps lists no
+// containers of other tests there, whose rows would change the width of the columns.
+func alone(t *testing.T) {
+	if os.Getuid() != 0 {
+		return
+	}
+	runtime.LockOSThread() // never unlocked: this thread ends with the test
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestPsQuotes has a command that would send commands to the terminal.
 func TestPsQuotes(t *testing.T) {
 	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		alone(t)
 		evil := "\x1b]0;\n\u009b"
 		cmd := u.Program("-net=false", "sh", "-c", "echo ready; cat", evil)
 		if _, err := cmd.StdinPipe(); err != nil {
@@ -65,6 +81,7 @@ func TestPsQuotes(t *testing.T) {
 // TestPsOfLongCommand has a command of more than a megabyte, and the control one that is shorter.
 func TestPsOfLongCommand(t *testing.T) {
 	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		alone(t)
 		for _, words := range []int{1, 11} {
 			args := []string{"-net=false", "sh", "-c", "echo ready; cat"}
 			for range words {
@@ -87,6 +104,7 @@ func TestPsOfLongCommand(t *testing.T) {
 // only a little.
 func TestPsOfStopped(t *testing.T) {
 	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		alone(t)
 		r := runContainer(t, u, "cat", "-net=false")
 		r.Process.Signal(unix.SIGSTOP)
 		defer r.Process.Signal(unix.SIGCONT)
@@ -108,6 +126,7 @@ func TestPsOfStopped(t *testing.T) {
 // TestPsOfTakenNames takes the names of processes that aren't containers, and leaves clients
 // waiting there. -ps waits for all of them at the same time.
 func TestPsOfTakenNames(t *testing.T) {
+	alone(t)
 	u := steptest.Caller()
 	steptest.Ready(t, u)
 	r := runContainer(t, u, "cat", "-net=false")
