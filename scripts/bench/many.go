@@ -148,7 +148,7 @@ func (s *system) weigh(running []*container) error {
 			pss := 0
 			_, line, _ := strings.Cut(string(text), "\nPss:")
 			if _, err := fmt.Sscan(line, &pss); err != nil {
-				return fmt.Errorf("Pss of process %d: %w", pid, err)
+				return fmt.Errorf("memory (PSS) of process %d: %w", pid, err)
 			}
 			count++
 			kB += pss
