@@ -149,7 +149,7 @@ func valuesOf(t *testing.T, u steptest.User, out string) {
 	capabilities, uid := bits.OnesCount64(mask), find(`uid +([1-9]\d*) +0`)
 	if u.UID != 0 { // it is root of the namespace that plays the host
 		capabilities = all + 1
-		find(fmt.Sprintf(`05 uid_map +(0 %s \d+) .*`, uid))
+		find(fmt.Sprintf(`05 uid_map +(0 %s \d+)[, ].*`, uid))
 	} else {
 		find(fmt.Sprintf(`05 uid_map .* +(0 %s \d+)`, uid))
 	}
