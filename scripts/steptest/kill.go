@@ -36,6 +36,7 @@ func KilledCommand(t *testing.T) {
 			cmd.Stdin = input
 			var said strings.Builder
 			cmd.Stderr = &said
+			cmd.WaitDelay = time.Second // what is left has it open
 			stdout, err := cmd.StdoutPipe()
 			if err != nil {
 				t.Fatal(err)
