@@ -162,7 +162,7 @@ var flips = []flip{
 		step: "04-uts-ipc", says: leak,
 		edits: []edit{{"main.go", `unix.CLONE_NEWUTS | unix.CLONE_NEWIPC`, `unix.CLONE_NEWUTS`}},
 		lines: []string{
-			"finds them: System V m", "finds them: System V s", "finds them: POSIX",
+			"on the host: System V m", "on the host: System V s", "on the host: POSIX",
 			"container: System V m", "container: System V s", "container: POSIX",
 		},
 	},
@@ -172,7 +172,7 @@ var flips = []flip{
 			"rootfs.go", `mount("tmpfs", dev+"/shm", "tmpfs", noexec|unix.MS_NODEV, `,
 			`mount("/dev/shm", dev+"/shm", "", unix.MS_BIND, `,
 		}},
-		lines: []string{"finds them: file", "container: file"},
+		lines: []string{"on the host: file", "container: file"},
 	},
 	{
 		step: "05-user-namespace", says: held,
@@ -367,7 +367,7 @@ var flips = []flip{
 			{"main.go", `unix.CLONE_NEWPID | unix.CLONE_NEWNS`, `unix.CLONE_NEWNS`},
 			{"main.go", `if pid := os.Getpid(); pid != 1 {`, `if pid := 1; pid != 1 {`},
 		}, noUserNamespace...),
-		lines: []string{"signal a process"},
+		lines: []string{"signal a host process"},
 	},
 }
 
