@@ -74,6 +74,7 @@ func Main(m *testing.M, s Step) {
 	os.Setenv(tester, fmt.Sprint(os.Getpid()))
 	if reason := s.cantRun(); reason != "" {
 		List("all tests", reason)
+		fmt.Printf("    %s\n--- SKIP: all tests (0.00s)\n", reason) // for those who count skips
 		os.Exit(0)
 	}
 	status := m.Run()
@@ -173,7 +174,7 @@ func AsEveryUserAtOnce(t *testing.T, test func(*testing.T, User)) {
 	all.Wait()
 }
 
-// users are those who AsEveryUser is about.
+// users returns the users that AsEveryUser runs a test as.
 func users() []User {
 	if os.Getuid() == 0 {
 		return []User{Root, Ordinary}
