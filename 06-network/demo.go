@@ -267,7 +267,7 @@ func behindNAT(n *narrator) error {
 		say("host", "there is no nft command here, so no NAT (install the package nftables)")
 		return nil
 	}
-	_, undo, err := keepNAT(inner.link, inner.cable.host.Masked().String())
+	_, undo, err := keepNAT(inner.link)
 	if err != nil {
 		say("host", "%v: so no NAT", err)
 		return nil
@@ -276,7 +276,7 @@ func behindNAT(n *narrator) error {
 	if err := errors.Join(err, undo()); err != nil {
 		return err
 	}
-	say("host", "nft: table ip %s, ip saddr %s masquerade", inner.link, inner.cable.host.Masked())
+	say("host", "nft: set links { %s }, iifname @links masquerade", inner.link)
 	e := experiment{
 		what: "what the world can see", host: before, inside: after,
 		rule: isShared, expect: held,

@@ -324,14 +324,15 @@ func TestNoRouter(t *testing.T) {
 	})
 }
 
-// TestForgedSender has root in a container send packets to a stand-in world from an address that
-// isn't the container's. The world must get none of them until the rule is gone. Those from the
-// container's own address arrive in any case, with the host as their sender.
+// TestForgedSender has root in a container send the host packets from addresses that aren't the
+// container's. The host must get neither until the rules are gone. Packets from the
+// container's own address arrive in any case.
 func TestForgedSender(t *testing.T) {
 	steptest.Need(t, "nft", "nftables")
 	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		out := steptest.Output(t, onStandInHost(u, "test:forged"))
-		want := "the world hears: the host\nwithout the rule: " + forged.String() + " the host\n"
+		want := "the host hears: the container\n" +
+			"without the rules: " + forged.String() + " " + nobody.String() + " the container\n"
 		if out != want {
 			t.Errorf("got:\n%swant:\n%s", out, want)
 		}
@@ -983,104 +984,62 @@ func init() {
 		if err := errors.Join(setUpLoopback(), believeSenders()); err != nil {
 			return err
 		}
-		world, c, err := plugWorldIn("test:hear")
+		packets, err := net.ListenPacket("udp4", "0.0.0.0:0")
 		if err != nil {
 			return err
 		}
-		defer world.end()
-		address, err := world.tell(c.container.Addr().String())
-		if err != nil {
-			return err
-		}
-		inner, _, err := start(self("/proc/self/exe", "test:forge", address))
+		defer packets.Close()
+		_, port, _ := net.SplitHostPort(packets.LocalAddr().String())
+		inner, own, err := start(self("/proc/self/exe", "test:forge", port))
 		if err != nil {
 			return err
 		}
 		defer inner.end()
-		hears := func() (string, error) {
+		for _, what := range []string{"the host hears:", "without the rules:"} {
 			if _, err := inner.tell("send"); err != nil {
-				return "", err
+				return err
 			}
-			heard, err := world.listen()
-			return strings.ReplaceAll(heard, c.host.Addr().String(), "the host"), err
+			fmt.Print(what)
+			for who := ""; who != own; {
+				packets.SetReadDeadline(time.Now().Add(10 * time.Second))
+				_, from, err := packets.ReadFrom(make([]byte, 1))
+				if err != nil {
+					return err
+				}
+				who, _, _ = net.SplitHostPort(from.String())
+				fmt.Print(" ", strings.ReplaceAll(who, own, "the container"))
+			}
+			fmt.Println()
+			if _, err := nft("flush chain ip jail in"); err != nil {
+				return err
+			}
 		}
-		heard, err := hears()
-		if err != nil {
-			return err
-		}
-		fmt.Println("the world hears:", heard)
-		link, err := linkBeside(c.link)
-		if err != nil {
-			return err
-		}
-		if _, err := nft(fmt.Sprintf("flush chain ip %s in", link)); err != nil {
-			return err
-		}
-		if heard, err = hears(); err != nil {
-			return err
-		}
-		fmt.Println("without the rule:", heard)
 		return nil
 	}
-	// test:forge sends a packet from a forged address and then one from its own, for each line that
-	// it reads.
+	// test:forge sends the host three packets for each line that it reads: from a forged address, to
+	// everyone from an address like that of a computer that has none yet (0.0.0.0, in whose place
+	// the kernel would put the container's own), and from its own.
 	experiments["test:forge"] = func(args []string) error {
 		own, err := ownAddress()
 		if err != nil {
 			return err
 		}
-		to, err := netip.ParseAddrPort(args[0])
+		port, err := strconv.ParseUint(args[0], 10, 16)
 		if err != nil {
 			return err
 		}
-		fmt.Println("ready")
+		fmt.Println(own)
+		host := netip.AddrPortFrom(own.Prev(), uint16(port))
+		everyone := netip.AddrPortFrom(netip.AddrFrom4([4]byte{255, 255, 255, 255}), host.Port())
 		for orders := bufio.NewScanner(os.Stdin); orders.Scan(); {
-			// The call first: then all that leads to the world works.
-			_, err := call(args[0])
-			if err := errors.Join(err, forge(forged, to), forge(own, to)); err != nil {
+			err := errors.Join(forge(forged, host), forge(nobody, everyone),
+				forge(own, host))
+			if err != nil {
 				return err
 			}
 			fmt.Println("sent")
 		}
 		return nil
-	}
-	// test:hear is a world that is called, and then prints the senders of the packets that come, up
-	// to the first that isn't forged.
-	experiments["test:hear"] = func([]string) error {
-		if err := believeSenders(); err != nil {
-			return err
-		}
-		fmt.Println("ready")
-		orders := bufio.NewScanner(os.Stdin)
-		orders.Scan()
-		calls, err := net.Listen("tcp4", net.JoinHostPort(orders.Text(), "0"))
-		if err != nil {
-			return err
-		}
-		packets, err := net.ListenPacket("udp4", calls.Addr().String())
-		if err != nil {
-			return err
-		}
-		go func() {
-			for {
-				answerOne(calls, "word")
-			}
-		}()
-		go func() {
-			for {
-				_, from, err := packets.ReadFrom(make([]byte, 1))
-				if err != nil {
-					return // so no sender is heard
-				}
-				who, _, _ := net.SplitHostPort(from.String())
-				end := "\n"
-				if who == forged.String() {
-					end = " "
-				}
-				fmt.Print(who, end)
-			}
-		}()
-		return waitForEOF(calls.Addr().String())
 	}
 	experiments["test:greet"] = func(args []string) error {
 		own, err := ownAddress()
@@ -1184,8 +1143,9 @@ func advertise() error {
 	)
 }
 
-// forged is the sender of forged packets, an address for documentation only (RFC 5737).
-var forged = netip.MustParseAddr("192.0.2.1")
+// forged is the sender of forged packets, an address for documentation only (RFC 5737). The second
+// is in the network whose addresses nobody has.
+var forged, nobody = netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("0.0.0.1")
 
 // believeSenders switches off what a system may have set up against forged senders, in this network
 // namespace: it would do the rule's work.
@@ -1202,6 +1162,9 @@ func forge(from netip.Addr, to netip.AddrPort) error {
 		return os.NewSyscallError("socket", err)
 	}
 	defer unix.Close(fd)
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BROADCAST, 1); err != nil {
+		return os.NewSyscallError("setsockopt", err)
+	}
 	packet := make([]byte, 28)
 	packet[0], packet[8], packet[9] = 0x45, 64, unix.IPPROTO_UDP // version and length, hops
 	copy(packet[12:], from.AsSlice())
@@ -1437,7 +1400,7 @@ func killTwenty(many int) error {
 	return nil
 }
 
-// networkState lists the links, the tables of nft and what is set to forward.
+// networkState lists the links, whether they forward, their tags, and the tables of nft.
 func networkState() (string, error) {
 	links, err := net.Interfaces()
 	if err != nil {
@@ -1445,11 +1408,13 @@ func networkState() (string, error) {
 	}
 	var names []string
 	for _, link := range links {
-		forwards, err := os.ReadFile("/proc/sys/net/ipv4/conf/" + link.Name + "/forwarding")
-		if err != nil {
+		conf := "/proc/sys/net/ipv4/conf/" + link.Name
+		forwards, err1 := os.ReadFile(conf + "/forwarding")
+		tag, err2 := os.ReadFile(conf + "/tag")
+		if err := errors.Join(err1, err2); err != nil {
 			return "", err
 		}
-		names = append(names, link.Name+" "+string(forwards))
+		names = append(names, link.Name+" "+string(forwards)+string(tag))
 	}
 	tables, err := exec.Command("nft", "list", "tables").Output()
 	return strings.Join(names, "") + string(tables), err

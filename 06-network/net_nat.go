@@ -8,14 +8,55 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
 
-// memory is the nft table whose rules remember which links didn't forward before our containers
-// came. The last container to exit turns their forwarding off again.
-const memory = "jail_forwarding"
+// These numbers mark a link in /proc/sys/net/ipv4/conf/LINK/tag, which the kernel keeps and leaves to
+// others to use (Documentation/networking/ip-sysctl.rst). So no process has to remember it.
+const (
+	usesNAT     = "1784768876" // a container's link; as four bytes, the number is "jail"
+	forwardsNow = "1784768877" // a link that didn't forward before our containers came
+)
+
+// natRules are the rules for the links of all containers. The first container adds this table, and
+// the last one to exit removes it.
+//
+// The chain "out" lets their packets out, with this host's address as their sender.
+//
+// The chain "in" drops packets from a container that don't have its own address: "fib" looks up
+// whether this link is the way to their sender. Root inside can send packets under any address. The
+// kernel has a check for that, rp_filter, but its strict mode (1) on these links would lose to a 2
+// for all links. The chain also drops packets to the host's 127.0.0.1, which the kernel accepts
+// where route_localnet is on, as Kubernetes sets it.
+//
+// The chain "forward" drops packets that start a connection to a container. Otherwise, on a host
+// that forwards already, as Docker's hosts do, the LAN and other containers could connect. From a
+// link that didn't forward before, only answers come in, or the LAN could send packets through this
+// host, which wasn't a router until now.
+const natRules = `
+table ip jail {
+	set links { type ifname; }
+	set uplinks { type ifname; }
+	chain out {
+		type nat hook postrouting priority srcnat
+		iifname @links masquerade
+	}
+	chain in {
+		type filter hook prerouting priority raw
+		iifname @links fib saddr . iif oif missing drop
+		iifname @links ip saddr 0.0.0.0/8 drop
+		iifname @links ip daddr 127.0.0.0/8 drop
+	}
+	chain forward {
+		type filter hook forward priority filter
+		ct state established,related accept
+		oifname @links drop
+		iifname @uplinks drop
+	}
+}
+`
 
 // connect plugs in the container whose first process is pid and opens its way to the world, if this
 // host can. It returns a function that undoes what the kernel doesn't undo by itself.
@@ -31,7 +72,7 @@ func connect(pid int) (undo func() error, err error) {
 	if _, err := findNft(); err != nil {
 		return undo, nil
 	}
-	found, removeNAT, err := keepNAT(c.link, c.host.Masked().String())
+	found, removeNAT, err := keepNAT(c.link)
 	if err != nil {
 		if exists("/proc/sys/net/ipv4/conf/" + c.link) { // or the container has ended, and said why
 			fmt.Fprintf(os.Stderr, "%s: there is no way to the world: %s\n", step,
@@ -72,83 +113,58 @@ func tellReader(text string) {
 	}
 }
 
-// keepNAT sets up NAT for a link and its network, and returns which other chains are in the way.
-// The caller undoes it, or, if this process is killed, the keeper.
-func keepNAT(link, network string) (found []barrier, undo func() error, err error) {
+// keepNAT sets up NAT for a link, and returns which other chains are in the way. The caller undoes
+// it, or, if this process is killed, the keeper.
+func keepNAT(link string) (found []barrier, undo func() error, err error) {
 	if err := keep("nat", link); err != nil {
 		return nil, nil, err
 	}
 	undo = func() error {
 		return undoNow(func() error { return removeNAT(link) })
 	}
-	if found, err = addNAT(link, network); err != nil {
+	if found, err = addNAT(link); err != nil {
 		return nil, nil, errors.Join(err, undo())
 	}
 	return found, undo, nil
 }
 
-// addNAT lets a network's packets out, with this host's address as their sender ("masquerade"), and
-// lets only the answers in. It changes no other table and no policy. It returns the chains of other
-// tables that drop those packets.
+// addNAT lets a container's packets out, and only the answers in. It changes no other table and no
+// policy. It returns the chains of other tables that drop those packets.
 //
 // The rules come first and forwarding after them: if the rules fail, nothing is forwarded.
-//
-// The chain "in" drops packets from the container that don't have its own address. Root inside can
-// send packets under any address, and masquerade replaces only the container's own. The kernel has
-// a check for that, rp_filter, but its strict mode (1) on this link would lose to a 2 for all links
-// (Documentation/networking/ip-sysctl.rst). The chain also drops packets to the host's 127.0.0.1,
-// which the kernel accepts where route_localnet is on, as Kubernetes sets it.
-//
-// The chain "forward" drops packets that start a connection to the container. Otherwise, on a host
-// that forwards already, as Docker's hosts do, the LAN and other containers could connect.
-func addNAT(link, network string) (found []barrier, err error) {
+func addNAT(link string) (found []barrier, err error) {
 	err = locked(func(lock *os.File) error {
-		commands := fmt.Sprintf(`list ruleset
-		table ip %[1]s {
-			chain out {
-				type nat hook postrouting priority srcnat
-				ip saddr %[2]s oifname != %[1]s masquerade
-			}
-			chain in {
-				type filter hook prerouting priority raw
-				iifname %[1]s ip saddr != %[2]s drop
-				iifname %[1]s ip daddr 127.0.0.0/8 drop
-			}
-			chain forward {
-				type filter hook forward priority filter
-				oifname %[1]s ct state established,related accept
-				oifname %[1]s drop
-			}
-		}`, link, network)
 		uplink, err := uplink()
 		if err != nil {
 			return err
 		}
-		already := true
+		others, err := marked(usesNAT)
+		if err != nil {
+			return err
+		}
+		if err := mark(link, usesNAT); err != nil {
+			return err
+		}
+		elements := fmt.Sprintf("add element ip jail links { %q }\n", link)
 		if uplink != "" {
-			if already, err = forwards(uplink); err != nil {
+			if err := markUplink(uplink); err != nil {
 				return err
 			}
 		}
-		if !already {
-			links := fmt.Sprintf("%q", uplink)
-			if everywhere, err := forwards("all"); err != nil {
-				return err
-			} else if !everywhere {
-				links += `, "all"`
-			}
-			// Only answers, or the LAN could send packets through this host, which wasn't a
-			// router until now.
-			commands += fmt.Sprintf(`
-			table ip %s {
-				chain forward {
-					type filter hook forward priority filter
-					ct state established,related accept
-					iifname { %s } drop
-				}
-			}`, memory, links)
+		uplinks, err := marked(forwardsNow)
+		if err != nil {
+			return err
 		}
-		rules, err := nft(commands, lock)
+		for _, each := range uplinks {
+			elements += fmt.Sprintf("add element ip jail uplinks { %q }\n", each)
+		}
+		rules := ""
+		if len(others) > 0 {
+			rules, err = nft("list ruleset\n"+elements, lock)
+		}
+		if len(others) == 0 || err != nil { // or somebody has removed the table
+			rules, err = nft("list ruleset\n"+natRules+elements, lock)
+		}
 		if err != nil || uplink == "" {
 			return err
 		}
@@ -156,7 +172,7 @@ func addNAT(link, network string) (found []barrier, err error) {
 			packet{uplink, link, "established"})
 		// What counts is the link through which a packet comes in: ours for what the container
 		// sends, and the uplink for the answers.
-		if err := forward(link, true); err != nil || already {
+		if err := forward(link, true); err != nil {
 			return err
 		}
 		return forward(uplink, true)
@@ -164,66 +180,78 @@ func addNAT(link, network string) (found []barrier, err error) {
 	return found, err
 }
 
-// removeNAT removes a container's NAT. With the last one it also turns off forwarding on the links
-// that didn't forward before, unless the whole host has been made to forward since, as Docker does.
+// markUplink marks the uplink if it doesn't forward yet, and "all" if this host doesn't: not even
+// the links that are yet to come.
+func markUplink(uplink string) error {
+	if on, err := forwards(uplink); err != nil || on {
+		return err
+	}
+	if err := mark(uplink, forwardsNow); err != nil {
+		return err
+	}
+	if everywhere, err := forwards("all"); err != nil || everywhere {
+		return err
+	}
+	return mark("all", forwardsNow)
+}
+
+// removeNAT takes a container's link out. After the last one it removes the rules, and turns off
+// forwarding on the links that didn't forward before, unless the whole host has been made to
+// forward since, as Docker does.
 func removeNAT(link string) error {
 	return locked(func(lock *os.File) error {
-		// If addNAT failed, the container may still be running.
-		if err := forward(link, false); err != nil && !errors.Is(err, os.ErrNotExist) {
+		// The link itself may be gone. If addNAT failed, the container may still be running.
+		for _, change := range []error{forward(link, false), mark(link, "0")} {
+			if change != nil && !errors.Is(change, os.ErrNotExist) {
+				return change
+			}
+		}
+		if others, err := marked(usesNAT); err != nil || len(others) > 0 {
 			return err
 		}
-		// Not "list tables": for that, nft reads everything that is in them.
-		tables, err := nft("list chains ip", lock)
+		uplinks, err := marked(forwardsNow)
 		if err != nil {
 			return err
 		}
+		everywhere, err := forwards("all")
+		if err != nil {
+			return err
+		}
+		takenOver := everywhere && slices.Contains(uplinks, "all")
+		for _, uplink := range uplinks {
+			if uplink != "all" && !takenOver {
+				if err := forward(uplink, false); err != nil {
+					return err
+				}
+			}
+			if err := mark(uplink, "0"); err != nil {
+				return err
+			}
+		}
 		// "add" first, so that "delete" doesn't fail if the table isn't there.
-		commands := fmt.Sprintf("add table ip %[1]s; delete table ip %[1]s", link)
-		remembered, others := false, false
-		for line := range strings.Lines(tables) {
-			name := strings.TrimSuffix(strings.TrimPrefix(line, "table ip "), " {\n")
-			remembered = remembered || name == memory
-			others = others || strings.HasPrefix(name, "jail") && name != link && name != memory
-		}
-		if remembered && !others {
-			rules, err := nft("list table ip "+memory, lock)
-			if err != nil {
-				return err
-			}
-			if err := stopForwarding(rules); err != nil {
-				return err
-			}
-			commands += "; delete table ip " + memory
-		}
-		if others {
-			_, err = nft(commands, lock)
-		} else {
-			_, err = nftEarly(commands, lock)
-		}
+		_, err = nftEarly("add table ip jail; delete table ip jail", lock)
 		return err
 	})
 }
 
-// stopForwarding turns forwarding off on the links that the rules of memory name, as nft lists
-// them.
-func stopForwarding(rules string) error {
-	everywhere, err := forwards("all")
-	if err != nil {
-		return err
-	}
-	for i, link := range strings.Split(rules, `"`) {
-		if i%2 == 0 { // between the names, which are in quotes
-			continue
+// mark sets the tag of a link. It lasts as long as the link.
+func mark(link, tag string) error {
+	return writeFile("/proc/sys/net/ipv4/conf/"+link+"/tag", tag)
+}
+
+// marked lists the links with a tag.
+func marked(tag string) (links []string, err error) {
+	all, err := os.ReadDir("/proc/sys/net/ipv4/conf")
+	for _, link := range all {
+		text, err := os.ReadFile("/proc/sys/net/ipv4/conf/" + link.Name() + "/tag")
+		if err != nil && !errors.Is(err, os.ErrNotExist) { // it may be gone by now
+			return nil, err
 		}
-		if link == "all" || everywhere && strings.Contains(rules, `"all"`) {
-			continue
-		}
-		err := forward(link, false)
-		if err != nil && !errors.Is(err, os.ErrNotExist) { // the link itself may be gone
-			return err
+		if string(text) == tag+"\n" {
+			links = append(links, link.Name())
 		}
 	}
-	return nil
+	return links, err
 }
 
 // forwards reports whether the kernel forwards packets that come in through a link.

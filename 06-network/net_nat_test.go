@@ -95,6 +95,20 @@ func TestHostsLoopback(t *testing.T) {
 	})
 }
 
+// TestRulesGone takes the rules away while a container runs, as a firewall does that starts anew: the
+// next container adds them again. Then it leaves rules and forwarding behind, as a container does
+// that is killed together with its keeper: the next one to exit cleans up.
+func TestRulesGone(t *testing.T) {
+	steptest.Need(t, "nft", "nftables")
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		const clean = "links, tables and forwarding are as before\n"
+		want := "the next container calls as the host\n" + clean + "left behind\n" + clean
+		if out := steptest.Output(t, onStandInHost(u, "test:flushed")); out != want {
+			t.Errorf("got:\n%swant:\n%s", out, want)
+		}
+	})
+}
+
 // TestNotPluggedIn starts containers where a step on the way to the cable fails: each setting of
 // the link that can't be made, and no free addresses. The command must not run then.
 func TestNotPluggedIn(t *testing.T) {
@@ -223,10 +237,6 @@ func init() {
 			return err
 		}
 		defer inner.end()
-		link, err := linkBeside(c.link)
-		if err != nil {
-			return err
-		}
 		other, _, err := start(self("/proc/self/exe", "lesson:obey"))
 		if err != nil {
 			return err
@@ -276,7 +286,7 @@ func init() {
 			return err
 		}
 		fmt.Println("without the rule:")
-		if _, err := nft("flush chain ip " + link + " forward"); err != nil {
+		if _, err := nft("flush chain ip jail forward"); err != nil {
 			return err
 		}
 		return try()
@@ -362,6 +372,38 @@ func init() {
 		fmt.Println("faster")
 		return nil
 	}
+	experiments["test:flushed"] = func([]string) error {
+		if err := setUpLoopback(); err != nil {
+			return err
+		}
+		world, c, err := plugWorldIn("lesson:obey")
+		if err != nil {
+			return err
+		}
+		defer world.end()
+		before, err := networkState()
+		if err != nil {
+			return err
+		}
+		first, _, err := start(self("sh", "-c", "echo ready; read -r end; true"))
+		if err != nil {
+			return err
+		}
+		if _, err := nft("flush ruleset"); err != nil {
+			return err
+		}
+		caller, err := callWorld(world, c, self("/proc/self/exe", "test:call"))
+		fmt.Println("the next container calls as", caller)
+		if err := errors.Join(err, first.end(), asBefore(before)); err != nil {
+			return err
+		}
+		_, err = nft(natRules)
+		err = errors.Join(err, mark(c.link, forwardsNow), forward(c.link, true))
+		if now, err1 := networkState(); err == nil && err1 == nil && now != before {
+			fmt.Println("left behind")
+		}
+		return errors.Join(err, inherit(self("true")).Run(), asBefore(before))
+	}
 	experiments["test:loopback"] = func([]string) error {
 		err := errors.Join(setUpLoopback(),
 			writeFile("/proc/sys/net/ipv4/conf/all/route_localnet", "1"))
@@ -393,11 +435,7 @@ func init() {
 		if err != nil {
 			return err
 		}
-		link, err := linkBeside("")
-		if err != nil {
-			return err
-		}
-		if _, err := nft("flush chain ip " + link + " in"); err != nil {
+		if _, err := nft("flush chain ip jail in"); err != nil {
 			return err
 		}
 		heard, err = try(patience)

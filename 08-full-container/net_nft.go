@@ -38,8 +38,7 @@ func nft(commands string, files ...*os.File) (answer string, err error) {
 
 // nftEarly is nft, but returns as soon as the kernel has made the changes: with -e nft says so. It
 // doesn't wait for nft to exit: after a table is deleted, the kernel keeps nft for some 10 ms more,
-// until no CPU can still be using that table. But for -e nft reads all tables, so this is only for
-// when there are few.
+// until no CPU can still be using that table.
 func nftEarly(commands string, files ...*os.File) (answer string, err error) {
 	return startNft([]string{"-t", "-e"}, commands, files)
 }

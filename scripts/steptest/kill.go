@@ -127,11 +127,13 @@ func killEarly(kills int, program func(args ...string) *exec.Cmd) error {
 	return nil
 }
 
-// networkOf lists the links of this network namespace, whether they forward, and nft's tables.
+// networkOf lists the links of this network namespace, whether they forward, their tags, and nft's
+// tables.
 func networkOf() string {
 	settings, _ := filepath.Glob("/proc/sys/net/ipv4/conf/*/forwarding")
+	tags, _ := filepath.Glob("/proc/sys/net/ipv4/conf/*/tag")
 	var state strings.Builder
-	for _, file := range settings {
+	for _, file := range append(settings, tags...) {
 		text, _ := os.ReadFile(file) // one that has just gone says nothing
 		fmt.Fprintf(&state, "%s %s", file, text)
 	}

@@ -239,7 +239,7 @@ var flips = []flip{
 	},
 	{
 		step: "06-network", says: leak,
-		edits: []edit{{"net_nat.go", `ip saddr %[2]s oifname != %[1]s masquerade`, ``}},
+		edits: []edit{{"net_nat.go", `iifname @links masquerade`, ``}},
 		lines: []string{"what the world can see"},
 	},
 	{
