@@ -332,7 +332,7 @@ func TestForgedSender(t *testing.T) {
 	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		out := steptest.Output(t, onStandInHost(u, "test:forged"))
 		want := "the host hears: the container\n" +
-			"without the rules: " + forged.String() + " " + nobody.String() + " the container\n"
+			"without the rules: " + forged.String() + " 0.0.0.0 the container\n"
 		if out != want {
 			t.Errorf("got:\n%swant:\n%s", out, want)
 		}
@@ -1016,9 +1016,8 @@ func init() {
 		}
 		return nil
 	}
-	// test:forge sends the host three packets for each line that it reads: from a forged address, to
-	// everyone from an address like that of a computer that has none yet (0.0.0.0, in whose place
-	// the kernel would put the container's own), and from its own.
+	// test:forge sends the host three packets for each line that it reads: from a forged address,
+	// from 0.0.0.0 to everyone, as a computer does that has no address yet, and from its own.
 	experiments["test:forge"] = func(args []string) error {
 		own, err := ownAddress()
 		if err != nil {
@@ -1030,10 +1029,8 @@ func init() {
 		}
 		fmt.Println(own)
 		host := netip.AddrPortFrom(own.Prev(), uint16(port))
-		everyone := netip.AddrPortFrom(netip.AddrFrom4([4]byte{255, 255, 255, 255}), host.Port())
 		for orders := bufio.NewScanner(os.Stdin); orders.Scan(); {
-			err := errors.Join(forge(forged, host), forge(nobody, everyone),
-				forge(own, host))
+			err := errors.Join(forge(forged, host), askEveryone(host.Port()), forge(own, host))
 			if err != nil {
 				return err
 			}
@@ -1143,9 +1140,8 @@ func advertise() error {
 	)
 }
 
-// forged is the sender of forged packets, an address for documentation only (RFC 5737). The second
-// is in the network whose addresses nobody has.
-var forged, nobody = netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("0.0.0.1")
+// forged is the sender of forged packets, an address for documentation only (RFC 5737).
+var forged = netip.MustParseAddr("192.0.2.1")
 
 // believeSenders switches off what a system may have set up against forged senders, in this network
 // namespace: it would do the rule's work.
@@ -1162,18 +1158,45 @@ func forge(from netip.Addr, to netip.AddrPort) error {
 		return os.NewSyscallError("socket", err)
 	}
 	defer unix.Close(fd)
-	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BROADCAST, 1); err != nil {
-		return os.NewSyscallError("setsockopt", err)
-	}
+	return os.NewSyscallError("sendto",
+		unix.Sendto(fd, udpPacket(from, to), 0, &unix.SockaddrInet4{Addr: to.Addr().As4()}))
+}
+
+// udpPacket is an IP packet with nothing in it but the header of UDP.
+func udpPacket(from netip.Addr, to netip.AddrPort) []byte {
 	packet := make([]byte, 28)
-	packet[0], packet[8], packet[9] = 0x45, 64, unix.IPPROTO_UDP // version and length, hops
+	packet[0], packet[3], packet[8], packet[9] = 0x45, 28, 64, unix.IPPROTO_UDP // lengths, hops
 	copy(packet[12:], from.AsSlice())
 	copy(packet[16:], to.Addr().AsSlice())
 	binary.BigEndian.PutUint16(packet[20:], to.Port()) // from there, too
 	binary.BigEndian.PutUint16(packet[22:], to.Port())
 	binary.BigEndian.PutUint16(packet[24:], 8) // the length of the UDP header
-	return os.NewSyscallError("sendto",
-		unix.Sendto(fd, packet, 0, &unix.SockaddrInet4{Addr: to.Addr().As4()}))
+	return packet
+}
+
+// askEveryone sends a packet from 0.0.0.0 to 255.255.255.255. It goes to eth0 as it is (packet(7)):
+// otherwise the kernel puts its own address in.
+func askEveryone(port uint16) error {
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return os.NewSyscallError("socket(AF_PACKET)", err)
+	}
+	defer unix.Close(fd)
+	link, err := net.InterfaceByName("eth0")
+	if err != nil {
+		return err
+	}
+	everyone := netip.AddrFrom4([4]byte{255, 255, 255, 255})
+	packet := udpPacket(netip.IPv4Unspecified(), netip.AddrPortFrom(everyone, port))
+	sum := uint32(0) // the header's checksum (RFC 1071)
+	for i := 0; i < 20; i += 2 {
+		sum += uint32(binary.BigEndian.Uint16(packet[i:]))
+	}
+	binary.BigEndian.PutUint16(packet[10:], ^uint16(sum>>16+sum&0xffff))
+	ip := binary.NativeEndian.Uint16([]byte{unix.ETH_P_IP >> 8, unix.ETH_P_IP & 0xff})
+	return os.NewSyscallError("sendto", unix.Sendto(fd, packet, 0, &unix.SockaddrLinklayer{
+		Protocol: ip, Ifindex: link.Index, Halen: 6,
+		Addr: [8]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}}))
 }
 
 // ownAddress is the container's, on eth0.

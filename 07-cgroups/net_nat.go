@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// These numbers mark a link in /proc/sys/net/ipv4/conf/LINK/tag, which the kernel keeps and leaves to
-// others to use (Documentation/networking/ip-sysctl.rst). So no process has to remember it.
+// These numbers mark a link in /proc/sys/net/ipv4/conf/LINK/tag, which the kernel stores and does
+// not use (Documentation/networking/ip-sysctl.rst). So no process has to remember them.
 const (
 	usesNAT     = "1784768876" // a container's link; as four bytes, the number is "jail"
 	forwardsNow = "1784768877" // a link that didn't forward before our containers came
@@ -26,10 +26,10 @@ const (
 // The chain "out" lets their packets out, with this host's address as their sender.
 //
 // The chain "in" drops packets from a container that don't have its own address: "fib" looks up
-// whether this link is the way to their sender. Root inside can send packets under any address. The
-// kernel has a check for that, rp_filter, but its strict mode (1) on these links would lose to a 2
-// for all links. The chain also drops packets to the host's 127.0.0.1, which the kernel accepts
-// where route_localnet is on, as Kubernetes sets it.
+// whether this link is the way to their sender, unless that is 0.0.0.0. Root inside can send packets
+// from any address. The kernel has a check for that, rp_filter, but its strict mode (1) on these
+// links would lose to a 2 for all links. The chain also drops packets to the host's 127.0.0.1,
+// which the kernel accepts where route_localnet is on, as Kubernetes sets it.
 //
 // The chain "forward" drops packets that start a connection to a container. Otherwise, on a host
 // that forwards already, as Docker's hosts do, the LAN and other containers could connect. From a
@@ -46,7 +46,7 @@ table ip jail {
 	chain in {
 		type filter hook prerouting priority raw
 		iifname @links fib saddr . iif oif missing drop
-		iifname @links ip saddr 0.0.0.0/8 drop
+		iifname @links ip saddr 0.0.0.0 drop
 		iifname @links ip daddr 127.0.0.0/8 drop
 	}
 	chain forward {
@@ -138,31 +138,32 @@ func addNAT(link string) (found []barrier, err error) {
 		if err != nil {
 			return err
 		}
-		others, err := marked(usesNAT)
-		if err != nil {
-			return err
-		}
 		if err := mark(link, usesNAT); err != nil {
 			return err
 		}
-		elements := fmt.Sprintf("add element ip jail links { %q }\n", link)
 		if uplink != "" {
 			if err := markUplink(uplink); err != nil {
 				return err
 			}
 		}
-		uplinks, err := marked(forwardsNow)
-		if err != nil {
+		links, err1 := marked(usesNAT)
+		uplinks, err2 := marked(forwardsNow)
+		if err := errors.Join(err1, err2); err != nil {
 			return err
 		}
+		elements := fmt.Sprintf("add element ip jail links { %q", links[0])
+		for _, each := range links[1:] {
+			elements += fmt.Sprintf(", %q", each)
+		}
+		elements += " }\n"
 		for _, each := range uplinks {
 			elements += fmt.Sprintf("add element ip jail uplinks { %q }\n", each)
 		}
-		rules := ""
-		if len(others) > 0 {
+		rules, first := "", len(links) == 1
+		if !first {
 			rules, err = nft("list ruleset\n"+elements, lock)
 		}
-		if len(others) == 0 || err != nil { // or somebody has removed the table
+		if first || err != nil { // another program may have removed the table
 			rules, err = nft("list ruleset\n"+natRules+elements, lock)
 		}
 		if err != nil || uplink == "" {

@@ -409,7 +409,7 @@ var table = []row{
 	{
 		step: "06-network", file: "net_nat.go",
 		find:    `takenOver := everywhere && slices.Contains(uplinks, "all")`,
-		replace: `takenOver := everywhere && false`,
+		replace: `takenOver := everywhere && slices.Contains(uplinks, "none")`,
 		test:    "^TestForwardingTakenOver$",
 		why:     "forwarding that another program has switched on would be switched off",
 	},
@@ -460,7 +460,7 @@ var table = []row{
 	},
 	{
 		step: "06-network", file: "net_nat.go",
-		find: "iifname @links ip saddr 0.0.0.0/8 drop",
+		find: "iifname @links ip saddr 0.0.0.0 drop",
 		test: "^TestForgedSender$",
 		why:  "packets to everyone, with no sender, would reach the host",
 	},
@@ -1121,8 +1121,8 @@ var table = []row{
 	},
 	{
 		step: "06-network", file: "net_nat.go",
-		find:    `if len(others) == 0 || err != nil {`,
-		replace: `if len(others) == 0 {`,
+		find:    `if first || err != nil {`,
+		replace: `if first {`,
 		test:    "^TestRulesGone$",
 		why:     "after a firewall's start, no new container would have a way to the world",
 	},
