@@ -282,6 +282,7 @@ func childrenOf(pid int) []process {
 			children = append(children, p)
 		}
 	}
+	slices.SortFunc(children, func(a, b process) int { return a.pid - b.pid }) // 999 before 1000
 	return children
 }
 

@@ -9,10 +9,12 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
 	"jail-to-container/scripts/steptest"
 )
 
@@ -80,6 +82,46 @@ func TestLesson(t *testing.T) {
 		}
 		steptest.Contains(t, out, fmt.Sprintf("container  /proc/%s/comm %s", secret[1], said))
 	})
+}
+
+// TestChildrenInOrder has a parent whose children's PIDs have two digits at first and three at the
+// end. Each is listed after those that began before it.
+func TestChildrenInOrder(t *testing.T) {
+	if os.Getuid() != 0 {
+		steptest.Skip(t, "only root can mount a /proc without a user namespace; run it as root")
+	}
+	cmd := steptest.Root.Program("test:children")
+	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWPID
+	cmd.SysProcAttr.Unshareflags = unix.CLONE_NEWNS // Go makes the mounts private
+	if r := steptest.Run(t, cmd); r != (steptest.Result{Stdout: "in order\n"}) {
+		t.Errorf("children of PID 1: %+v", r)
+	}
+}
+
+// init adds the parent.
+func init() {
+	experiments["test:children"] = func([]string) error {
+		if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
+			return err
+		}
+		var began []int
+		for len(began) == 0 || began[len(began)-1] < 105 {
+			cmd := exec.Command("sleep", "600") // it ends with the namespace
+			if err := cmd.Start(); err != nil {
+				return err
+			}
+			began = append(began, cmd.Process.Pid)
+		}
+		var listed []int
+		for _, p := range childrenOf(os.Getpid()) {
+			listed = append(listed, p.pid)
+		}
+		if !slices.Equal(listed, began) {
+			return fmt.Errorf("listed as %v", listed)
+		}
+		fmt.Println("in order")
+		return nil
+	}
 }
 
 // hiddenFrom reports whether /proc hides the host's processes from a user's container.

@@ -631,6 +631,7 @@ func TestWithoutNet(t *testing.T) {
 	if os.Getuid() != 0 {
 		return // only root can run it on the real host
 	}
+	steptest.Ready(t, steptest.Root)
 	for flag, want := range map[string]steptest.Result{
 		"-net=false": {Stdout: "ran\n"},
 		"-net": {Status: 125, Stderr: step + ": run a container: no four addresses are free: " +

@@ -284,9 +284,12 @@ type bench struct {
 	dir, cache string
 }
 
-// newBench makes one. Where the container has other IDs, they must be able to enter each directory
-// on the way, so t.TempDir won't do.
+// newBench makes one, or skips the test if that user can't make a cgroup for the unpacker. Where
+// the container has other IDs, they must be able to enter each directory on the way, so t.TempDir
+// won't do.
 func newBench(t *testing.T, u steptest.User) *bench {
+	t.Helper()
+	steptest.Ready(t, u)
 	dir, err := os.MkdirTemp("", "image-")
 	if err != nil {
 		t.Fatal(err)
@@ -307,13 +310,10 @@ func newBench(t *testing.T, u steptest.User) *bench {
 	return &bench{u, dir, filepath.Join(dir, "cache")}
 }
 
-// ownBench makes one for the user who runs the tests, and skips the test if that user can't make a
-// cgroup for the unpacker.
+// ownBench makes one for the user who runs the tests.
 func ownBench(t *testing.T) *bench {
 	t.Helper()
-	u := steptest.Caller()
-	steptest.Ready(t, u)
-	return newBench(t, u)
+	return newBench(t, steptest.Caller())
 }
 
 // write makes a file for the test.

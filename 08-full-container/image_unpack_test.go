@@ -553,6 +553,9 @@ func TestLinksCost(t *testing.T) {
 // touch(1) gets the nearest ones.
 func TestTimes(t *testing.T) {
 	b := ownBench(t)
+	if err := exec.Command("touch", "-d", "@-1", b.write(t, "old", nil)).Run(); err != nil {
+		steptest.Skip(t, "this touch has no times before 1970: apt-get install coreutils")
+	}
 	for _, seconds := range []int64{0, -1, -300_000_000, 1 << 32, 15_000_000_000, 253_402_300_799,
 		-11_676_096_000} {
 		var items []item
@@ -1244,7 +1247,6 @@ func TestStandInHost(t *testing.T) {
 	if u.UID == 0 {
 		u.UID = steptest.Ordinary.UID
 	}
-	steptest.Ready(t, u)
 	b := newBench(t, u)
 	archive := b.write(t, "archive", small().oci().pack())
 	cmd := u.Program("test:unpack-as-root", archive, "")

@@ -47,6 +47,7 @@ func TestContainersKeyring(t *testing.T) {
 	if os.Getuid() != 0 {
 		steptest.Skip(t, "only root can become a user with no other process; run it as root")
 	}
+	steptest.Ready(t, steptest.Root)
 	random, err := rand.Int(rand.Reader, big.NewInt(1<<30))
 	if err != nil {
 		t.Fatal(err)

@@ -90,6 +90,7 @@ func TestUserOpensPipes(t *testing.T) {
 	if os.Getuid() != 0 {
 		steptest.Skip(t, "only root can give an ordinary user IDs; run it as root")
 	}
+	steptest.Ready(t, steptest.Root)
 	for _, id := range []string{"1000", "1000:1000"} {
 		for fd, name := range []string{"stdin", "stdout", "stderr"} {
 			u, flags := steptest.Root, []string{"-net=false", "-user", id}
@@ -169,6 +170,7 @@ func TestUserOwnsTerminal(t *testing.T) {
 	if os.Getuid() != 0 {
 		steptest.Skip(t, "only root can give an ordinary user IDs; run it as root")
 	}
+	steptest.Ready(t, steptest.Root)
 	commands := []func(...string) *exec.Cmd{func(args ...string) *exec.Cmd {
 		return steptest.Root.Program(args...)
 	}}

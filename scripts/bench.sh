@@ -63,7 +63,8 @@ cleanup() {
     # Podman leaves its parent cgroup behind, and one in it for conmon.
     find /sys/fs/cgroup -depth -path "*/$name*" -type d -exec rmdir {} + 2>/dev/null || true
     # What was mounted below it was mounted in a namespace that is gone by now.
-    rm -rf --one-file-system "$tmp"
+    find "$tmp" -xdev ! -type d -exec rm -f {} +
+    find "$tmp" -xdev -depth -type d -exec rmdir {} +
 }
 trap cleanup EXIT
 # With a trap, bash waits for the running command before it cleans up.

@@ -52,7 +52,9 @@ tmp=$(mktemp -d -u)
 exec 9> >(
     # shellcheck disable=SC2016
     exec setsid sh -c 'trap "" HUP INT TERM
-        mkdir -m 755 "$1" && cat >/dev/null; rm -rf --one-file-system "$1"' sh "$tmp"
+        mkdir -m 755 "$1" && cat >/dev/null
+        find "$1" -xdev ! -type d -exec rm -f {} +
+        find "$1" -xdev -depth -type d -exec rmdir {} +' sh "$tmp"
 )
 until [[ -d $tmp ]]; do
     kill -0 $! 2>/dev/null || die "no directory $tmp"

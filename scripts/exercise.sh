@@ -13,8 +13,13 @@ fi
 [ -n "${HOME:-}" ] || { unset HOME && export HOME=~; }
 
 tmp=$(mktemp -d)
-# Nothing is ever mounted below it: your program's mounts are in namespaces of their own.
-trap 'rm -rf --one-file-system "$tmp"' EXIT
+# Nothing is ever mounted below it: your program's mounts are in namespaces of their own. To be
+# sure, this stays in one file system. (BusyBox's rm(1) and find(1) have no shorter way to do that.)
+clean_up() {
+    find "$tmp" -xdev ! -type d -exec rm -f {} +
+    find "$tmp" -xdev -depth -type d -exec rmdir {} +
+}
+trap clean_up EXIT
 # With these traps, bash waits for the running command before it removes the command's directory.
 trap 'exit 129' HUP
 trap 'exit 130' INT

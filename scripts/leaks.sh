@@ -16,7 +16,7 @@ clean_up() {
         echo "leaks.sh: something is still mounted below $tmp" >&2
         return
     fi
-    rm -rf --one-file-system "$tmp"
+    rm -rf "$tmp"
 }
 trap clean_up EXIT
 # With these traps, bash waits for the running command before it removes the command's directory.

@@ -37,7 +37,8 @@ declare -A change=(
     ["read-only-settings"]='mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys'
     ["read-only-cgroups"]='for at in /sys/fs/cgroup /sys/fs/cgroup/*; do
         ! mountpoint -q $at || mount -o remount,bind,ro $at; done'
-    ["busybox"]='mkdir /dev/box && cp /opt/busybox /dev/box && /dev/box/busybox --install -s /dev/box'
+    ["busybox"]='box=/usr/lib/box # below /usr, so that containers have it, too
+        [ -d $box ] || { mkdir $box && cp /opt/busybox $box && $box/busybox --install -s $box; }'
     ["umask-077"]=:
     ["no-net-admin"]=:
     ["no-sys-admin"]=:
@@ -107,7 +108,7 @@ run() {
     local flags=() command=$3
     within=() prepare=${change[$1]} remount=:
     case $1 in
-        busybox) command="PATH=/dev/box:\$PATH; $command" ;;
+        busybox) command="PATH=/usr/lib/box:\$PATH; $command" ;;
         umask-077) command="umask 077; $command" ;;
         no-net-admin) within=(setpriv --bounding-set -net_admin --inh-caps -net_admin) ;;
         no-sys-admin) within=(setpriv --bounding-set -sys_admin --inh-caps -sys_admin) ;;

@@ -61,6 +61,7 @@ func RootsRanges(t *testing.T) {
 		Skip(t,
 			"only the host's root can give ranges away; run it as root, in no user namespace")
 	}
+	Ready(t, Root)
 	for given, want := range map[string]string{
 		"root:500000:65536": "0 500000 65536 0 700000 65536",
 		"root:500000:65535": "0 2100000000 65536 0 700000 65536", // too few

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -30,6 +31,7 @@ type Experiment struct {
 // again. Where the container answers as the host does, nothing holds.
 func Verdicts(t *testing.T, lesson func() ([]Experiment, error), holds, leaks int) {
 	t.Helper()
+	Ready(t, Caller())
 	runtime.LockOSThread() // as main does: what it starts dies with this thread
 	defer runtime.UnlockOSThread()
 	stdout := os.Stdout
@@ -85,6 +87,9 @@ func AnotherHost(t *testing.T) {
 		Skip(t, "only root can give a host another name; run it as root")
 	}
 	Need(t, "ip", "iproute2")
+	if slices.Contains(step.Namespaces, "net") {
+		Need(t, "nft", "nftables") // 06's lesson needs it
+	}
 	cmd := self("test:another-host", strings.Repeat("another-", 8))
 	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWUTS | unix.CLONE_NEWNET
 	r := Run(t, cmd)
