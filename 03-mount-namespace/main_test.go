@@ -103,6 +103,7 @@ func asked() (all []steptest.Experiment, err error) {
 // TestPropagation runs the step where every mount is shared, as systemd has it, and looks whether
 // its mounts come out. The control is a process that does the same without the private remount.
 func TestPropagation(t *testing.T) {
+	steptest.NeedProc(t)
 	for peer, want := range map[string]string{
 		"the step": "mount table unchanged\n",
 		"control":  "mount table changed\n",
@@ -233,6 +234,7 @@ func TestNoProgramOfTheHost(t *testing.T) {
 // TestReadOnly writes to /usr inside, and to something that is mounted below it, on both ways to
 // make a tree read-only. The control is the same bind mount before it is made so.
 func TestReadOnly(t *testing.T) {
+	steptest.NeedProc(t)
 	out := steptest.Output(t, throwaway("test:readonly"))
 	want := "step: EROFS\nbind alone: ok\nremounted: EROFS\nro, nosuid, nodev, noexec: 0xf\n"
 	if out != want {

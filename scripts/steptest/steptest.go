@@ -94,8 +94,15 @@ func (s Step) cantRun() string {
 	if slices.Contains(s.Namespaces, "net") && Weak() {
 		return weak
 	}
+	if err := noProc(); err != nil && s.mountsProc() &&
+		(!root || slices.Contains(s.Namespaces, "user")) {
+		return err.Error() + s.Hint()
+	}
 	return ""
 }
+
+// mountsProc reports whether the step's container has a /proc of its own.
+func (s Step) mountsProc() bool { return slices.Contains(s.Namespaces, "mnt") }
 
 // Weak reports whether the caller is root without the capabilities that 06 to 08 need to connect a
 // container to the host, as in most containers. Then a namespace plays the host, and what the tests
@@ -189,6 +196,9 @@ func asUser(t *testing.T, u User, test func(*testing.T, User)) {
 			if err := u.Program("test:userns").Run(); err != nil {
 				Skip(t, "an ordinary user may not make user namespaces here (%v)%s", err,
 					step.Hint())
+			}
+			if step.mountsProc() {
+				NeedProc(t)
 			}
 		}
 		Ready(t, u)
@@ -355,7 +365,37 @@ func NeedNamespaces(t testing.TB) {
 	if Weak() {
 		Skip(t, weak)
 	}
+	if step.Name == "" { // a script's test, which runs all steps
+		NeedProc(t)
+	}
 }
+
+// NeedProc skips a test that mounts a /proc in a user namespace where the kernel refuses that.
+func NeedProc(t testing.TB) {
+	t.Helper()
+	if err := noProc(); err != nil {
+		Skip(t, "%v", err)
+	}
+}
+
+// noProc returns why a user namespace gets no /proc of its own: the kernel wants all of another one
+// to be visible (mount_too_revealing in fs/namespace.c).
+var noProc = sync.OnceValue(func() error {
+	cmd := exec.Command("mount", "-t", "proc", "proc", "/proc")
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID,
+		UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
+	}
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		return nil // if there are no user namespaces, noNamespaces says so
+	}
+	return fmt.Errorf("no /proc for a user namespace here (%s): is part of this one covered, as in a "+
+		"container? docker run --security-opt systempaths=unconfined uncovers it",
+		bytes.TrimSpace(out))
+})
 
 // noNamespaces returns why this user can make neither a mount namespace nor, for that, a user
 // namespace, as in a container with its runtime's defaults.
