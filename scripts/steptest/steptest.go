@@ -392,8 +392,8 @@ var noProc = sync.OnceValue(func() error {
 	if !errors.As(err, &exit) {
 		return nil // if there are no user namespaces, noNamespaces says so
 	}
-	return fmt.Errorf("no /proc for a user namespace here (%s): is part of this one covered, as in a "+
-		"container? docker run --security-opt systempaths=unconfined uncovers it",
+	return fmt.Errorf("no /proc for a user namespace here (%s): is part of this one covered, as "+
+		"in a container? docker run --security-opt systempaths=unconfined uncovers it",
 		bytes.TrimSpace(out))
 })
 
