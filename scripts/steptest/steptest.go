@@ -392,9 +392,9 @@ var noProc = sync.OnceValue(func() error {
 	if !errors.As(err, &exit) {
 		return nil // if there are no user namespaces, noNamespaces says so
 	}
+	reason, _, _ := bytes.Cut(out, []byte("\n"))
 	return fmt.Errorf("no /proc for a user namespace here (%s): is part of this one covered, as "+
-		"in a container? docker run --security-opt systempaths=unconfined uncovers it",
-		bytes.TrimSpace(out))
+		"in a container? docker run --security-opt systempaths=unconfined uncovers it", reason)
 })
 
 // noNamespaces returns why this user can make neither a mount namespace nor, for that, a user
