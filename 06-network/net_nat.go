@@ -7,6 +7,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"slices"
 
@@ -25,11 +26,11 @@ const (
 //
 // The chain "out" lets their packets out, with this host's address as their sender.
 //
-// The chain "in" drops packets from a container that don't have its own address: "fib" looks up
-// whether this link is the way to their sender, unless that is 0.0.0.0. Root inside can send packets
-// from any address. The kernel has a check for that, rp_filter, but its strict mode (1) on these
-// links would lose to a 2 for all links. The chain also drops packets to the host's 127.0.0.1,
-// which the kernel accepts where route_localnet is on, as Kubernetes sets it.
+// The chain "in" drops packets from a container that don't have its own address. Root inside can
+// send packets from any address. The kernel has a check for that, rp_filter, but its strict mode (1)
+// on these links would lose to a 2 for all links (Documentation/networking/ip-sysctl.rst). The chain
+// also drops packets to the host's 127.0.0.1, which the kernel accepts where route_localnet is on,
+// as Kubernetes sets it.
 //
 // The chain "forward" drops packets that start a connection to a container. Otherwise, on a host
 // that forwards already, as Docker's hosts do, the LAN and other containers could connect. From a
@@ -38,6 +39,7 @@ const (
 const natRules = `
 table ip jail {
 	set links { type ifname; }
+	set senders { type ifname . ipv4_addr; }
 	set uplinks { type ifname; }
 	chain out {
 		type nat hook postrouting priority srcnat
@@ -45,8 +47,7 @@ table ip jail {
 	}
 	chain in {
 		type filter hook prerouting priority raw
-		iifname @links fib saddr . iif oif missing drop
-		iifname @links ip saddr 0.0.0.0 drop
+		iifname @links iifname . ip saddr != @senders drop
 		iifname @links ip daddr 127.0.0.0/8 drop
 	}
 	chain forward {
@@ -72,7 +73,7 @@ func connect(pid int) (undo func() error, err error) {
 	if _, err := findNft(); err != nil {
 		return undo, nil
 	}
-	found, removeNAT, err := keepNAT(c.link)
+	found, removeNAT, err := keepNAT(c.link, c.container.Addr())
 	if err != nil {
 		if exists("/proc/sys/net/ipv4/conf/" + c.link) { // or the container has ended, and said why
 			fmt.Fprintf(os.Stderr, "%s: there is no way to the world: %s\n", step,
@@ -113,16 +114,16 @@ func tellReader(text string) {
 	}
 }
 
-// keepNAT sets up NAT for a link, and returns which other chains are in the way. The caller undoes
-// it, or, if this process is killed, the keeper.
-func keepNAT(link string) (found []barrier, undo func() error, err error) {
+// keepNAT sets up NAT for a container's link and address, and returns which other chains are in the
+// way. The caller undoes it, or, if this process is killed, the keeper.
+func keepNAT(link string, sender netip.Addr) (found []barrier, undo func() error, err error) {
 	if err := keep("nat", link); err != nil {
 		return nil, nil, err
 	}
 	undo = func() error {
 		return undoNow(func() error { return removeNAT(link) })
 	}
-	if found, err = addNAT(link); err != nil {
+	if found, err = addNAT(link, sender); err != nil {
 		return nil, nil, errors.Join(err, undo())
 	}
 	return found, undo, nil
@@ -132,7 +133,7 @@ func keepNAT(link string) (found []barrier, undo func() error, err error) {
 // policy. It returns the chains of other tables that drop those packets.
 //
 // The rules come first and forwarding after them: if the rules fail, nothing is forwarded.
-func addNAT(link string) (found []barrier, err error) {
+func addNAT(link string, sender netip.Addr) (found []barrier, err error) {
 	err = locked(func(lock *os.File) error {
 		uplink, err := uplink()
 		if err != nil {
@@ -151,11 +152,8 @@ func addNAT(link string) (found []barrier, err error) {
 		if err := errors.Join(err1, err2); err != nil {
 			return err
 		}
-		elements := fmt.Sprintf("add element ip jail links { %q", links[0])
-		for _, each := range links[1:] {
-			elements += fmt.Sprintf(", %q", each)
-		}
-		elements += " }\n"
+		elements := fmt.Sprintf("add element ip jail links { %q }\n"+
+			"add element ip jail senders { %q . %s }\n", link, link, sender)
 		for _, each := range uplinks {
 			elements += fmt.Sprintf("add element ip jail uplinks { %q }\n", each)
 		}
