@@ -35,7 +35,7 @@ func TestNoWay(t *testing.T) {
 		if r.Status != 0 || r.Stdout != want {
 			t.Errorf("exit status %d:\n%swant:\n%s%s", r.Status, r.Stdout, want, r.Stderr)
 		}
-		steptest.Contains(t, r.Stderr, "there is no way to the world: nft,")
+		steptest.Contains(t, r.Stderr, "there is no way to the world: nft:")
 	})
 }
 

@@ -161,8 +161,8 @@ func TestNftReturnsEarly(t *testing.T) {
 		{"echo listed; echo '# new generation 7 by process 1 (nft)'; cd " + dir + "; " +
 			"for i in 1 2 3 4 5 6 7 8 9; do [ -e seen ] || sleep 0.1; done; : > ended",
 			"listed\n", ""},
-		{"echo listed; kill -9 $$", "", "nft, add: signal: killed: "},
-		{"echo listed; echo said >&2; exit 1", "", "nft, add: exit status 1: said"},
+		{"echo listed; kill -9 $$", "", "nft: signal: killed: "},
+		{"echo listed; echo said >&2; exit 1", "", "nft: exit status 1: said"},
 		{"echo " + long, long + "\n", ""},
 	} {
 		script := "#!/bin/sh\n" + c.script + "\n"

@@ -72,8 +72,7 @@ func startNft(flags []string, commands string, files []*os.File) (answer string,
 	}
 	if err := cmd.Wait(); err != nil {
 		// With %v, so that nft's exit status doesn't become ours.
-		return "", fmt.Errorf("nft, %s: %v: %s", strings.Join(strings.Fields(commands), " "), err,
-			strings.TrimSpace(said.String()))
+		return "", fmt.Errorf("nft: %v: %s", err, strings.TrimSpace(said.String()))
 	}
 	return out.String(), nil
 }
