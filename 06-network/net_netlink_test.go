@@ -98,15 +98,17 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestAttributes encodes some and parses them again.
+// TestAttributes encodes some and finds them again.
 func TestAttributes(t *testing.T) {
 	data := append(attribute(1, []byte("a")), attribute(2, []byte("long"), []byte("er"))...)
-	got, err := parseAttributes(data)
-	if err != nil || string(got[1]) != "a" || string(got[2]) != "longer" || len(data) != 8+12 {
-		t.Errorf("%q: %q, %v", data, got, err)
+	for kind, want := range map[uint16]string{1: "a", 2: "longer", 3: ""} {
+		got, err := findAttribute(data, kind)
+		if err != nil || string(got) != want || len(data) != 8+12 {
+			t.Errorf("attribute %d of %q: %q, %v, want %q", kind, data, got, err, want)
+		}
 	}
 	for _, hostile := range [][]byte{{3, 0, 1, 0}, {0, 0, 0, 0}, {9, 0, 1, 0, 1, 2, 3, 4}} {
-		if got, err := parseAttributes(hostile); err == nil {
+		if got, err := findAttribute(hostile, 7); err == nil {
 			t.Errorf("%v: %v, and no error", hostile, got)
 		}
 	}
@@ -143,7 +145,7 @@ func FuzzReplies(f *testing.F) {
 		}
 		for _, r := range replies {
 			_ = r.err()
-			_, _ = parseAttributes(r.body)
+			_, _ = findAttribute(r.body, unix.IFLA_IFNAME)
 		}
 	})
 }

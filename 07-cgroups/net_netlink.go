@@ -19,6 +19,7 @@ import (
 // set, gets it.
 type netlink struct {
 	fd       int
+	buffer   []byte // for replies
 	sequence uint32
 	prefix   string // in front of the ip command: "nsenter … " for another namespace
 	trace    func(command string)
@@ -38,7 +39,8 @@ func dialNetlink(trace func(string)) (*netlink, error) {
 		unix.Close(fd)
 		return nil, os.NewSyscallError("bind(AF_NETLINK)", err)
 	}
-	return &netlink{fd: fd, trace: trace}, nil
+	buffer := make([]byte, 16<<10) // netlink(7) wants at least 8 kB; a longer list comes in pieces
+	return &netlink{fd: fd, buffer: buffer, trace: trace}, nil
 }
 
 // dialNetlinkOf opens a socket to the network namespace of another process. A socket stays in the
@@ -114,9 +116,8 @@ func (n *netlink) request(command string, kind, flags uint16, body ...[]byte) ([
 		return nil, fmt.Errorf("%s: %w", command, os.NewSyscallError("sendto", err))
 	}
 	var answers []reply
-	buffer := make([]byte, 16<<10) // netlink(7) wants at least 8 kB; a longer list comes in pieces
 	for {
-		size, from, err := unix.Recvfrom(n.fd, buffer, 0)
+		size, from, err := unix.Recvfrom(n.fd, n.buffer, 0)
 		if err == unix.EINTR {
 			continue
 		}
@@ -126,7 +127,7 @@ func (n *netlink) request(command string, kind, flags uint16, body ...[]byte) ([
 		if sender, ok := from.(*unix.SockaddrNetlink); !ok || sender.Pid != 0 {
 			continue // from another program; the kernel's own number is 0 (netlink(7))
 		}
-		replies, err := parseReplies(buffer[:size])
+		replies, err := parseReplies(n.buffer[:size])
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", command, err)
 		}
@@ -195,8 +196,8 @@ func (r reply) err() error {
 	if r.flags&unix.NLM_F_CAPPED == 0 {
 		skip = 4 + align(int(min(binary.NativeEndian.Uint32(r.body[4:]), 1<<20)))
 	}
-	attributes, _ := parseAttributes(r.body[min(skip, len(r.body)):]) // if unreadable, no reason
-	if text := attributes[unix.NLMSGERR_ATTR_MSG]; len(text) > 0 {
+	text, _ := findAttribute(r.body[min(skip, len(r.body)):], unix.NLMSGERR_ATTR_MSG)
+	if len(text) > 0 { // otherwise the kernel gives no reason, or one that can't be read
 		return fmt.Errorf("%w (%s)", err, unix.ByteSliceToString(text))
 	}
 	return err
@@ -214,20 +215,20 @@ func attribute(kind uint16, value ...[]byte) []byte {
 	return append(a, make([]byte, align(len(a))-len(a))...)
 }
 
-// parseAttributes returns attributes by their kind. The kernel marks those that contain others with
-// NLA_F_NESTED, which isn't part of the kind.
-func parseAttributes(data []byte) (map[uint16][]byte, error) {
-	attributes := map[uint16][]byte{}
+// findAttribute returns the value of an attribute, or nil if it isn't there. The kernel marks
+// attributes that contain others with NLA_F_NESTED, which isn't part of the kind.
+func findAttribute(data []byte, kind uint16) ([]byte, error) {
 	for len(data) >= unix.SizeofRtAttr {
 		size := int(binary.NativeEndian.Uint16(data))
 		if size < unix.SizeofRtAttr || size > len(data) {
 			return nil, fmt.Errorf("netlink attribute: says it has %d bytes of %d", size, len(data))
 		}
-		kind := binary.NativeEndian.Uint16(data[2:]) &^ unix.NLA_F_NESTED
-		attributes[kind] = data[unix.SizeofRtAttr:size]
+		if binary.NativeEndian.Uint16(data[2:])&^unix.NLA_F_NESTED == kind {
+			return data[unix.SizeofRtAttr:size], nil
+		}
 		data = data[min(align(size), len(data)):]
 	}
-	return attributes, nil
+	return nil, nil
 }
 
 // align rounds up to a multiple of four, as NLMSG_ALIGN and RTA_ALIGN do.

@@ -84,11 +84,11 @@ func (n *netlink) routes() ([]netip.Prefix, error) {
 		if len(r.body) < unix.SizeofRtMsg || r.body[0] != unix.AF_INET {
 			continue
 		}
-		attributes, err := parseAttributes(r.body[unix.SizeofRtMsg:])
+		destination, err := findAttribute(r.body[unix.SizeofRtMsg:], unix.RTA_DST)
 		if err != nil {
 			return nil, err
 		}
-		address, ok := netip.AddrFromSlice(attributes[unix.RTA_DST])
+		address, ok := netip.AddrFromSlice(destination)
 		if !ok {
 			address = netip.IPv4Unspecified() // the default route has no destination
 		}
@@ -108,11 +108,10 @@ func (n *netlink) linkTo(address netip.Addr) (uint32, error) {
 	if len(replies) == 0 || len(replies[0].body) < unix.SizeofRtMsg {
 		return 0, fmt.Errorf("%s: no answer", command)
 	}
-	attributes, err := parseAttributes(replies[0].body[unix.SizeofRtMsg:])
+	index, err := findAttribute(replies[0].body[unix.SizeofRtMsg:], unix.RTA_OIF)
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", command, err)
 	}
-	index := attributes[unix.RTA_OIF]
 	if len(index) != 4 {
 		return 0, fmt.Errorf("%s: no link", command)
 	}
@@ -142,8 +141,8 @@ func (n *netlink) name(index uint32) (string, error) {
 	if len(replies) == 0 || len(replies[0].body) < unix.SizeofIfInfomsg {
 		return "", fmt.Errorf("ip link show, index %d: no answer", index)
 	}
-	attributes, err := parseAttributes(replies[0].body[unix.SizeofIfInfomsg:])
-	return unix.ByteSliceToString(attributes[unix.IFLA_IFNAME]), err
+	name, err := findAttribute(replies[0].body[unix.SizeofIfInfomsg:], unix.IFLA_IFNAME)
+	return unix.ByteSliceToString(name), err
 }
 
 // linkHeader is a struct ifinfomsg: which link, and which of its flags to set (rtnetlink(7)). Index
