@@ -26,11 +26,11 @@ const (
 //
 // The chain "out" lets their packets out, with this host's address as their sender.
 //
-// The chain "in" drops packets from a container that don't have its own address. Root inside can
-// send packets from any address. The kernel has a check for that, rp_filter, but its strict mode (1)
-// on these links would lose to a 2 for all links (Documentation/networking/ip-sysctl.rst). The chain
-// also drops packets to the host's 127.0.0.1, which the kernel accepts where route_localnet is on,
-// as Kubernetes sets it.
+// The chain "in" drops packets from a container that don't have its own address: root inside can
+// send them from any. The kernel has a check for that, rp_filter, but its strict mode (1) on these
+// links would lose to a 2 for all links (Documentation/networking/ip-sysctl.rst). The chain also
+// drops packets to the host's 127.0.0.1, which the kernel accepts where route_localnet is on, as
+// Kubernetes sets it.
 //
 // The chain "forward" drops packets that start a connection to a container. Otherwise, on a host
 // that forwards already, as Docker's hosts do, the LAN and other containers could connect. From a

@@ -95,9 +95,9 @@ func TestHostsLoopback(t *testing.T) {
 	})
 }
 
-// TestRulesGone takes the rules away while a container runs, as a firewall does that starts anew: the
-// next container adds them again. Then it leaves rules and forwarding behind, as a container does
-// that is killed together with its keeper: the next one to exit cleans up.
+// TestRulesGone takes the rules away while a container runs, as a firewall does that starts anew:
+// the next container adds them again. Then it leaves rules and forwarding behind, as a container
+// does that is killed together with its keeper: the next one to exit cleans up.
 func TestRulesGone(t *testing.T) {
 	steptest.Need(t, "nft", "nftables")
 	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
