@@ -8,7 +8,7 @@ usage: scripts/ci/check.sh [-u] [-q | -a]
 
 Checks the repository: format, modules, vet and build for every system that it is meant for, the
 oldest Go for it, staticcheck, shellcheck, shfmt and actionlint, then the tests, and last the tests
-of the tests (scripts/ci/mutation): a third of them, another one every day, and the verdicts of all
+of the tests (scripts/ci/mutation): a fifth of them, another one every day, and the verdicts of all
 lessons. As root the tests run twice: as root, and as an ordinary user in a copy of the tree.
 
   -u  as root, run the tests only as the ordinary user (.ci/run has run them as root)
@@ -21,7 +21,7 @@ Exits with 0 only if all is well.
 EOF
 }
 
-part=$(($(date +%-j) % 3 + 1))/3 caller=yes
+part=$(($(date +%-j) % 5 + 1))/5 caller=yes
 while getopts uqah option; do
     case $option in
         u) caller= ;;
