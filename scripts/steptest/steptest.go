@@ -378,8 +378,8 @@ func NeedProc(t testing.TB) {
 	}
 }
 
-// noProc returns why a user namespace gets no /proc of its own: the kernel wants all of another one
-// to be visible (mount_too_revealing in fs/namespace.c).
+// noProc returns why there is no user namespace with a /proc of its own here: the kernel mounts one
+// only where no part of another is covered (mount_too_revealing in fs/namespace.c).
 var noProc = sync.OnceValue(func() error {
 	cmd := exec.Command("mount", "-t", "proc", "proc", "/proc")
 	cmd.SysProcAttr = &syscall.SysProcAttr{
@@ -389,8 +389,12 @@ var noProc = sync.OnceValue(func() error {
 	}
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
-	if !errors.As(err, &exit) {
-		return nil // if there are no user namespaces, noNamespaces says so
+	switch {
+	case err == nil || errors.Is(err, exec.ErrNotFound):
+		return nil
+	case !errors.As(err, &exit):
+		return fmt.Errorf("no user namespaces for uid %d here (%w); scripts/doctor.sh says why",
+			os.Getuid(), err)
 	}
 	reason, _, _ := bytes.Cut(out, []byte("\n"))
 	return fmt.Errorf("no /proc for a user namespace here (%s): is part of this one covered, as "+
