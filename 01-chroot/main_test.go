@@ -275,6 +275,7 @@ func TestRemoveSparesWhatIsMounted(t *testing.T) {
 // well. Here the process in the jail has no privileges, and another setting forbids it.
 func TestChrootForbidden(t *testing.T) {
 	steptest.NeedNamespaces(t)
+	steptest.NeedUserNamespaces(t)
 	dir := t.TempDir()
 	cmd := self("test:forbid", "test:to-jail", dir, "echo", "the command ran")
 	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWUSER

@@ -310,6 +310,7 @@ func TestLocalhost(t *testing.T) {
 // TestProcCovered runs the step where part of /proc is covered, as in a Docker container, and
 // expects an error that says so, and no command.
 func TestProcCovered(t *testing.T) {
+	steptest.NeedUserNamespaces(t)
 	cmd := throwaway("test:covered")
 	// So exec takes the privileges.
 	cmd.SysProcAttr.UidMappings[0].ContainerID = steptest.Ordinary.UID

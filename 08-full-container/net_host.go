@@ -48,11 +48,15 @@ func playHost(args []string, o *options, reason string) error {
 		return err
 	}
 	defer line.Close()
+	status, err := os.Open("/proc/self/stat") // for inForeground
+	if err != nil {
+		return err
+	}
 	cmd := exec.Command("/proc/self/exe", args...)
 	cmd.Args[0] = role(standIn)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	// Descriptors 3 and, of the ports, from 4 on there.
-	cmd.ExtraFiles = append([]*os.File{theirs}, sockets...)
+	// Descriptors 3, 4 and, of the ports, from 5 on there.
+	cmd.ExtraFiles = append([]*os.File{theirs, status}, sockets...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNET,
 		Pdeathsig:  unix.SIGKILL,
@@ -155,6 +159,7 @@ func beHost() error {
 // a text and a zero byte after it. It reads no further, as the line is for signals from then on.
 func awaitHost() (text string, err error) {
 	unix.CloseOnExec(3)
+	unix.CloseOnExec(4)
 	letter := make([]byte, 1)
 	for {
 		n, _, err := unix.Recvfrom(3, letter, 0) // which fails if that is no socket

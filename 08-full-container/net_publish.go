@@ -55,13 +55,13 @@ func (o *options) addPort(text string) error {
 
 // openHostPorts opens the host's ports, before anything is started. A stand-in host is in another
 // network namespace, so it inherits the listening sockets from the process that started it, as
-// descriptors from 4 on. A socket stays in the namespace that it was opened in.
+// descriptors from 5 on. A socket stays in the namespace that it was opened in.
 func openHostPorts(o *options) (sockets []*os.File, err error) {
 	o.tellOfInterfaces()
 	for i, p := range o.ports {
 		if os.Args[0] == role(standIn) {
-			unix.CloseOnExec(4 + i)
-			sockets = append(sockets, os.NewFile(uintptr(4+i), "-publish "+p.text))
+			unix.CloseOnExec(5 + i)
+			sockets = append(sockets, os.NewFile(uintptr(5+i), "-publish "+p.text))
 			continue
 		}
 		network := "tcp4"

@@ -286,13 +286,14 @@ func takeTerminal(master *os.File) *terminal {
 
 // inForeground reports whether the terminal is the caller's, and not that of another job of its
 // shell, as in `08 sleep 100 &`. A stand-in for the host is in a session of its own, so it asks
-// about the process that started it (proc_pid_stat(5): pgrp and tpgid).
+// about the process that started it (proc_pid_stat(5): pgrp and tpgid). That process has opened the
+// file, since proc's mount option hidepid hides it from a user namespace.
 func inForeground() bool {
-	pid := os.Getpid()
+	stat, err := os.ReadFile("/proc/self/stat")
 	if os.Args[0] == role(standIn) {
-		pid = os.Getppid()
+		stat = make([]byte, 1024)
+		_, err = unix.Pread(4, stat, 0)
 	}
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
 	return err != nil || fields[5] == "-1" || fields[5] == fields[2]
 }

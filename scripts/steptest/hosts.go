@@ -23,6 +23,7 @@ import (
 // names the setting. An error about a file must not name it.
 func UserNamespacesForbidden(t *testing.T) {
 	NeedNamespaces(t)
+	NeedUserNamespaces(t)
 	AsEveryUser(t, func(t *testing.T, u User) {
 		forbidden := func(args ...string) Result {
 			cmd := u.Program(append([]string{"test:forbid"}, args...)...)
@@ -74,6 +75,7 @@ func Remedy(t *testing.T, inContainer bool) {
 	if inContainer {
 		Skip(t, "this is a container; run it on a host")
 	}
+	NeedUserNamespaces(t)
 	AsEveryUser(t, func(t *testing.T, u User) {
 		want := "go run -exec sudo ./" + step.Name + "\n"
 		if u.UID == 0 {
@@ -93,6 +95,7 @@ func Remedy(t *testing.T, inContainer bool) {
 // Noexec expects the reason why nothing can be executed, where that isn't the file's mode.
 func Noexec(t *testing.T) {
 	NeedNamespaces(t)
+	NeedUserNamespaces(t)
 	AsEveryUser(t, func(t *testing.T, u User) {
 		for program, want := range map[string]struct {
 			status int
@@ -158,15 +161,7 @@ func Hidepid(t *testing.T) {
 				if len(args) == 0 && hidepid != "1" {
 					continue // a lesson takes its time
 				}
-				inner := u.Program(args...)
-				id := "0"
-				if inner.SysProcAttr.Credential != nil {
-					id = strconv.Itoa(u.UID)
-				}
-				cmd := self(append([]string{"test:hidepid", hidepid, id}, inner.Args[1:]...)...)
-				cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWPID
-				cmd.SysProcAttr.Unshareflags = unix.CLONE_NEWNS // Go makes the mounts private
-				out := Output(t, cmd)
+				out := Output(t, u.WhereProcHides(hidepid, args...))
 				switch {
 				case len(args) == 0:
 					Contains(t, out, "\nnext ")
@@ -176,6 +171,21 @@ func Hidepid(t *testing.T) {
 			}
 		}
 	})
+}
+
+// WhereProcHides prepares the step's program to be run by the user in a PID namespace with such a
+// /proc, which takes root.
+func (u User) WhereProcHides(hidepid string, args ...string) *exec.Cmd {
+	inner := u.Program(args...)
+	id := "0"
+	if inner.SysProcAttr.Credential != nil {
+		id = strconv.Itoa(u.UID)
+	}
+	cmd := self(append([]string{"test:hidepid", hidepid, id}, inner.Args[1:]...)...)
+	cmd.SysProcAttr.Setsid = true
+	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWPID
+	cmd.SysProcAttr.Unshareflags = unix.CLONE_NEWNS // Go makes the mounts private
+	return cmd
 }
 
 // SharedTmp runs the step where every mount is shared, as systemd makes them, and where /tmp is a
@@ -309,7 +319,7 @@ func init() {
 			return err
 		}
 		cmd := self(args[2:]...)
-		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(id), Gid: uint32(id)}
 		return cmd.Run()
 	}

@@ -98,7 +98,28 @@ func (s Step) cantRun() string {
 		(!root || slices.Contains(s.Namespaces, "user")) {
 		return err.Error() + s.Hint()
 	}
+	if root && s.mountsProc() && self("test:chrooted").Run() == nil {
+		return "this is a chroot, whose root stays above that of a container; run it outside"
+	}
 	return ""
+}
+
+// init adds test:chrooted, which succeeds in a chroot: the root has another directory above it.
+func init() {
+	experiments["test:chrooted"] = func([]string) error {
+		if err := errors.Join(os.Chdir("/"), unix.Chroot("/proc")); err != nil {
+			return err
+		}
+		root, err1 := os.Stat(".")
+		above, err2 := os.Stat("..")
+		if err := errors.Join(err1, err2); err != nil {
+			return err
+		}
+		if os.SameFile(root, above) {
+			return errors.New("this is the root of the mount namespace")
+		}
+		return nil
+	}
 }
 
 // mountsProc reports whether the step's container has a /proc of its own.
@@ -370,6 +391,25 @@ func NeedNamespaces(t testing.TB) {
 	}
 }
 
+// NeedUserNamespaces skips a test that makes user namespaces, root or not, where there are none.
+func NeedUserNamespaces(t testing.TB) {
+	t.Helper()
+	if err := noUserNamespaces(); err != nil {
+		Skip(t, "%v", err)
+	}
+}
+
+// noUserNamespaces returns why this user can't make one, root or not, as in a chroot.
+var noUserNamespaces = sync.OnceValue(func() error {
+	cmd := exec.Command("true")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER}
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("no user namespaces for uid %d here (%w), as in a chroot; "+
+			"scripts/doctor.sh says why", os.Getuid(), err)
+	}
+	return nil
+})
+
 // NeedProc skips a test that mounts a /proc in a user namespace where the kernel refuses that.
 func NeedProc(t testing.TB) {
 	t.Helper()
@@ -381,6 +421,9 @@ func NeedProc(t testing.TB) {
 // noProc returns why there is no user namespace with a /proc of its own here: the kernel mounts one
 // only where no part of another is covered (mount_too_revealing in fs/namespace.c).
 var noProc = sync.OnceValue(func() error {
+	if err := noUserNamespaces(); err != nil {
+		return err
+	}
 	cmd := exec.Command("mount", "-t", "proc", "proc", "/proc")
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID,
@@ -389,12 +432,8 @@ var noProc = sync.OnceValue(func() error {
 	}
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
-	switch {
-	case err == nil || errors.Is(err, exec.ErrNotFound):
+	if !errors.As(err, &exit) { // it has succeeded, or there is no mount(8)
 		return nil
-	case !errors.As(err, &exit):
-		return fmt.Errorf("no user namespaces for uid %d here (%w); scripts/doctor.sh says why",
-			os.Getuid(), err)
 	}
 	reason, _, _ := bytes.Cut(out, []byte("\n"))
 	return fmt.Errorf("no /proc for a user namespace here (%s): is part of this one covered, as "+

@@ -1227,7 +1227,7 @@ var table = []row{
 	},
 	{
 		step: "08-full-container", file: "net_publish.go",
-		find: "unix.CloseOnExec(4 + i)",
+		find: "unix.CloseOnExec(5 + i)",
 		test: "^TestPublish$/^user$",
 		why:  "the keeper would inherit the listening sockets and keep the ports open",
 	},

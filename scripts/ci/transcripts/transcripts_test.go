@@ -131,6 +131,7 @@ func newRunner(t *testing.T, root string) *runner {
 				"kernel.unprivileged_userns_clone=0, user.max_user_namespaces=0.", err, out)
 		}
 	}
+	steptest.NeedProc(t)
 	return r
 }
 
