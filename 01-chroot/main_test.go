@@ -276,6 +276,7 @@ func TestRemoveSparesWhatIsMounted(t *testing.T) {
 func TestChrootForbidden(t *testing.T) {
 	steptest.NeedNamespaces(t)
 	steptest.NeedUserNamespaces(t)
+	steptest.NeedSettings(t)
 	dir := t.TempDir()
 	cmd := self("test:forbid", "test:to-jail", dir, "echo", "the command ran")
 	cmd.SysProcAttr.Cloneflags = unix.CLONE_NEWUSER

@@ -24,6 +24,7 @@ import (
 func UserNamespacesForbidden(t *testing.T) {
 	NeedNamespaces(t)
 	NeedUserNamespaces(t)
+	NeedSettings(t)
 	AsEveryUser(t, func(t *testing.T, u User) {
 		forbidden := func(args ...string) Result {
 			cmd := u.Program(append([]string{"test:forbid"}, args...)...)
@@ -55,6 +56,15 @@ func UserNamespacesForbidden(t *testing.T) {
 			}
 		}
 	})
+}
+
+// NeedSettings skips a test that changes settings of its own namespaces where none can be changed.
+func NeedSettings(t *testing.T) {
+	t.Helper()
+	var fs unix.Statfs_t
+	if err := unix.Statfs("/proc/sys", &fs); err != nil || fs.Flags&unix.ST_RDONLY != 0 {
+		Skip(t, "/proc/sys is read-only here, as in most containers; run it on a host (%v)", err)
+	}
 }
 
 // asItsRoot prepares an experiment as root of a user namespace of this user's.
