@@ -108,7 +108,7 @@ func (s Step) cantRun() string {
 func init() {
 	experiments["test:chrooted"] = func([]string) error {
 		var root, above unix.Statx_t
-		err := errors.Join(os.Chdir("/"), unix.Chroot("/proc"), // so that "/" doesn't end the way up
+		err := errors.Join(os.Chdir("/"), unix.Chroot("/proc"), // "/" would end the way up
 			unix.Statx(unix.AT_FDCWD, ".", 0, unix.STATX_MNT_ID, &root),
 			unix.Statx(unix.AT_FDCWD, "..", 0, unix.STATX_MNT_ID, &above))
 		if err == nil && root.Mnt_id == above.Mnt_id {
