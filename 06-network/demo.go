@@ -267,7 +267,7 @@ func behindNAT(n *narrator) error {
 		say("host", "there is no nft command here, so no NAT (install the package nftables)")
 		return nil
 	}
-	_, undo, err := keepNAT(inner.link, inner.container.Addr())
+	_, undo, err := keepNAT(inner.cable)
 	if err != nil {
 		say("host", "%v: so no NAT", err)
 		return nil

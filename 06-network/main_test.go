@@ -277,12 +277,15 @@ func TestForwardingDropped(t *testing.T) {
 }
 
 // TestForwardingTakenOver makes the whole host forward while a container runs, as Docker does: then
-// that has to stay when the container goes.
+// that has to stay when the container goes. Where the host forwarded before, but not through its
+// link to the world, that link stops again.
 func TestForwardingTakenOver(t *testing.T) {
 	steptest.Need(t, "nft", "nftables")
 	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		out := steptest.Output(t, onStandInHost(u, "test:takeover"))
-		if out != "afterwards, forwarding is false\nafterwards, forwarding is true\n" {
+		want := "afterwards, forwarding is false\nafterwards, forwarding is true\n" +
+			"afterwards, forwarding is false\n"
+		if out != want {
 			t.Errorf("got %q", out)
 		}
 	})
@@ -324,9 +327,9 @@ func TestNoRouter(t *testing.T) {
 	})
 }
 
-// TestForgedSender has root in a container send the host packets from addresses that aren't the
-// container's. The host must get neither until the rules are gone. Packets from the
-// container's own address arrive in any case.
+// TestForgedSender has root in a container send the host packets from two addresses that aren't the
+// container's. The host must get neither until the rules are gone. Packets from the container's own
+// address arrive in any case.
 func TestForgedSender(t *testing.T) {
 	steptest.Need(t, "nft", "nftables")
 	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
@@ -694,7 +697,13 @@ func init() {
 			return err
 		}
 		defer world.end()
-		for _, everywhere := range []bool{false, true} {
+		for _, everywhere := range []struct{ before, then bool }{
+			{false, false}, {false, true}, {true, true},
+		} {
+			err := errors.Join(forward("all", everywhere.before), forward(c.link, false))
+			if err != nil {
+				return err
+			}
 			p, _, err := start(self("sh", "-c", "echo ready; read -r end; true"))
 			if err != nil {
 				return err
@@ -703,7 +712,7 @@ func init() {
 			if err != nil || !before {
 				return fmt.Errorf("%s doesn't forward: %w", c.link, err)
 			}
-			if everywhere {
+			if everywhere.then {
 				err = forward("all", true)
 			}
 			p.stdin.Close()
@@ -1240,12 +1249,20 @@ func plugWorldIn(experiment string) (world *helper, c cable, err error) {
 // callWorld adds the address of a port in the world to a command that is to call it, and returns
 // the caller that the world has seen: "the host", another address, or "none".
 func callWorld(world *helper, c cable, cmd *exec.Cmd) (string, error) {
+	return seenByWorld(world, c, func(port string) error {
+		cmd.Args = append(cmd.Args, port)
+		_, err := ask(cmd)
+		return err
+	})
+}
+
+// seenByWorld is callWorld for any way to call.
+func seenByWorld(world *helper, c cable, call func(port string) error) (string, error) {
 	port, err := world.tell("witness " + c.container.Addr().String())
 	if err != nil {
 		return "", err
 	}
-	cmd.Args = append(cmd.Args, port)
-	if _, err := ask(cmd); err != nil {
+	if err := call(port); err != nil {
 		return "", err
 	}
 	caller, err := world.listen()

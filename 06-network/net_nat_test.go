@@ -96,14 +96,49 @@ func TestHostsLoopback(t *testing.T) {
 }
 
 // TestRulesGone takes the rules away while a container runs, as a firewall does that starts anew:
-// the next container adds them again. Then it leaves rules and forwarding behind, as a container
-// does that is killed together with its keeper: the next one to exit cleans up.
+// the next container adds them again, for the first one too. Then it leaves rules and forwarding
+// behind, as a container does that is killed together with its keeper: the next one to exit cleans
+// up.
 func TestRulesGone(t *testing.T) {
 	steptest.Need(t, "nft", "nftables")
 	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		const clean = "links, tables and forwarding are as before\n"
-		want := "the next container calls as the host\n" + clean + "left behind\n" + clean
+		want := "the next container calls as the host\nthe first one calls as the host\n" +
+			clean + "left behind\n" + clean
 		if out := steptest.Output(t, onStandInHost(u, "test:flushed")); out != want {
+			t.Errorf("got:\n%swant:\n%s", out, want)
+		}
+	})
+}
+
+// TestSameName has root in a container remove its cable. Another container gets a link of the same
+// name, and must keep its way to the world when the first one ends.
+func TestSameName(t *testing.T) {
+	steptest.Need(t, "nft", "nftables")
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		want := "after the first one's end: forwarding true and true\n" +
+			"after the other's: forwarding false and false\n"
+		if out := steptest.Output(t, onStandInHost(u, "test:same-name")); out != want {
+			t.Errorf("got:\n%swant:\n%s", out, want)
+		}
+	})
+}
+
+// TestOddName gives the link to the world names that the kernel allows. The rule for that link must
+// name it, or it must not forward.
+func TestOddName(t *testing.T) {
+	steptest.Need(t, "nft", "nftables")
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		want := `listed "eth0.1"
+listed "@x"
+listed "é"
+listed "\xff"
+listed "a\\b"
+nft can't name the link "a\"b"
+nft can't name the link "a*"
+nft can't name the link "a\\*"
+`
+		if out := steptest.Output(t, onStandInHost(u, "test:odd")); out != want {
 			t.Errorf("got:\n%swant:\n%s", out, want)
 		}
 	})
@@ -385,7 +420,7 @@ func init() {
 		if err != nil {
 			return err
 		}
-		first, _, err := start(self("sh", "-c", "echo ready; read -r end; true"))
+		first, _, err := start(self("/proc/self/exe", "lesson:obey"))
 		if err != nil {
 			return err
 		}
@@ -394,15 +429,113 @@ func init() {
 		}
 		caller, err := callWorld(world, c, self("/proc/self/exe", "test:call"))
 		fmt.Println("the next container calls as", caller)
+		if err != nil {
+			return err
+		}
+		caller, err = seenByWorld(world, c, func(port string) error {
+			_, err := first.tell("call " + port)
+			return err
+		})
+		fmt.Println("the first one calls as", caller)
 		if err := errors.Join(err, first.end(), asBefore(before)); err != nil {
 			return err
 		}
 		_, err = nft(natRules)
-		err = errors.Join(err, mark(c.link, forwardsNow), forward(c.link, true))
+		err = errors.Join(err, mark(c.link, hostOff), forward(c.link, true))
 		if now, err1 := networkState(); err == nil && err1 == nil && now != before {
 			fmt.Println("left behind")
 		}
 		return errors.Join(err, inherit(self("true")).Run(), asBefore(before))
+	}
+	experiments["test:same-name"] = func([]string) error {
+		if err := setUpLoopback(); err != nil {
+			return err
+		}
+		world, c, err := plugWorldIn("lesson:obey")
+		if err != nil {
+			return err
+		}
+		defer world.end()
+		first, link, err := start(self("/proc/self/exe", "test:unplug"))
+		if err != nil {
+			return err
+		}
+		other, _, err := start(node("lesson:obey"))
+		if err != nil {
+			return err
+		}
+		defer other.end()
+		n, err := dialNetlink(nil)
+		if err != nil {
+			return err
+		}
+		defer n.close()
+		pid := other.cmd.Process.Pid
+		if err := n.addVeth(link, hardware(senderOf(link)), "eth0", pid); err != nil {
+			return err
+		}
+		index, err1 := n.index(link)
+		_, err2 := addNAT(link)
+		state := func(when string) error {
+			on, err1 := forwards(link)
+			uplink, err2 := forwards(c.link)
+			fmt.Printf("%s: forwarding %v and %v\n", when, on, uplink)
+			return errors.Join(err1, err2)
+		}
+		return errors.Join(err1, err2, first.end(), state("after the first one's end"),
+			removeNAT(fmt.Sprint(index)), state("after the other's"))
+	}
+	// test:unplug removes the cable and prints the name that the host's end had.
+	experiments["test:unplug"] = func([]string) error {
+		own, err := ownAddress()
+		if err != nil {
+			return err
+		}
+		n, err := dialNetlink(nil)
+		if err != nil {
+			return err
+		}
+		defer n.close()
+		if err := n.deleteLink("eth0"); err != nil {
+			return err
+		}
+		return waitForEOF(fmt.Sprintf("jail%08x", number(own)-2))
+	}
+	experiments["test:odd"] = func([]string) error {
+		if err := setUpLoopback(); err != nil {
+			return err
+		}
+		p, _, err := start(node("lesson:obey"))
+		if err != nil {
+			return err
+		}
+		defer p.end()
+		n, err := dialNetlink(nil)
+		if err != nil {
+			return err
+		}
+		defer n.close()
+		for i, name := range []string{"eth0.1", "@x", "é", "\xff", `a\b`, `a"b`, "a*", `a\*`} {
+			mac, far := hardware(address(uint32(i))), fmt.Sprint("far", i)
+			if err := n.addVeth(name, mac, far, p.cmd.Process.Pid); err != nil {
+				return err
+			}
+			if err := markUplink(name); err != nil {
+				fmt.Println(err)
+				continue
+			}
+			if _, err := nft(natRules + elements([]string{name})); err != nil {
+				return err
+			}
+			set, err := exec.Command("nft", "list set ip jail uplinks").Output()
+			if err != nil {
+				return err
+			}
+			if strings.Contains(string(set), `"`+name+`"`) {
+				fmt.Printf("listed %q\n", name)
+			}
+		}
+		return nil
 	}
 	experiments["test:loopback"] = func([]string) error {
 		err := errors.Join(setUpLoopback(),

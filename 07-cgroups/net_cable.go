@@ -12,6 +12,8 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,6 +21,7 @@ import (
 // cable connects a container to the host. Its link is the host's end; the container's end is eth0.
 type cable struct {
 	link            string
+	index           uint32       // the link's number: the kernel doesn't give it to the next link
 	host, container netip.Prefix // the address of each end, with the length of their prefix
 }
 
@@ -59,6 +62,9 @@ func plugIn(pid int, trace func(string)) (c cable, err error) {
 		used = append(used, c.host.Masked())
 	}
 	if err != nil {
+		return c, err
+	}
+	if c.index, err = outside.index(c.link); err != nil {
 		return c, err
 	}
 	for _, step := range []func() error{
@@ -136,6 +142,12 @@ func chooseCable(used []netip.Prefix, start uint32) (cable, error) {
 		"(ip -4 route lists them; a VPN may have added them)", private)
 }
 
+// senderOf returns the address of the container behind a link, which is named after its network.
+func senderOf(link string) netip.Addr {
+	base, _ := strconv.ParseUint(strings.TrimPrefix(link, "jail"), 16, 32)
+	return address(uint32(base) + 2)
+}
+
 // number returns an IPv4 address as a number.
 func number(a netip.Addr) uint32 { return binary.BigEndian.Uint32(a.AsSlice()) }
 
@@ -161,4 +173,18 @@ func uplink() (string, error) {
 		return "", err
 	}
 	return n.name(link)
+}
+
+// linkName returns the name of the link with an index. If it is gone, the error is ENODEV.
+func linkName(index string) (string, error) {
+	number, err := strconv.ParseUint(index, 10, 32)
+	if err != nil {
+		return "", err
+	}
+	n, err := dialNetlink(nil)
+	if err != nil {
+		return "", err
+	}
+	defer n.close()
+	return n.name(uint32(number))
 }

@@ -7,9 +7,9 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,8 +17,9 @@ import (
 // These numbers mark a link in /proc/sys/net/ipv4/conf/LINK/tag, which the kernel stores and does
 // not use (Documentation/networking/ip-sysctl.rst). So no process has to remember them.
 const (
-	usesNAT     = "1784768876" // a container's link; as four bytes, the number is "jail"
-	forwardsNow = "1784768877" // a link that didn't forward before our containers came
+	usesNAT = "1784768876" // a container's link; as four bytes, the number is "jail"
+	linkOff = "1784768877" // a link that didn't forward before our containers came
+	hostOff = "1784768878" // the same, on a host whose ip_forward was 0 too
 )
 
 // natRules are the rules for the links of all containers. The first container adds this table, and
@@ -73,7 +74,7 @@ func connect(pid int) (undo func() error, err error) {
 	if _, err := findNft(); err != nil {
 		return undo, nil
 	}
-	found, removeNAT, err := keepNAT(c.link, c.container.Addr())
+	found, removeNAT, err := keepNAT(c)
 	if err != nil {
 		if exists("/proc/sys/net/ipv4/conf/" + c.link) { // or the container has ended, and said why
 			fmt.Fprintf(os.Stderr, "%s: there is no way to the world: %s\n", step,
@@ -114,16 +115,17 @@ func tellReader(text string) {
 	}
 }
 
-// keepNAT sets up NAT for a container's link and address, and returns which other chains are in the
-// way. The caller undoes it, or, if this process is killed, the keeper.
-func keepNAT(link string, sender netip.Addr) (found []barrier, undo func() error, err error) {
-	if err := keep("nat", link); err != nil {
+// keepNAT sets up NAT for a container, and returns which other chains are in the way. The caller
+// undoes it, or, if this process is killed, the keeper.
+func keepNAT(c cable) (found []barrier, undo func() error, err error) {
+	index := fmt.Sprint(c.index)
+	if err := keep("nat", index); err != nil {
 		return nil, nil, err
 	}
 	undo = func() error {
-		return undoNow(func() error { return removeNAT(link) })
+		return undoNow(func() error { return removeNAT(index) })
 	}
-	if found, err = addNAT(link, sender); err != nil {
+	if found, err = addNAT(c.link); err != nil {
 		return nil, nil, errors.Join(err, undo())
 	}
 	return found, undo, nil
@@ -133,7 +135,7 @@ func keepNAT(link string, sender netip.Addr) (found []barrier, undo func() error
 // policy. It returns the chains of other tables that drop those packets.
 //
 // The rules come first and forwarding after them: if the rules fail, nothing is forwarded.
-func addNAT(link string, sender netip.Addr) (found []barrier, err error) {
+func addNAT(link string) (found []barrier, err error) {
 	err = locked(func(lock *os.File) error {
 		uplink, err := uplink()
 		if err != nil {
@@ -148,21 +150,16 @@ func addNAT(link string, sender netip.Addr) (found []barrier, err error) {
 			}
 		}
 		links, err1 := marked(usesNAT)
-		uplinks, err2 := marked(forwardsNow)
+		uplinks, err2 := marked(linkOff, hostOff)
 		if err := errors.Join(err1, err2); err != nil {
 			return err
 		}
-		elements := fmt.Sprintf("add element ip jail links { %q }\n"+
-			"add element ip jail senders { %q . %s }\n", link, link, sender)
-		for _, each := range uplinks {
-			elements += fmt.Sprintf("add element ip jail uplinks { %q }\n", each)
-		}
 		rules, first := "", len(links) == 1
 		if !first {
-			rules, err = nft("list ruleset\n"+elements, lock)
+			rules, err = nft("list ruleset\n"+elements(uplinks, link), lock)
 		}
 		if first || err != nil { // another program may have removed the table
-			rules, err = nft("list ruleset\n"+natRules+elements, lock)
+			rules, err = nft("list ruleset\n"+natRules+elements(uplinks, links...), lock)
 		}
 		if err != nil || uplink == "" {
 			return err
@@ -179,46 +176,77 @@ func addNAT(link string, sender netip.Addr) (found []barrier, err error) {
 	return found, err
 }
 
-// markUplink marks the uplink if it doesn't forward yet, and "all" if this host doesn't: not even
-// the links that are yet to come.
+// elements are the commands that add uplinks and containers' links to the sets of natRules.
+func elements(uplinks []string, links ...string) (commands string) {
+	for _, uplink := range uplinks {
+		commands += fmt.Sprintf("add element ip jail uplinks { \"%s\" }\n", uplink)
+	}
+	for _, link := range links {
+		commands += fmt.Sprintf("add element ip jail links { %[1]s }\n"+
+			"add element ip jail senders { %[1]s . %[2]s }\n", link, senderOf(link))
+	}
+	return commands
+}
+
+// markUplink marks the uplink if it doesn't forward yet.
 func markUplink(uplink string) error {
 	if on, err := forwards(uplink); err != nil || on {
 		return err
 	}
-	if err := mark(uplink, forwardsNow); err != nil {
-		return err
+	if strings.ContainsAny(uplink, `"*`) { // to nft, these are more than a part of the name
+		return fmt.Errorf("nft can't name the link %q", uplink)
 	}
-	if everywhere, err := forwards("all"); err != nil || everywhere {
+	tag := linkOff
+	if everywhere, err := forwards("all"); err != nil {
 		return err
+	} else if !everywhere {
+		tag = hostOff
 	}
-	return mark("all", forwardsNow)
+	return mark(uplink, tag)
 }
 
-// removeNAT takes a container's link out. After the last one it removes the rules, and turns off
-// forwarding on the links that didn't forward before, unless the whole host has been made to
-// forward since, as Docker does.
-func removeNAT(link string) error {
+// removeNAT ends NAT for the container whose link has this index. It doesn't go by the link's name:
+// root inside can remove the cable, and then another container may get a link of that name. After
+// the last container it turns off the forwarding that they needed, and removes the rules.
+func removeNAT(index string) error {
 	return locked(func(lock *os.File) error {
-		// The link itself may be gone. If addNAT failed, the container may still be running.
-		for _, change := range []error{forward(link, false), mark(link, "0")} {
-			if change != nil && !errors.Is(change, os.ErrNotExist) {
-				return change
-			}
+		link, err := linkName(index)
+		if err == nil { // if addNAT failed, the container may still be running
+			err = forward(link, false)
+		}
+		if err == nil {
+			err = mark(link, "0")
+		}
+		if err != nil && !errors.Is(err, unix.ENODEV) && !errors.Is(err, unix.ENOENT) {
+			return err // the link isn't just gone
 		}
 		if others, err := marked(usesNAT); err != nil || len(others) > 0 {
 			return err
 		}
-		uplinks, err := marked(forwardsNow)
+		if err := stopForwarding(); err != nil {
+			return err
+		}
+		// "add" first, so that "delete" doesn't fail if the table isn't there.
+		_, err = nftEarly("add table ip jail; delete table ip jail", lock)
+		return err
+	})
+}
+
+// stopForwarding turns off forwarding on the links that didn't forward before, unless the whole
+// host has been made to forward since, as Docker does.
+func stopForwarding() error {
+	everywhere, err := forwards("all")
+	if err != nil {
+		return err
+	}
+	for _, tag := range []string{linkOff, hostOff} {
+		takenOver := everywhere && tag == hostOff
+		uplinks, err := marked(tag)
 		if err != nil {
 			return err
 		}
-		everywhere, err := forwards("all")
-		if err != nil {
-			return err
-		}
-		takenOver := everywhere && slices.Contains(uplinks, "all")
 		for _, uplink := range uplinks {
-			if uplink != "all" && !takenOver {
+			if !takenOver {
 				if err := forward(uplink, false); err != nil {
 					return err
 				}
@@ -227,10 +255,8 @@ func removeNAT(link string) error {
 				return err
 			}
 		}
-		// "add" first, so that "delete" doesn't fail if the table isn't there.
-		_, err = nftEarly("add table ip jail; delete table ip jail", lock)
-		return err
-	})
+	}
+	return nil
 }
 
 // mark sets the tag of a link. It lasts as long as the link.
@@ -238,15 +264,15 @@ func mark(link, tag string) error {
 	return writeFile("/proc/sys/net/ipv4/conf/"+link+"/tag", tag)
 }
 
-// marked lists the links with a tag.
-func marked(tag string) (links []string, err error) {
+// marked lists the links with one of these tags.
+func marked(tags ...string) (links []string, err error) {
 	all, err := os.ReadDir("/proc/sys/net/ipv4/conf")
 	for _, link := range all {
 		text, err := os.ReadFile("/proc/sys/net/ipv4/conf/" + link.Name() + "/tag")
 		if err != nil && !errors.Is(err, os.ErrNotExist) { // it may be gone by now
 			return nil, err
 		}
-		if string(text) == tag+"\n" {
+		if slices.Contains(tags, strings.TrimSpace(string(text))) {
 			links = append(links, link.Name())
 		}
 	}

@@ -368,7 +368,7 @@ var table = []row{
 	},
 	{
 		step: "06-network", file: "net_nat.go",
-		find:    "return undoNow(func() error { return removeNAT(link) })",
+		find:    "return undoNow(func() error { return removeNAT(index) })",
 		replace: "return undoNow(func() error { return nil })",
 		test:    "^TestTwenty$",
 		why:     "tables and forwarding would stay on the host",
@@ -408,8 +408,8 @@ var table = []row{
 	},
 	{
 		step: "06-network", file: "net_nat.go",
-		find:    `takenOver := everywhere && slices.Contains(uplinks, "all")`,
-		replace: `takenOver := everywhere && slices.Contains(uplinks, "none")`,
+		find:    `takenOver := everywhere && tag == hostOff`,
+		replace: `takenOver := everywhere && tag == linkOff`,
 		test:    "^TestForwardingTakenOver$",
 		why:     "forwarding that another program has switched on would be switched off",
 	},
@@ -1122,8 +1122,31 @@ var table = []row{
 	},
 	{
 		step: "06-network", file: "net_nat.go",
-		find:    `if err := mark(uplink, forwardsNow); err != nil {`,
-		replace: `if err := mark(uplink, "0"); err != nil {`,
+		find:    `natRules+elements(uplinks, links...)`,
+		replace: `natRules+elements(uplinks, link)`,
+		test:    "^TestRulesGone$",
+		why:     "after a firewall's start, running containers would stay without rules",
+	},
+	{
+		step: "06-network", file: "net_nat.go",
+		find: "return undoNow(func() error { return removeNAT(index) })",
+		replace: "return undoNow(func() error {\n" +
+			"n, _ := dialNetlink(nil)\nnow, _ := n.index(c.link)\n" +
+			"return removeNAT(fmt.Sprint(now))\n})",
+		test: "^TestSameName$",
+		why:  "a container could take another one's rules away",
+	},
+	{
+		step: "06-network", file: "net_nat.go",
+		find:    "strings.ContainsAny(uplink, `\"*`)",
+		replace: "strings.ContainsAny(uplink, `\"`)",
+		test:    "^TestOddName$",
+		why:     "with a name such as a\\*, the LAN could send packets through the host",
+	},
+	{
+		step: "06-network", file: "net_nat.go",
+		find:    `return mark(uplink, tag)`,
+		replace: `return mark(uplink, tag[:0]+"0")`,
 		test:    "^TestWorld$",
 		why:     "the host would go on forwarding, and as a router for everyone",
 	},
