@@ -91,7 +91,7 @@ func (s Step) cantRun() string {
 	if err := noNamespaces(); err != nil {
 		return fmt.Sprintf("no namespaces for uid %d here (%v)%s", os.Getuid(), err, s.Hint())
 	}
-	if slices.Contains(s.Namespaces, "net") && Weak() {
+	if slices.Contains(s.Namespaces, "net") && Weak() || root && !Holds(unix.CAP_SYS_ADMIN) {
 		return weak
 	}
 	if err := noProc(); err != nil && s.mountsProc() &&
