@@ -36,7 +36,9 @@ const (
 // The chain "forward" drops packets that start a connection to a container. Otherwise, on a host
 // that forwards already, as Docker's hosts do, the LAN and other containers could connect. From a
 // link that didn't forward before, only answers come in, or the LAN could send packets through this
-// host, which wasn't a router until now.
+// host, which wasn't a router until now. A container's packet that belongs to no connection and
+// starts none, such as an answer that nothing asked for, would keep its sender: masquerade is only
+// for connections. So it is dropped.
 const natRules = `
 table ip jail {
 	set links { type ifname; }
@@ -56,6 +58,7 @@ table ip jail {
 		ct state established,related accept
 		oifname @links drop
 		iifname @uplinks drop
+		iifname @links ct state != new drop
 	}
 }
 `

@@ -95,6 +95,19 @@ func TestHostsLoopback(t *testing.T) {
 	})
 }
 
+// TestNoConnection has root in a container send the world an answer that nothing asked for, and
+// then a ping. The host must not forward the answer, which NAT leaves as it is. The control is the
+// same without the rule.
+func TestNoConnection(t *testing.T) {
+	steptest.Need(t, "nft", "nftables")
+	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
+		want := "the world hears: the host\nwithout the rule: the container the host\n"
+		if out := steptest.Output(t, onStandInHost(u, "test:answer")); out != want {
+			t.Errorf("got:\n%swant:\n%s", out, want)
+		}
+	})
+}
+
 // TestRulesGone takes the rules away while a container runs, as a firewall does that starts anew:
 // the next container adds them again, for the first one too. Then it leaves rules and forwarding
 // behind, as a container does that is killed together with its keeper: the next one to exit cleans
@@ -446,6 +459,78 @@ func init() {
 			fmt.Println("left behind")
 		}
 		return errors.Join(err, inherit(self("true")).Run(), asBefore(before))
+	}
+	experiments["test:answer"] = func([]string) error {
+		if err := setUpLoopback(); err != nil {
+			return err
+		}
+		world, c, err := plugWorldIn("test:pinged")
+		if err != nil {
+			return err
+		}
+		defer world.end()
+		inner, own, err := start(self("/proc/self/exe", "test:ping", c.container.Addr().String()))
+		if err != nil {
+			return err
+		}
+		defer inner.end()
+		host := c.host.Addr().String()
+		for _, what := range []string{"the world hears:", "without the rule:"} {
+			if _, err := inner.tell("send"); err != nil {
+				return err
+			}
+			fmt.Print(what)
+			for who := ""; who != host; {
+				if who, err = world.tell("who"); err != nil {
+					return err
+				}
+				fmt.Print(" ", strings.NewReplacer(own, "the container", host, "the host").
+					Replace(who))
+			}
+			fmt.Println()
+			if _, err := nft("flush chain ip jail forward"); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	// test:ping sends the world, for each line it reads, an answer to a ping and a ping (RFC 792).
+	experiments["test:ping"] = func(args []string) error {
+		own, err := ownAddress()
+		if err != nil {
+			return err
+		}
+		world, err := net.Dial("ip4:icmp", args[0])
+		if err != nil {
+			return err
+		}
+		fmt.Println(own)
+		for orders := bufio.NewScanner(os.Stdin); orders.Scan(); {
+			_, err1 := world.Write([]byte{0, 0, 0xff, 0xff, 0, 0, 0, 0})
+			_, err2 := world.Write([]byte{8, 0, 0xf7, 0xff, 0, 0, 0, 0})
+			if err := errors.Join(err1, err2); err != nil {
+				return err
+			}
+			fmt.Println("sent")
+		}
+		return nil
+	}
+	// test:pinged is the world that hears them. It prints one sender for each line it reads.
+	experiments["test:pinged"] = func([]string) error {
+		packets, err := net.ListenPacket("ip4:icmp", "0.0.0.0")
+		if err != nil {
+			return err
+		}
+		fmt.Println("ready")
+		for orders := bufio.NewScanner(os.Stdin); orders.Scan(); {
+			packets.SetReadDeadline(time.Now().Add(10 * time.Second))
+			_, from, err := packets.ReadFrom(make([]byte, 1))
+			if err != nil {
+				return err
+			}
+			fmt.Println(from)
+		}
+		return nil
 	}
 	experiments["test:same-name"] = func([]string) error {
 		if err := setUpLoopback(); err != nil {

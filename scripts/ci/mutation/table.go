@@ -472,6 +472,12 @@ var table = []row{
 	},
 	{
 		step: "06-network", file: "net_nat.go",
+		find: "iifname @links ct state != new drop",
+		test: "^TestNoConnection$",
+		why:  "packets that NAT doesn't translate would show the world the container's address",
+	},
+	{
+		step: "06-network", file: "net_nat.go",
 		find:    "oifname @links drop",
 		replace: "oifname @links ct state new drop",
 		test:    "^TestNobodyConnects$",
