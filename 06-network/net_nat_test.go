@@ -188,7 +188,7 @@ func TestNotPluggedIn(t *testing.T) {
 }
 
 // TestLargeSet runs a container where nft has a set of many addresses. It takes less than to list
-// that set once, though it lists what there is at both its ends.
+// that set once, though nft reads what there is at both its ends.
 func TestLargeSet(t *testing.T) {
 	steptest.Need(t, "nft", "nftables")
 	if testing.Short() {

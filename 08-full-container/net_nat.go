@@ -23,7 +23,8 @@ const (
 )
 
 // natRules are the rules for the links of all containers. The first container adds this table, and
-// the last one to exit removes it.
+// the last one to exit removes it. Until then the sets keep a container's link even after its end:
+// another link of that name would have the same address.
 //
 // The chain "out" lets their packets out, with this host's address as their sender.
 //
