@@ -120,7 +120,7 @@ func hint(err error) string {
 		}
 	case errors.Is(err, unix.EROFS) && inContainer():
 		return forbiddenHint()
-	case errors.As(err, &path) && path.Op == "fork/exec" && isPrivate():
+	case errors.As(err, &path) && path.Op == "fork/exec" && path.Err == unix.EACCES && isPrivate():
 		program, _ := os.Readlink("/proc/self/exe")
 		return " (umask 077 lets only its owner run this program: chmod 755 " + program + ")"
 	case errors.As(err, &path) && path.Op != "fork/exec", errors.As(err, &link):
