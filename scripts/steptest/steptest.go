@@ -82,13 +82,14 @@ func Main(m *testing.M, s Step) {
 	os.Exit(status)
 }
 
-// init gives the tests the umask that they expect. After umask 077, go test has made this program
-// for the caller alone, and root's container, which is another user's, couldn't start it.
+// init gives the tests a umask that lets every user read and execute. After umask 077, go test has
+// made this program for the caller alone, and root's container, which is another user's, couldn't
+// start it.
 func init() {
 	if !strings.HasSuffix(os.Args[0], ".test") { // the test binary is the step's program as well
 		return
 	}
-	unix.Umask(0o022)
+	unix.Umask(unix.Umask(0) & 0o022)
 	if program, err := os.Executable(); err == nil {
 		_ = os.Chmod(program, 0o755) // it may be another user's, who has seen to that
 	}
