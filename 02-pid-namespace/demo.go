@@ -199,13 +199,11 @@ func familyOf(pid, want int) (found []process, err error) {
 		for i := 0; i < len(found); i++ {
 			found = append(found, childrenOf(found[i].pid)...)
 		}
-		sleeps := 0
+		count := map[string]int{}
 		for _, p := range found {
-			if p.name == "sleep" {
-				sleeps++
-			}
+			count[p.name]++
 		}
-		return len(found) == want && sleeps == want-2
+		return len(found) == want && count["sleep"] == want-2 && count["sh"] == 1
 	})
 	return found, err
 }
