@@ -134,8 +134,8 @@ func TestExecUserTable(t *testing.T) {
 			r := runContainer(t, u, "cat", "-net=false")
 			sleep := begin(t, r.command("-user", user, "-env", table, "sh", "-c",
 				"echo ready; exec sleep 1000"))
-			r.output("sh", "-c", "set $(grep -l sleep /proc/[0-9]*/comm); "+
-				"ln -sf ${1%comm}environ /etc/passwd")
+			r.output("sh", "-c", "until its=$(grep -ls sleep /proc/[0-9]*/comm); do :; done; "+
+				"ln -sf ${its%comm}environ /etc/passwd")
 			got := steptest.Run(t, r.command("-user", "fake", "sh", "-c", "echo $HOME"))
 			if got.Stdout != want.Stdout || got.Status != want.Status ||
 				!strings.Contains(got.Stderr, want.Stderr) {
