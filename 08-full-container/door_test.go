@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -91,16 +92,21 @@ func TestOtherUserIsRefused(t *testing.T) {
 // TestFakeDoor has another process take a container's name. The client must notice before it sends
 // anything. The control is one that is what it says, and gets the three streams.
 func TestFakeDoor(t *testing.T) {
-	sleep := exec.Command("sleep", "1000")
-	if err := sleep.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { sleep.Process.Kill(); sleep.Wait() })
 	users := []steptest.User{steptest.Caller()}
 	if os.Getuid() == 0 {
 		users = append(users, steptest.Ordinary)
 	}
 	for _, owner := range users {
+		sleep := exec.Command("sleep", "1000")
+		if os.Getuid() == 0 { // the owner's, as /proc may hide those of others (hidepid)
+			sleep.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{
+				Uid: uint32(owner.UID), Gid: uint32(owner.GID()),
+			}}
+		}
+		if err := sleep.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { sleep.Process.Kill(); sleep.Wait() })
 		for _, c := range []struct {
 			pid  int // 0: its own
 			says string
