@@ -95,6 +95,9 @@ func container(outer string, command []string) error {
 	if err := ownMounts(); err != nil {
 		return err
 	}
+	if err := notInChroot(); err != nil {
+		return err
+	}
 	if err := closeDescriptors(); err != nil {
 		return err
 	}
@@ -158,6 +161,32 @@ func ownMounts() error {
 	}
 	if err != nil {
 		return fmt.Errorf("change the mounts of this namespace, %s: %w", mine, err)
+	}
+	return nil
+}
+
+// notInChroot refuses to go on if root started this in a chroot: pivot_root(2) would replace the
+// chroot's root, and 01's escape would lead from the new one to what is above. This tries that way:
+// from a directory outside the root, ".." leads on. From 05 on no check is needed: the kernel makes
+// no user namespace in a chroot.
+func notInChroot() error {
+	root, err := os.Open("/")
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	var top, above unix.Statx_t
+	if err := errors.Join(
+		unix.Chroot("/proc"), root.Chdir(),
+		unix.Statx(unix.AT_FDCWD, ".", 0, unix.STATX_MNT_ID, &top),
+		unix.Statx(unix.AT_FDCWD, "..", 0, unix.STATX_MNT_ID, &above),
+		unix.Chroot("."),
+	); err != nil {
+		return fmt.Errorf("look what is above /: %w", err)
+	}
+	if top.Mnt_id != above.Mnt_id {
+		return errors.New("this is a chroot, and 01's escape would lead out of a container in " +
+			"it: start this step outside")
 	}
 	return nil
 }

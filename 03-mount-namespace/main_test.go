@@ -246,6 +246,25 @@ func TestReadOnly(t *testing.T) {
 	}
 }
 
+// TestInAChroot starts the step as root in a chroot that is a mount of its own, where pivot_root
+// would work and leave the host's root above. The control is the same without the chroot.
+func TestInAChroot(t *testing.T) {
+	if os.Getuid() != 0 {
+		steptest.Skip(t, "in a chroot only root can make a mount namespace; run it as root")
+	}
+	for dir, want := range map[string]steptest.Result{
+		"/": {Stdout: "it ran\n"},
+		t.TempDir(): {Status: 125, Stderr: step + ": this is a chroot, and 01's escape would " +
+			"lead out of a container in it: start this step outside\n"},
+	} {
+		cmd := steptest.Root.Program("test:chroot", dir)
+		cmd.SysProcAttr.Unshareflags = unix.CLONE_NEWNS // Go makes the mounts private
+		if r := steptest.Run(t, cmd); r != want {
+			t.Errorf("in %s: %+v, want %+v", dir, r, want)
+		}
+	}
+}
+
 // TestAlone counts what ps would count.
 func TestAlone(t *testing.T) {
 	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
@@ -413,6 +432,18 @@ func init() {
 			fmt.Println("mount table changed")
 		}
 		return nil
+	}
+	experiments["test:chroot"] = func(args []string) error {
+		if args[0] != "/" {
+			err := errors.Join(unix.Mount("/", args[0], "", unix.MS_BIND|unix.MS_REC, ""),
+				unix.Chroot(args[0]), os.Chdir("/"))
+			if err != nil {
+				return err
+			}
+		}
+		cmd := self("sh", "-c", "echo it ran")
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+		return cmd.Run()
 	}
 	experiments["test:mount"] = func([]string) error {
 		return errors.Join(mount("tmpfs", rootfs, "tmpfs", 0, ""), waitForEOF("mounted"))

@@ -144,7 +144,7 @@ if [ "$(id -u)" -eq 0 ]; then
     roots+="|TestLargeSet|TestEnvironmentOfPID1|TestWhiteoutOnOverlay|TestQuotaOfRoot"
     roots+="|TestPublishWhereTheHostForwards|TestOtherUserIsRefused"
     roots+="|TestCheckCache|TestGroups|TestUserOwnsTerminal|TestUptimeInATimeNamespace|TestCompareVMKilled"
-    roots+="|TestCrane|TestChildrenInOrder"
+    roots+="|TestCrane|TestChildrenInOrder|TestInAChroot"
     login=(HOME="$scratch/home" USER=reader LOGNAME=reader SHELL=/bin/bash LANG=C.UTF-8
         PATH="/usr/local/bin:/usr/bin:/bin:/usr/games:$(dirname "$(command -v go)")")
     ordinary=("${account[@]}" "${shared[@]}" "${tun[@]}"

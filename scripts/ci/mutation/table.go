@@ -139,6 +139,13 @@ var table = []row{
 	},
 	{
 		step: "03-mount-namespace", file: "main.go",
+		find:    "if err := notInChroot(); err != nil {",
+		replace: "if err := error(nil); err != nil {",
+		test:    "^TestInAChroot$",
+		why:     "started in a chroot, root's container would have a way out",
+	},
+	{
+		step: "03-mount-namespace", file: "main.go",
 		find:    "if pid := os.Getpid(); pid != 1 {",
 		replace: "if pid := os.Getpid(); pid < 1 {",
 		test:    "^TestNameIsNoProof$",
