@@ -7,8 +7,9 @@ usage() {
 usage: scripts/skips.sh
 
 Prints the tests that the last `go test` of each package skipped, by reason (go test itself doesn't
-mention them), and then one command that installs the missing programs, as Debian names their
-packages. Where go test only repeated a cached result, it is older: run go test -count=1 ./...
+mention them). Then prints the command that installs the missing programs, as Debian names their
+packages, and the command that runs the tests as root, if some need that. Where go test only
+repeated a cached result, the list is older: run go test -count=1 ./...
 
   -h  this help
 END
@@ -54,4 +55,9 @@ done | sort -u | awk -F '\t' '
 packages=$(cat "${lists[@]}" | sed -n 's/.*: apt-get install \(.*\)/\1/p' | tr ' ' '\n' | sort -u | xargs)
 if [[ -n $packages ]]; then
     printf '\nTo run most of them as well:\n\n    sudo apt-get install %s\n' "$packages"
+fi
+steps=$(awk '/run it as root|-exec sudo/ { print FILENAME }' "${lists[@]}" | uniq |
+    sed -n 's|^.skips/\([0-9]\)|./\1|p' | xargs)
+if [[ -n $steps ]]; then
+    printf '\nTo run those that need root:\n\n    go test -count=1 -exec sudo %s\n' "$steps"
 fi

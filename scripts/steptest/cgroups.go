@@ -104,7 +104,9 @@ func Ready(t *testing.T, u User) {
 		return
 	}
 	if r := u.Run(t, "test:cgroup"); r.Status != 0 {
-		Skip(t, "this user has no cgroup to divide: %s", step.Cgroups.Hint())
+		// What helps go run helps go test.
+		hint := strings.ReplaceAll(step.Cgroups.Hint(), "go run", "go test")
+		Skip(t, "this user has no cgroup to divide: %s", hint)
 	}
 }
 

@@ -37,7 +37,7 @@ func TestSkips(t *testing.T) {
 
 	listed = filepath.Join(root, ".skips", "01-chroot")
 	skipped(t, "A", func(t testing.TB) { Need(t, "no-such-program", "nothing more") })
-	skipped(t, "B", func(t testing.TB) { Skip(t, "only %s\n can do it", "root") })
+	skipped(t, "B", func(t testing.TB) { Skip(t, "only root can; run it\n as %s", "root") })
 	listed = filepath.Join(root, ".skips", "02-pid-namespace")
 	skipped(t, "C", func(t testing.TB) { Need(t, "no-such-program", "nothing more") })
 	if path := Need(t, "bash", "bash"); filepath.Base(path) != "bash" {
@@ -45,8 +45,9 @@ func TestSkips(t *testing.T) {
 	}
 	says("2 skipped: no no-such-program here: apt-get install nothing more\n" +
 		"    01-chroot: A\n    02-pid-namespace: C\n" +
-		"1 skipped: only root can do it\n    01-chroot: B\n" +
-		"\nTo run most of them as well:\n\n    sudo apt-get install more nothing\n")
+		"1 skipped: only root can; run it as root\n    01-chroot: B\n" +
+		"\nTo run most of them as well:\n\n    sudo apt-get install more nothing\n" +
+		"\nTo run those that need root:\n\n    go test -count=1 -exec sudo ./01-chroot\n")
 	for _, name := range []string{"D", "E", "F", "G", "H"} {
 		skipped(t, name, func(t testing.TB) { Skip(t, "it rains") })
 	}
