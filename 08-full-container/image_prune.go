@@ -102,7 +102,7 @@ func pruneBelow(top string) (removed int, err error) {
 		if err != nil {
 			return removed, err
 		}
-		fmt.Printf("removed %s: %d layers\n", filepath.Join(top, name), len(layers))
+		fmt.Printf("removed %s (layers: %d)\n", filepath.Join(top, name), len(layers))
 		removed++
 	}
 	return removed, nil

@@ -1067,7 +1067,7 @@ func TestPrune(t *testing.T) {
 		if r.Status != 0 || strings.Count(r.Stdout, "removed ") != 5 {
 			t.Errorf("-prune: %+v", r)
 		}
-		steptest.Contains(t, r.Stdout, "removed "+top+"/"+filepath.Dir(layers[0])+": 1 layers\n")
+		steptest.Contains(t, r.Stdout, "removed "+top+"/"+filepath.Dir(layers[0])+" (layers: 1)\n")
 		if got := entriesOf(t, top); !slices.Equal(got, []string{"bin", "keep"}) {
 			t.Errorf("there are still %v", got)
 		}

@@ -1,7 +1,7 @@
 //go:build linux
 
-// The container's root: an image, a directory, or the embedded root that earlier steps used. On top
-// is a writable layer, which disappears with the container.
+// The container's root: an image, a directory, or the root that earlier steps used (rootfs.go). On
+// top is a writable layer, which disappears with the container.
 
 package main
 

@@ -7,8 +7,8 @@ usage() {
 usage: scripts/prefetch.sh [-i IMAGE]
 
 Fetches the Go modules, and the Go that go.mod asks for if yours is older. Builds everything and
-runs one test of each step. Then fetches an image for 08 with crane, which it builds from source.
-After that, all of it works without a network.
+runs one test of each step (07 and 08 skip it if you can't make cgroups). Then fetches an image for
+08 with crane, which it builds from source. After that, all of it works without a network.
 
   -i IMAGE  the image, by the name that docker pull takes (default: alpine:latest; "" for none)
   -h        this help
@@ -44,7 +44,7 @@ say "build everything, without a network"
 GOPROXY=off go build ./...
 GOPROXY=off go vet ./...
 
-say "one test of each step, without a network"
+say "one test of each step, without a network (07 and 08 skip it if you can't make cgroups)"
 GOPROXY=off go test -count=1 -run '^TestExitStatus$' "${steps[@]}"
 
 # sudo -s gives root another home directory, and go looks for modules there.

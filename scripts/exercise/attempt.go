@@ -93,11 +93,13 @@ func (w *workshop) find(id string) (*attempt, error) {
 	if last == nil && id == "" {
 		return nil, errors.New("no exercise was started yet: scripts/exercise.sh start 02-1")
 	}
-	if last == nil {
-		return nil, fmt.Errorf("exercise %s wasn't started yet: scripts/exercise.sh start "+
-			"%[1]s", id)
+	if last != nil {
+		return last, nil
 	}
-	return last, nil
+	if _, err := findExercise(id); err != nil {
+		return nil, err
+	}
+	return nil, fmt.Errorf("exercise %s wasn't started yet: scripts/exercise.sh start %[1]s", id)
 }
 
 // fingerprint stands for what is in the files.

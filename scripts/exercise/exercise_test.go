@@ -276,6 +276,7 @@ func TestMistakes(t *testing.T) {
 	s.expect(statusTrouble, "is there already", "start", "02-1")
 	s.expect(statusTrouble, "wasn't started yet", "check", "01-1")
 	s.expect(statusTrouble, "there is no exercise", "start", "09-1")
+	s.expect(statusTrouble, "there is no exercise", "check", "09-1")
 	s.expect(statusUsage, "there is no command", "chek")
 	must(t, os.Chmod(filepath.Join(s.root, "_exercise"), 0o555))
 	if os.Geteuid() != 0 { // root may write there all the same

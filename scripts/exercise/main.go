@@ -37,7 +37,8 @@ Exercises that check themselves. You get a copy of a step with something missing
 N defaults to the exercise whose directory you are in, or the one that you worked on last.
 start -dir DIR N copies to DIR instead.
 
-The exit status is 0 if your container holds, and 1 if it doesn't.
+Exit status: 0; 1 if your container doesn't hold; 2 for wrong arguments; 5 if something went wrong;
+6 if this machine can't show what the exercise is about.
 `
 
 // workshop is where everything is.
