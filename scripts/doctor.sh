@@ -1,8 +1,8 @@
 #!/bin/sh
-# Says which steps run on this machine, and what to do about those that don't: -h says more. Plain POSIX
-# sh, since it has to run where nothing is installed yet: dash, busybox, macOS, Git Bash.
+# Says which steps run on this machine, and what to do about those that don't: -h says more. Plain
+# POSIX sh, since it has to run where nothing is installed yet: dash, busybox, macOS, Git Bash.
 set -u
-export LC_ALL=C
+export LC_ALL=C PATH="${PATH-/usr/local/bin:/usr/bin:/bin}"
 
 usage() {
     cat <<'END'
@@ -22,17 +22,19 @@ tries happens in namespaces that are gone a moment later.
   -h            this help
 
 With DOCTOR_ROOT=DIR it looks at DIR/proc, DIR/sys, DIR/dev ... instead of this machine's.
-Exit status: 0 if all eight steps run one way or another, 1 if one doesn't, 2 for wrong arguments.
+Exit status: 0 if all eight steps run one way or another, 1 if one doesn't, 2 for wrong arguments
+and if the output is lost.
 END
 }
 
-# Output. Each line has a kind and two or three fields, with tabs between them.
+# Output. Each line has a kind and two or three fields, separated by a control character. There is
+# no other in them: a path may contain any.
 
 lines='' status=0
-line() { lines="$lines$(printf '%s\t%s\t%s\t%s' "$1" "$2" "${3-}" "${4-}")
+line() { lines="$lines$(printf '%s\037%s\037%s\037%s' "$@" | tr '\001-\036\177' '?')
 "; }
-fact() { line fact "$1" "$2"; }
-note() { line note "$1"; }
+fact() { line fact "$1" "$2" ''; }
+note() { line note "$1" '' ''; }
 
 verdict() { # STEP VERDICT [COMMAND OR REASON]
     line step "$1" "$2" "${3-}"
@@ -40,12 +42,13 @@ verdict() { # STEP VERDICT [COMMAND OR REASON]
 }
 
 finish() {
-    if [ "$format" = json ]; then print_json; else print_text; fi
+    if [ "$format" = json ]; then text=$(print_json); else text=$(print_text); fi
+    printf '%s\n' "$text" || exit 2
     exit "$status"
 }
 
 print_text() {
-    printf '%s' "$lines" | awk -F '\t' '
+    printf '%s' "$lines" | awk -F '\037' '
         $1 == "fact" { facts = facts sprintf("%-18s %s\n", $2, $3) }
         $1 == "note" { notes = notes $2 "\n" }
         $1 == "step" { steps = steps sprintf("%-18s %s%s\n", $2, $3, $4 == "" ? "" : ": " $4) }
@@ -53,7 +56,7 @@ print_text() {
 }
 
 print_json() {
-    printf '%s' "$lines" | sed 's/\\/\\\\/g; s/"/\\"/g' | awk -F '\t' '
+    printf '%s' "$lines" | tr '\200-\377' '?' | sed 's/\\/\\\\/g; s/"/\\"/g' | awk -F '\037' '
         function add(list, item) { return list (list == "" ? "" : ",") "\n    " item }
         $1 == "fact" { facts = add(facts, "\"" $2 "\": \"" $3 "\"") }
         $1 == "note" { notes = add(notes, "\"" $2 "\"") }
@@ -162,12 +165,15 @@ find_hierarchy() {
             print $5 "|" $5 own "|" ($6 ~ /^ro/ || $(i + 3) ~ /^ro/ ? "ro" : "rw")
             exit
         }' "$root/proc/self/cgroup" "$root/proc/self/mountinfo" 2>/dev/null)
-    top=${found%%|*} mode=${found##*|} own=${found#*|}
-    own=${own%|*}
+    top=${found%%"|"*} mode=${found##*"|"} own=${found#*"|"} # mksh knows | as "or" in patterns
+    own=${own%"|"*}
     [ -n "$found" ]
 }
 
-one_hierarchy() { find_hierarchy '' && lists "$top/cgroup.controllers" memory pids cpu; }
+one_hierarchy() { # whether the controllers are those of cgroup v2; some may be missing
+    find_hierarchy '' && file=$top/cgroup.controllers &&
+        { lists "$file" memory || lists "$file" pids || lists "$file" cpu; }
+}
 
 # What keeps a step from running. Each reason goes to why, and the command that helps to fix; where
 # one has no command, hopeless is set.
@@ -229,7 +235,7 @@ need_user_namespace() { # WHO
 need_root_directory() { # WHO STEP
     need_namespace mnt
     [ -z "$chroot" ] || [ -n "$why" ] || blame_policy 'replace the root directory'
-    [ -d "$root/tmp" ] || blame 'there is no directory /tmp'
+    [ -d "$root/tmp" ] || blame_root 'there is no directory /tmp' 'mkdir -m 1777 /tmp'
     [ "$2" -ne 3 ] || [ -d "$root/var/tmp" ] ||
         blame_root 'there is no directory /var/tmp' 'mkdir -p -m 1777 /var/tmp'
     for device in null zero full random urandom tty; do
@@ -270,21 +276,35 @@ need_limits() { # WHO
     need_namespace cgroup
     if [ "$1$uid" = me0 ] && ! { can me SYS_ADMIN && can me NET_ADMIN; }; then
         blame 'root needs CAP_SYS_ADMIN and CAP_NET_ADMIN for limits'
+    elif ! content /proc/self/mountinfo | grep -q ' - cgroup' && [ -z "$container" ] &&
+        lists /proc/filesystems cgroup2; then
+        blame_root 'no cgroup hierarchy is mounted' 'mount -t cgroup2 cgroup2 /sys/fs/cgroup'
+        case $1$uid in root* | me0) ;; *) blame "$only_root" ;; esac
     elif one_hierarchy; then
+        case $kernel in [1-4].* | 5.[0-6].*) blame 'cgroup v2 takes Linux 5.7 (clone3)' ;; esac
+        for controller in memory pids cpu; do
+            lists "$file" "$controller" || blame_controller "$controller"
+        done
+        lists "$file" memory pids cpu || return
         need_writable "$1"
         [ "$1" = root ] || [ "$(owner "$top")" = "$uid" ] || delegated || systemd_delegates ||
             blame "$only_root"
     else
         for controller in memory pids cpu; do
-            if ! find_hierarchy "$controller"; then
-                blame "no cgroup hierarchy has $controller"
-                continue
-            fi
+            find_hierarchy "$controller" || { blame_controller "$controller" && continue; }
             need_writable "$1"
             case $1$uid$initial in root* | me0yes) continue ;; esac
             [ "$(owner "$own")" = "$uid" ] || blame "$only_root"
         done
     fi
+}
+
+blame_controller() { # NAME
+    case $(content /proc/cmdline) in
+        *"cgroup_disable=$1"*) blame "the kernel's command line has cgroup_disable=$1 (on a \
+Raspberry Pi, add cgroup_enable=$1 to cmdline.txt, and reboot)" ;;
+        *) blame "no cgroup hierarchy has $1" ;;
+    esac
 }
 only_root='only root may make a cgroup here, or a user to whom root has delegated one'
 
@@ -316,7 +336,7 @@ fs/smackfs firmware/efi/efivars kernel/config kernel/debug kernel/security kerne
     elif [ "$1$tried_sys" = meno ] && [ -z "$why" ]; then
         blame_policy 'mount a /sys'
     fi
-    case $machine in x86_64 | aarch64 | riscv64) ;; *) blame "08 has no filter for $machine" ;; esac
+    case $arch in amd64 | arm64 | riscv64) ;; *) blame "08 has no filter for $arch" ;; esac
     [ -n "$(status_field Seccomp 1)" ] || blame 'this kernel has no seccomp'
     ! there /proc/self/ns/time || need_namespace time
 }
@@ -325,20 +345,18 @@ fs/smackfs firmware/efi/efivars kernel/config kernel/debug kernel/security kerne
 # before it need. From 05 on root needs a user namespace, too.
 judge() {
     why='' fix='' hopeless='' needs_sudo=''
-    [ -z "$go_why" ] || blame "$go_why" "$go_fix"
-    [ -z "$dir_why" ] || blame "$dir_why" "$dir_fix"
-    if [ "$1" -eq 1 ]; then
-        can "$2" SYS_CHROOT || need_user_namespace "$2"
-        return
+    if [ "$1" -gt 1 ]; then
+        need_kernel "$1" "$2"
+    elif ! can "$2" SYS_CHROOT; then
+        need_user_namespace "$2"
     fi
+    why=$go_why${go_why:+${why:+; }}$why
+    fix=$go_fix${go_fix:+${fix:+ && }}$fix
+    hopeless=$hopeless$go_hopeless
+}
+
+need_kernel() { # NUMBER WHO
     if [ "$1" -ge 5 ] || ! can "$2" SYS_ADMIN; then need_user_namespace "$2"; fi
-    # Root's containers have another user. What Go has built, it keeps, with its permissions.
-    case $1$2$uid$(umask) in
-        [5-8]root*[1357] | [5-8]me0*[1357])
-            blame "umask $(umask) makes programs that only their owner can execute" \
-                'umask 022 && go clean -cache'
-            ;;
-    esac
     need_namespace pid
     [ "$2$tried_pid" != meno ] || [ -n "$why" ] || blame_policy 'make a PID namespace'
     [ "$1" -lt 3 ] || need_root_directory "$2" "$1"
@@ -346,6 +364,13 @@ judge() {
     [ "$1" -lt 6 ] || need_network "$2" "$1"
     [ "$1" -lt 7 ] || need_limits "$2"
     [ "$1" -lt 8 ] || need_walls "$2"
+    # Root's containers have another user. What Go has built, it keeps, with its permissions.
+    case $1$2$uid$(umask) in
+        [5-8]root*[1357] | [5-8]me0*[1357])
+            blame "umask $(umask) makes programs that only their owner can execute" \
+                'umask 022 && go clean -cache'
+            ;;
+    esac
 }
 
 decide() { # NUMBER STEP: what asks least of the reader
@@ -377,6 +402,7 @@ look_at_system() {
     kernel=$(content /proc/sys/kernel/osrelease)
     machine=$(uname -m)
     uid=$(status_field Uid 2) # the effective one
+    uid=${uid:-$(id -u)}
     effective=$(status_field CapEff 1 | cut -c 9-)
     bounding=$(status_field CapBnd 1 | cut -c 9-)
     initial='' container=${container:+yes} chroot='' sudo=''
@@ -389,7 +415,7 @@ look_at_system() {
     points=" $(content /proc/self/mountinfo | awk '{ print $5 }' | tr '\n' ' ')"
     case $points in *' /proc/kcore '* | *' /proc/keys '* | *' /proc/sys '*) container=yes ;; esac
     case $points in *' / '*) ;; *) chroot=yes ;; esac
-    if has sudo && [ "$uid" -ne 0 ] && [ "$(status_field NoNewPrivs 1)" = 0 ]; then sudo=yes; fi
+    if has sudo && [ "$uid" -ne 0 ] && [ "$(status_field NoNewPrivs 1)" != 1 ]; then sudo=yes; fi
     fact kernel "Linux $kernel, $machine"
     fact user "uid $uid${container:+, in a container}${chroot:+, in a chroot}"
     case $kernel in
@@ -405,14 +431,16 @@ look_at_namespaces() { # by trying what the steps do; the hostname is set to wha
     tried_user_root=$(tried unshare -U -r -m -p -f sh -c "$new_root")
     tried_sys=$(tried unshare -U -r -m -n mount -t sysfs -o ro sysfs /sys)
     tried_pid='' tried_root='' tried_hostname='' tried_network=''
+    hostname=$(! has hostname || uname -n)
+    case $hostname in -* | *[!a-zA-Z0-9.-]*) hostname='' ;; esac # hostname(1) refuses it
     if can me SYS_ADMIN; then
         tried_pid=$(tried unshare -p -f true)
         tried_root=$(tried unshare -m -p -f sh -c "$new_root")
-        ! has hostname || tried_hostname=$(tried unshare -u hostname "$(uname -n)")
+        [ -z "$hostname" ] || tried_hostname=$(tried unshare -u hostname "$hostname")
         # Root of a user namespace may have power over another network than that which it is in.
         ! can me NET_ADMIN || tried_network=$(tried nsenter -n/proc/self/ns/net true)
-    elif has hostname; then
-        tried_hostname=$(tried unshare -U -r -u hostname "$(uname -n)")
+    elif [ -n "$hostname" ]; then
+        tried_hostname=$(tried unshare -U -r -u hostname "$hostname")
     fi
     why='' fix='' hopeless=''
     need_user_namespace me
@@ -445,7 +473,7 @@ look_at_cgroups() {
         for controller in memory pids cpu; do
             ! find_hierarchy "$controller" || mounted="$mounted $controller"
         done
-        fact cgroups "v1:${mounted:- none}"
+        fact cgroups "${mounted:+v1:}${mounted:-none}"
     fi
 }
 
@@ -485,96 +513,153 @@ look_at_ids_and_overlay() {
     overlay=no
     ! grep -qs '/overlay\.ko' "$root/lib/modules/$kernel/modules.dep" || overlay='not loaded yet'
     ! lists /proc/filesystems overlay || overlay=yes
-    case $kernel in 5.10.*) overlay="$overlay, but not for users (Linux 5.11)" ;; esac
+    case $kernel in
+        [1-4].* | 5.[0-9].* | 5.10.*) overlay="$overlay, but not for users (Linux 5.11)" ;;
+    esac
     fact overlayfs "$overlay"
 }
 
-go_run() { # without a home Go keeps no count of its use, and outside of a module it fetches no Go
+go_run() { # without a home Go keeps no count of its use, and this way it fetches no other Go
     file=${GOENV-${XDG_CONFIG_HOME-${HOME-}/.config}/go/env}
-    (cd / && HOME='' XDG_CONFIG_HOME='' GOENV=$file go "$@" 2>/dev/null)
+    (
+        cd /
+        [ "${2-}" = GOTOOLCHAIN ] || export GOTOOLCHAIN=local
+        HOME='' XDG_CONFIG_HOME='' GOENV=$file go "$@" 2>/dev/null
+    )
 }
 
-look_at_go() { # sets go_why where go run would fail, and go_fix if a command helps
-    go_why='' go_fix=''
-    wanted=$(awk '$1 == "go" { print $2 }' "$repo/go.mod")
-    case $machine in x86_64) arch=amd64 ;; aarch64) arch=arm64 ;; *) arch=$machine ;; esac
+look_at_go() { # blames what keeps go run from working, whatever it runs
+    why='' fix='' hopeless=''
+    look_at_directories
+    wanted=$(awk '$1 == "go" { print $2 }' "$repo/go.mod" | tr -d '\r')
     version=$(go_run version | awk '{ print $3 }')
     minor=$(echo "${version#go1.}" | sed 's/[^0-9].*//')
-    cache=$(go_run env GOMODCACHE)
-    cache=${cache:-${GOPATH:-${HOME-}/go}/pkg/mod}
+    arch=$(go_run env GOARCH)
+    [ -n "$arch" ] || case $machine in
+        x86_64) arch=amd64 ;;
+        aarch64) arch=arm64 ;;
+        i?86) arch=386 ;;
+        arm*) arch=arm ;;
+        *) arch=$machine ;;
+    esac
     online=no
-    if content /proc/net/route | awk '$2 == "00000000" { n = 1 } END { exit !n }' ||
-        [ -n "${https_proxy-}${HTTPS_PROXY-}" ]; then online=yes; fi
+    if { content /proc/net/route && content /proc/net/ipv6_route; } | awk '
+        $2 == "00000000" || $1 ~ /^0+$/ && $2 == "00" && $NF != "lo" { n = 1 }
+        END { exit !n }' || [ -n "${https_proxy-}${HTTPS_PROXY-}" ]; then online=yes; fi
     case $(go_run env GOPROXY) in off) online=no ;; file:*) online=yes ;; esac
+    cache=$(go_run env GOMODCACHE)
+    gopath=${GOPATH:-${HOME:+$HOME/go}}
+    cache=${cache:-${gopath:+$gopath/pkg/mod}}
     fetched=yes
     while read -r module release _; do
-        case $release in v[0-9]*) [ -d "$cache/$module@$release" ] || fetched=no ;; esac
+        case $release in v[0-9]*) [ -d "$root$cache/$module@$release" ] || fetched=no ;; esac
     done <"$repo/go.mod"
     [ ! -d "$repo/vendor" ] || fetched=yes
     fact go "${version:-not in PATH}"
     fact modules "fetched: $fetched; network: $online"
-    if [ -z "$version" ] && [ -x "$root/usr/local/go/bin/go" ]; then
-        go_why='go is not in PATH' go_fix="export PATH=\"\$PATH:/usr/local/go/bin\""
-    elif [ -z "$version" ] || [ "${minor:-99}" -lt 21 ]; then
-        go_why="there is no Go ${wanted%.*}"
-        [ "$online" = no ] || go_fix="mkdir -p ~/.local && curl -L \
-https://go.dev/dl/go$wanted.linux-$arch.tar.gz | tar -C ~/.local -xz && \
-export PATH=\"\$HOME/.local/go/bin:\$PATH\""
-    elif [ "${minor:-99}" -lt "$(echo "$wanted" | cut -d . -f 2)" ] &&
-        [ ! -d "$cache/golang.org/toolchain@v0.0.1-go$wanted.linux-$arch" ]; then
-        # From 1.21 on, Go fetches the one that go.mod asks for.
-        if [ "$online" = no ]; then
-            go_why="$version would fetch Go $wanted, and there is no network"
-        elif [ "$(go_run env GOTOOLCHAIN)" = local ]; then
-            go_why="$version may not fetch Go $wanted" go_fix='export GOTOOLCHAIN=auto'
-        fi
+    if [ "$fetched$online" = nono ]; then
+        blame 'the modules are not fetched, and there is no network'
+    elif [ "$fetched" = no ]; then
+        need_cache GOMODCACHE "$cache"
     fi
-    [ -n "$go_why" ] || [ "$fetched$online" != nono ] ||
-        go_why='the modules are not fetched, and there is no network'
+    if [ -z "$version" ] || [ "${minor:-99}" -lt 21 ]; then
+        need_another_go
+    elif [ "${minor:-99}" -lt "$(echo "$wanted" | cut -d . -f 2)" ] &&
+        [ ! -d "$root$cache/golang.org/toolchain@v0.0.1-go$wanted.linux-$arch" ]; then
+        # From 1.21 on, Go fetches the one that go.mod asks for.
+        case $online$(go_run env GOTOOLCHAIN) in
+            no*) blame "$version would fetch Go $wanted, and there is no network" ;;
+            yes | *auto) ;;
+            *) blame "$version may not fetch Go $wanted" 'export GOTOOLCHAIN=auto' ;;
+        esac
+    fi
+    go_why=$why go_fix=$fix go_hopeless=$hopeless
 }
 
-look_at_directories() { # sets dir_why and dir_fix, as above
-    dir_why='' dir_fix=''
-    tmp=${TMPDIR:-/tmp}
-    tmp=${tmp%/}
-    case ,$(mount_options "$tmp"), in
-        *,noexec,*)
-            # go run starts programs from there, and 01 builds its jail there.
-            dir_why="$tmp is mounted noexec"
-            dir_fix="mkdir -p ~/tmp && export TMPDIR=~/tmp"
-            ;;
+need_another_go() {
+    for place in /usr/local/go "${HOME-}/.local/go"; do
+        if [ -z "$version" ] && [ -x "$root$place/bin/go" ]; then
+            blame 'go is not in PATH' "export PATH=\"\$PATH:$place/bin\"" && return
+        fi
+    done
+    no_go="there is no Go ${wanted%.*}"
+    if has curl; then get='curl -L'; else get='wget -O-'; fi
+    has "${get% *}" || no_go="$no_go, and neither curl nor wget to fetch it with"
+    case $online$no_go in no* | *wget*) blame "$no_go" && return ;; esac
+    blame "$no_go" "mkdir -p ~/.local && $get \
+https://go.dev/dl/go$wanted.linux-$arch$([ "$arch" != arm ] || echo v6l).tar.gz | \
+tar -C ~/.local -xz && export PATH=\"\$HOME/.local/go/bin:\$PATH\""
+}
+
+usable() { # DIR: whether Go can make programs in it, and run them
+    at=$1 obstacle="Go can't write to $1"
+    case $at in /*) ;; *) at='' obstacle='HOME is not set' && return 1 ;; esac # or is relative
+    while [ -n "$at" ] && [ ! -e "$root$at" ]; do at=${at%/*}; done # Go makes those below
+    at=$(cd "$root$at/" 2>/dev/null && pwd -P) && [ -w "$at" ] || return
+    at=${at#"$root"}
+    obstacle="${at:-/} is mounted noexec"
+    case ,$(mount_options "$at"), in *,noexec,*) return 1 ;; esac
+}
+
+need_cache() { # VARIABLE DIR
+    usable "$2" || case $2 in
+        /*) blame "$obstacle" "export $1=\"\$(mktemp -d)\"" ;;
+        *) blame "$obstacle" "export HOME=\"\$(mktemp -d)\"" ;;
     esac
-    [ -d "$root$tmp" ] || dir_why="there is no directory $tmp" dir_fix='unset TMPDIR'
-    dir=${GOCACHE:-${XDG_CACHE_HOME:-${HOME-}/.cache}}
-    while [ -n "$dir" ] && [ ! -e "$dir" ]; do dir=${dir%/*}; done
-    dir=${dir:-/}
-    [ -w "$dir" ] || dir_why="Go can't write to $dir" dir_fix="export HOME=\"\$(mktemp -d)\""
-    free=$(df -Pk "$dir" 2>/dev/null | awk 'END { print int($4 / 1024) }')
-    fact 'disk space' "${free:-?} MB free in $dir"
+}
+
+# go run makes programs in its cache and in TMPDIR, and starts them there; 01 makes its jail there.
+look_at_directories() {
+    [ -z "${GOTMPDIR-}" ] || usable "$GOTMPDIR" || blame "$obstacle" 'unset GOTMPDIR'
+    tmp=${TMPDIR:-/tmp}
+    if [ ! -d "$root$tmp/" ] || ! usable "$tmp"; then
+        [ -d "$root$tmp/" ] || obstacle="there is no directory $tmp"
+        tmp_why=$obstacle
+        if [ -n "${TMPDIR-}" ] && [ -d "$root/tmp" ] && usable /tmp; then
+            blame "$tmp_why" 'unset TMPDIR'
+        elif usable "${HOME-}/tmp"; then
+            blame "$tmp_why" "mkdir -p ~/tmp && export TMPDIR=~/tmp"
+        else
+            blame "$tmp_why"
+        fi
+    fi
+    cache=$(go_run env GOCACHE)
+    case $cache in '' | off) cache=${GOCACHE:-${XDG_CACHE_HOME:-${HOME:+$HOME/.cache}}} ;; esac
+    need_cache GOCACHE "$cache"
+    free=$(df -Pk "$root$at/" 2>/dev/null | awk 'END { print int($4 / 1024) }')
+    fact 'disk space' "${free:-?} MB free in ${at:-/}"
     [ "${free:-999}" -ge 500 ] || note 'Building all steps takes about 200 MB, a newer Go 250 more.'
     case $repo in /mnt/[a-z]/*) note 'This clone is on a Windows disk: clone it below ~.' ;; esac
     ! grep -q "$(printf '\r')" "$repo/go.mod" ||
         note 'This clone has CRLF line endings, so scripts fail: clone it again, inside Linux.'
 }
 
-elsewhere() { # SYSTEM COMMAND
+elsewhere() { # SYSTEM VERDICT COMMAND
     fact system "$1"
-    for step in "$repo"/[0-9][0-9]-*; do verdict "${step##*/}" 'works after' "$2"; done
+    for step in "$repo"/[0-9][0-9]-*; do verdict "${step##*/}" "$2" "$3"; done
     finish
 }
 
-case $* in
+case ${*-} in
     '') format=text ;;
     '-format json') format=json ;;
     -h) usage && exit ;;
     *) usage >&2 && exit 2 ;;
 esac
+true 3>&1 || exit 2 # where standard output is closed, pipes would take its place
 root=${DOCTOR_ROOT-}
-repo=$(CDPATH='' cd "$(dirname "$0")/.." && pwd)
-case $(uname -s) in
+repo=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+if [ ! -f "$repo/go.mod" ]; then
+    echo "doctor.sh: there are no steps in $repo: run it as scripts/doctor.sh in a clone" >&2
+    exit 2
+fi
+system=$(uname -s)
+case $system in
     Linux) ;;
-    Darwin) elsewhere macOS 'brew install lima && limactl start .lima/steps.yaml && limactl shell steps' ;;
-    *) elsewhere Windows 'wsl --install' ;;
+    Darwin) elsewhere macOS 'works after' \
+        'brew install lima && limactl start .lima/steps.yaml && limactl shell steps' ;;
+    CYGWIN* | MINGW* | MSYS* | Windows*) elsewhere Windows 'works after' 'wsl --install' ;;
+    *) elsewhere "$system" "won't here" "$system has no namespaces; a Linux virtual machine has" ;;
 esac
 look_at_system
 look_at_namespaces
@@ -582,7 +667,6 @@ look_at_cgroups
 look_at_network
 look_at_ids_and_overlay
 look_at_go
-look_at_directories
 for step in "$repo"/[0-9][0-9]-*; do
     number=${step##*/}
     number=${number%%-*}

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 )
@@ -24,7 +25,7 @@ import (
 const script = "../../doctor.sh"
 
 // tools are the only programs of this machine that the script finds on a made-up one.
-var tools = []string{"awk", "cat", "cut", "df", "dirname", "grep", "id", "sed", "sh", "tr"}
+var tools = strings.Fields("awk cat cut df dirname grep id printf sed sh tr")
 
 // machine is a made-up machine: its files, and beside them the environment of its user.
 type machine struct {
@@ -45,8 +46,8 @@ func laptop(t *testing.T) machine {
 	t.Helper()
 	m := machine{dir: t.TempDir()}
 	m.env = []string{
-		"PATH=" + m.dir + "/bin", "HOME=" + m.dir + "/home", "DOCTOR_ROOT=" + m.dir,
-		"XDG_RUNTIME_DIR=/run/user/1000", "GOCACHE=" + m.dir + "/home",
+		"PATH=" + m.dir + "/bin", "HOME=/home", "DOCTOR_ROOT=" + m.dir,
+		"XDG_RUNTIME_DIR=/run/user/1000",
 	}
 	for _, tool := range tools {
 		path, err := exec.LookPath(tool)
@@ -73,7 +74,7 @@ func laptop(t *testing.T) machine {
 	m.program(t, "ls", `for dir; do :; done; read -r owner <"$dir/.owner" || owner=0; `+
 		`echo "drwxr-xr-x 2 $owner $owner"`)
 	m.program(t, "go", `case $1 in version) echo "go version go1.26.0 linux/amd64" ;; esac`)
-	for _, name := range []string{"sudo", "systemd-run", "sysctl", "newuidmap", "pasta", "nft"} {
+	for _, name := range strings.Fields("sudo systemd-run sysctl newuidmap pasta nft curl") {
 		m.program(t, name, "exit 9 # it is looked for, never called")
 	}
 	for _, kind := range []string{"user", "pid", "mnt", "uts", "ipc", "net", "cgroup", "time"} {
@@ -254,7 +255,10 @@ var sh = []string{"/bin/sh"}
 // others are other shells that this machine has. Some of busybox's find its own programs before
 // those in PATH, so a made-up machine is none for it.
 func others() (all [][]string) {
-	for _, shell := range [][]string{{"dash"}, {"busybox", "sh"}, {"bash", "--posix"}, {"mksh"}} {
+	for _, shell := range [][]string{
+		{"dash"}, {"busybox", "sh"}, {"bash", "--posix"}, {"mksh"}, {"ksh93"}, {"yash"}, {"posh"},
+		{"zsh", "--emulate", "sh"},
+	} {
 		if path, err := exec.LookPath(shell[0]); err == nil {
 			all = append(all, append([]string{path}, shell[1:]...))
 		}
@@ -328,6 +332,19 @@ var cases = []struct {
 		m.replace(t, "proc/self/cgroup", "1:memory:/a\n", "")
 	}, steps("works", 6, "won't here: no cgroup hierarchy has memory", 2)},
 
+	{"Alpine, which mounts no cgroups, root", func(t *testing.T, m *machine) {
+		unmounted(t, m)
+		m.root(t, allCapabilities)
+	}, steps("works", 6, "works after: "+mountCgroups, 2)},
+	{"Alpine, a user with sudo", func(t *testing.T, m *machine) {
+		unmounted(t, m)
+	}, steps("works", 6, "works after: sudo "+mountCgroups+" # and with sudo", 2)},
+	{"Alpine, a user without", func(t *testing.T, m *machine) {
+		unmounted(t, m)
+		m.remove(t, "bin/sudo")
+	}, steps("works", 6, "won't here: no cgroup hierarchy is mounted (root can change that: "+
+		mountCgroups+"); "+onlyRoot, 2)},
+
 	// What forbids user namespaces.
 	{"Ubuntu's AppArmor", func(t *testing.T, m *machine) {
 		m.file(t, "proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1\n")
@@ -392,6 +409,15 @@ var cases = []struct {
 		m.root(t, allCapabilities)
 	}, steps("works", 5, "works after: sysctl -w user.max_net_namespaces=15000", 3)},
 
+	{"a hostname that hostname(1) refuses", func(t *testing.T, m *machine) {
+		refuseHostname(t, m, "a_b")
+	}, steps("works", 8)},
+	{"a hostname that hostname(1) may not set", func(t *testing.T, m *machine) {
+		refuseHostname(t, m, "a-b")
+		m.remove(t, "bin/sudo", "bin/systemd-run")
+	}, steps("works", 3, "won't here: this user may not set a hostname", 3,
+		"won't here: this user may not set a hostname; "+onlyRoot, 2)},
+
 	// Kernels.
 	{"no time namespaces, which 08 does without", func(t *testing.T, m *machine) {
 		m.root(t, allCapabilities)
@@ -417,6 +443,20 @@ var cases = []struct {
 		m.file(t, "lib/modules/6.8.0-31-generic/modules.dep", "kernel/drivers/net/tun.ko:\n")
 		m.root(t, allCapabilities)
 	}, steps("works", 5, "won't here: this kernel has no virtual network cables (veth)", 3)},
+	{"cgroup v2 before clone3 knew it", func(t *testing.T, m *machine) {
+		m.file(t, "proc/sys/kernel/osrelease", "5.4.0-216-generic\n")
+		m.root(t, allCapabilities)
+	}, steps("works", 6, "won't here: cgroup v2 takes Linux 5.7 (clone3)", 2)},
+	{"a status without NoNewPrivs, as before Linux 4.10", func(t *testing.T, m *machine) {
+		m.remove(t, "bin/systemd-run")
+		m.replace(t, "proc/self/status", "NoNewPrivs:\t0\n", "")
+	}, steps("works", 6, "works with sudo", 2)},
+	{"Raspberry Pi OS", func(t *testing.T, m *machine) {
+		m.program(t, "uname", "case $1 in -m) echo aarch64 ;; *) echo Linux ;; esac")
+		m.file(t, "proc/cmdline", "coherent_pool=1M cgroup_disable=memory console=tty1\n")
+		m.file(t, "sys/fs/cgroup/cgroup.controllers", "cpuset cpu io pids\n")
+	}, steps("works", 6, "won't here: the kernel's command line has cgroup_disable=memory (on a "+
+		"Raspberry Pi, add cgroup_enable=memory to cmdline.txt, and reboot)", 2)},
 	{"a processor without a filter", func(t *testing.T, m *machine) {
 		m.root(t, allCapabilities)
 		m.program(t, "uname", "case $1 in -m) echo s390x ;; *) echo Linux ;; esac")
@@ -448,6 +488,17 @@ var cases = []struct {
 		m.container(t, withAdmin)
 	}, steps("works", 6,
 		"won't here: root needs CAP_SYS_ADMIN and CAP_NET_ADMIN for limits"+flags, 2)},
+	{"Docker's default and no Go, which hides nothing", func(t *testing.T, m *machine) {
+		m.container(t, dockers)
+		m.program(t, "unshare", "exit 1")
+		m.remove(t, "bin/go")
+	}, steps("works after: "+install, 1, "won't here: there is no Go 1.25; "+mayNot+flags, 5,
+		"won't here: there is no Go 1.25; "+mayNot+"; root needs CAP_SYS_ADMIN and CAP_NET_ADMIN "+
+			"for limits"+flags, 2)},
+	{"a container to which systemd has delegated no cpu", func(t *testing.T, m *machine) {
+		m.container(t, withAdminNetwork)
+		m.file(t, "sys/fs/cgroup/cgroup.controllers", "memory pids\n")
+	}, steps("works", 6, "won't here: no cgroup hierarchy has cpu"+flags, 2)},
 	{"a virtual machine made from an image", func(t *testing.T, m *machine) {
 		m.file(t, ".dockerenv", "")
 		m.file(t, "proc/sys/user/max_user_namespaces", "0\n")
@@ -472,6 +523,37 @@ var cases = []struct {
 		m.remove(t, "bin/go", "proc/net/route")
 		m.root(t, allCapabilities)
 	}, steps("won't here: there is no Go 1.25", 8)},
+	{"no Go, and wget", func(t *testing.T, m *machine) {
+		m.remove(t, "bin/go", "bin/curl")
+		m.program(t, "wget", "")
+		m.root(t, allCapabilities)
+	}, steps("works after: "+strings.Replace(install, "curl -L", "wget -O-", 1), 8)},
+	{"no Go, and nothing to fetch it with", func(t *testing.T, m *machine) {
+		m.remove(t, "bin/go", "bin/curl")
+		m.root(t, allCapabilities)
+	}, steps("won't here: there is no Go 1.25, and neither curl nor wget to fetch it with", 8)},
+	{"no Go, 32-bit ARM", func(t *testing.T, m *machine) {
+		m.remove(t, "bin/go")
+		m.program(t, "uname", "case $1 in -m) echo armv7l ;; *) echo Linux ;; esac")
+		m.root(t, allCapabilities)
+	}, steps("works after: "+strings.Replace(install, "amd64", "armv6l", 1), 7,
+		"won't here: there is no Go 1.25; 08 has no filter for arm", 1)},
+	{"no Go, 32-bit PC", func(t *testing.T, m *machine) {
+		m.remove(t, "bin/go")
+		m.program(t, "uname", "case $1 in -m) echo i686 ;; *) echo Linux ;; esac")
+		m.root(t, allCapabilities)
+	}, steps("works after: "+strings.Replace(install, "amd64", "386", 1), 7,
+		"won't here: there is no Go 1.25; 08 has no filter for 386", 1)},
+	{"a 32-bit Go on a 64-bit kernel", func(t *testing.T, m *machine) {
+		m.program(t, "go", `case $* in version) echo "go version go1.26.0 linux/386" ;; `+
+			`*GOARCH) echo 386 ;; esac`)
+		m.root(t, allCapabilities)
+	}, steps("works", 7, "won't here: 08 has no filter for 386", 1)},
+	{"Go where doctor.sh puts it, beside PATH", func(t *testing.T, m *machine) {
+		m.remove(t, "bin/go")
+		m.program(t, "../home/.local/go/bin/go", "")
+		m.root(t, allCapabilities)
+	}, steps(`works after: export PATH="$PATH:/home/.local/go/bin"`, 8)},
 	{"Go beside PATH", func(t *testing.T, m *machine) {
 		m.remove(t, "bin/go")
 		m.program(t, "../usr/local/go/bin/go", "")
@@ -490,8 +572,24 @@ var cases = []struct {
 			`*GOTOOLCHAIN) echo local ;; esac`)
 		m.root(t, allCapabilities)
 	}, steps("works after: export GOTOOLCHAIN=auto", 8)},
+	{"a Go that is another, and would fetch that first", func(t *testing.T, m *machine) {
+		m.program(t, "go", `case $*$GOTOOLCHAIN in versionlocal) `+
+			`echo "go version go1.24.4 linux/amd64" ;; *GOTOOLCHAIN*) echo go1.21.0 ;; esac`)
+		m.env = append(m.env, "GOTOOLCHAIN=go1.21.0")
+		m.root(t, allCapabilities)
+	}, steps("works after: export GOTOOLCHAIN=auto", 8)},
 	{"no modules and no network", func(t *testing.T, m *machine) {
 		m.remove(t, "home/go", "proc/net/route")
+		m.root(t, allCapabilities)
+	}, steps("won't here: the modules are not fetched, and there is no network", 8)},
+	{"no modules and a network of IPv6 alone", func(t *testing.T, m *machine) {
+		m.remove(t, "home/go", "proc/net/route")
+		m.file(t, "proc/net/ipv6_route", strings.Replace(nowhere, " lo", " eth0", 1))
+		m.root(t, allCapabilities)
+	}, steps("works", 8)},
+	{"no modules and no route but IPv6's default one", func(t *testing.T, m *machine) {
+		m.remove(t, "home/go", "proc/net/route")
+		m.file(t, "proc/net/ipv6_route", nowhere)
 		m.root(t, allCapabilities)
 	}, steps("won't here: the modules are not fetched, and there is no network", 8)},
 	{"modules and no network", func(t *testing.T, m *machine) {
@@ -502,6 +600,44 @@ var cases = []struct {
 		m.root(t, allCapabilities)
 		m.mounts(t, "21 1 0:21 / /tmp rw,nosuid,noexec - tmpfs tmpfs rw")
 	}, steps("works after: mkdir -p ~/tmp && export TMPDIR=~/tmp", 8)},
+	{"a home directory on one, too", func(t *testing.T, m *machine) {
+		m.root(t, allCapabilities)
+		m.mounts(t, "21 1 0:21 / /tmp rw,nosuid,noexec - tmpfs tmpfs rw",
+			"22 1 0:22 / /home rw,nosuid,noexec - tmpfs tmpfs rw")
+	}, steps("won't here: /tmp is mounted noexec; /home is mounted noexec", 8)},
+	{"a cache on a noexec mount, by a symbolic link", func(t *testing.T, m *machine) {
+		m.root(t, allCapabilities)
+		m.file(t, "data/cache/empty", "")
+		m.link(t, "../data/cache", "home/.cache")
+		m.mounts(t, "21 1 0:21 / /data rw,noexec - ext4 /dev/sda2 rw")
+	}, steps("works after: "+newCache, 8)},
+	{"a cache that can't be made", func(t *testing.T, m *machine) {
+		m.root(t, allCapabilities)
+		m.env = append(m.env, "XDG_CACHE_HOME=/etc/subuid")
+	}, steps("works after: "+newCache, 8)},
+	{"modules that are nowhere, and can't be put there", func(t *testing.T, m *machine) {
+		m.root(t, allCapabilities)
+		m.env = append(m.env, "GOPATH=/etc/subuid")
+	}, steps(`works after: export GOMODCACHE="$(mktemp -d)"`, 8)},
+	{"a GOTMPDIR on a noexec mount", func(t *testing.T, m *machine) {
+		m.root(t, allCapabilities)
+		m.env = append(m.env, "GOTMPDIR=/data")
+		m.file(t, "data/empty", "")
+		m.mounts(t, "21 1 0:21 / /data rw,noexec - ext4 /dev/sda2 rw")
+	}, steps("works after: unset GOTMPDIR", 8)},
+	{"no HOME", func(t *testing.T, m *machine) {
+		m.root(t, allCapabilities)
+		m.env = append(m.env, "HOME=")
+	}, steps(`works after: export HOME="$(mktemp -d)"`, 8)},
+	{"a TMPDIR that isn't there", func(t *testing.T, m *machine) {
+		m.root(t, allCapabilities)
+		m.env = append(m.env, "TMPDIR=/tmp/user/0")
+	}, steps("works after: unset TMPDIR", 8)},
+	{"no /tmp", func(t *testing.T, m *machine) {
+		m.root(t, allCapabilities)
+		m.remove(t, "tmp")
+	}, steps("works after: mkdir -p ~/tmp && export TMPDIR=~/tmp", 2,
+		"works after: mkdir -p ~/tmp && export TMPDIR=~/tmp && mkdir -m 1777 /tmp", 6)},
 
 	// Elsewhere.
 	{"macOS", func(t *testing.T, m *machine) {
@@ -513,6 +649,26 @@ var cases = []struct {
 		m.program(t, "uname", "echo MINGW64_NT-10.0-22631")
 		m.remove(t, "sys")
 	}, steps("works after: wsl --install", 8)},
+	{"FreeBSD", func(t *testing.T, m *machine) {
+		m.program(t, "uname", "echo FreeBSD")
+		m.remove(t, "proc", "sys")
+	}, steps("won't here: FreeBSD has no namespaces; a Linux virtual machine has", 8)},
+}
+
+// unmounted takes the cgroups and systemd away.
+func unmounted(t *testing.T, m *machine) {
+	m.remove(t, "bin/systemd-run")
+	m.replace(t, "proc/self/mountinfo",
+		"4 3 0:7 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw\n", "")
+	m.replace(t, "proc/filesystems", "nodev\tmqueue", "nodev\tcgroup2\nnodev\tmqueue")
+}
+
+// refuseHostname names the machine, and lets no attempt to set a hostname succeed.
+func refuseHostname(t *testing.T, m *machine, name string) {
+	m.program(t, "uname",
+		"case $1 in -m) echo x86_64 ;; -n) echo "+name+" ;; *) echo Linux ;; esac")
+	m.program(t, "hostname", "")
+	m.program(t, "unshare", "case $* in *hostname*) exit 1 ;; esac")
 }
 
 // Parts of what the cases want.
@@ -520,6 +676,11 @@ const (
 	mayNot   = "this container may not make a user namespace"
 	apparmor = "kernel.apparmor_restrict_unprivileged_userns is 1 (root can change that: sysctl " +
 		"-w kernel.apparmor_restrict_unprivileged_userns=0)"
+	mountCgroups = "mount -t cgroup2 cgroup2 /sys/fs/cgroup"
+	newCache     = `export GOCACHE="$(mktemp -d)"`
+	// nowhere is a line of /proc/net/ipv6_route that every kernel has.
+	nowhere = "00000000000000000000000000000000 00 00000000000000000000000000000000 00 " +
+		"00000000000000000000000000000000 ffffffff 00000001 00000000 00200200       lo\n"
 	install = "mkdir -p ~/.local && curl -L https://go.dev/dl/go1.25.0.linux-amd64.tar.gz | " +
 		`tar -C ~/.local -xz && export PATH="$HOME/.local/go/bin:$PATH"`
 )
@@ -586,6 +747,56 @@ func TestJSON(t *testing.T) {
 		"install nftables."
 	if len(got.Notes) != 1 || got.Notes[0] != note {
 		t.Errorf("got notes %q, want %q", got.Notes, note)
+	}
+}
+
+// TestStrangeText: whatever a file or a variable has in it, JSON stays JSON, and a line one line.
+func TestStrangeText(t *testing.T) {
+	m := laptop(t)
+	m.file(t, "proc/sys/kernel/osrelease", "6.8\"\\\t\x01\x02\x7f\xff\n2\n")
+	m.env = append(m.env, "HOME=/a\nb\tc")
+	_, said, _ := m.doctor(t, sh, "-format", "json")
+	var got struct{ Facts map[string]string }
+	if err := json.Unmarshal([]byte(said), &got); err != nil || !utf8.ValidString(said) {
+		t.Fatalf("%v:\n%q", err, said)
+	}
+	if want := `Linux 6.8"\??????2, x86_64`; got.Facts["kernel"] != want {
+		t.Errorf("got %q, want %q", got.Facts["kernel"], want)
+	}
+	verdicts, said, _ := m.doctor(t, sh)
+	if len(verdicts) != 8 || strings.Contains(said, "\nb") {
+		t.Errorf("%d verdicts:\n%s", len(verdicts), said)
+	}
+}
+
+// TestLostOutput: the exit status says so, and doctor.sh ends at once if it has no standard output.
+func TestLostOutput(t *testing.T) {
+	m := laptop(t)
+	for _, shell := range append(others(), sh) {
+		for _, redirection := range []string{">/dev/full", ">&-"} {
+			cmd := exec.Command(sh[0], append([]string{"-c", `"$@" ` + redirection, "sh"},
+				append(shell, m.dir+"/clone/scripts/doctor.sh")...)...)
+			cmd.Env = m.env
+			out, _ := cmd.CombinedOutput()
+			status := cmd.ProcessState.ExitCode()
+			if status != 2 || strings.Count(string(out), "\n") > 2 {
+				t.Errorf("%s %s: exit status %d, want 2:\n%s", shell, redirection, status, out)
+			}
+		}
+	}
+}
+
+// TestNoClone: without the steps beside it, doctor.sh says where they are expected.
+func TestNoClone(t *testing.T) {
+	m := laptop(t)
+	m.link(t, m.dir+"/clone/scripts/doctor.sh", "doctor")
+	cmd := exec.Command(sh[0], m.dir+"/doctor")
+	cmd.Env = m.env
+	out, _ := cmd.CombinedOutput()
+	want := "doctor.sh: there are no steps in " + filepath.Dir(m.dir) +
+		": run it as scripts/doctor.sh in a clone\n"
+	if status := cmd.ProcessState.ExitCode(); status != 2 || string(out) != want {
+		t.Errorf("exit status %d, %q; want 2, %q", status, out, want)
 	}
 }
 
