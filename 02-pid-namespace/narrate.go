@@ -95,12 +95,11 @@ func (e *leakError) Error() string { return "LEAK, where it should have held: " 
 
 // part prints a heading and so begins a part of the lesson.
 func (n *narrator) part(heading string) {
-	put("\n")
-	if n.pause {
+	put("\n" + color.New(color.Bold).Sprint(heading) + "\n")
+	if n.pause { // so that a room can guess what the part will show
 		put(color.New(color.Faint).Sprint("Enter: "))
 		_, _ = n.keys.ReadString('\n') // at the end of standard input, just go on
 	}
-	put(color.New(color.Bold).Sprint(heading) + "\n")
 }
 
 // next ends the lesson: it says what the verdicts mean that the lesson has reached, and what to do

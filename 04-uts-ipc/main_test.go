@@ -80,6 +80,24 @@ func TestLesson(t *testing.T) {
 	})
 }
 
+// TestPause: at a terminal, -pause prints a part's heading, and the part after Enter. The same code
+// does this in every step.
+func TestPause(t *testing.T) {
+	cmd := steptest.Caller().Program("-pause")
+	cmd.Env = append(os.Environ(), "NO_COLOR=1")
+	var dialog []string
+	for _, heading := range []string{
+		"A name of its own", "Objects made on the host", "Objects made in the container",
+		"Is the container's root the host's root?",
+	} {
+		dialog = append(dialog, "\r\n\r\n"+heading+"\r\nEnter: ", "\n")
+	}
+	screen, status := steptest.Converse(t, cmd, dialog)
+	if status != 0 || strings.Count(screen, "Enter: ") != 4 || !strings.Contains(screen, "next") {
+		t.Errorf("exit status %d, want 0, and Enter four times; on the screen:\n%s", status, screen)
+	}
+}
+
 // TestVerdicts judges the lesson's answers again. An ordinary user's root isn't the host's.
 func TestVerdicts(t *testing.T) {
 	if os.Getuid() == 0 {
