@@ -532,6 +532,34 @@ func TestParseTrees(t *testing.T) {
 	}
 }
 
+// TestMissingControllers: the error names those that no hierarchy has, and no others.
+func TestMissingControllers(t *testing.T) {
+	unified := func(controllers string) map[string]cgroupTree {
+		top := t.TempDir()
+		if err := os.WriteFile(top+"/cgroup.controllers", []byte(controllers), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return map[string]cgroupTree{"": {top, top}}
+	}
+	for names, trees := range map[string]map[string]cgroupTree{
+		"cpu":               unified("cpuset memory pids\n"), // delegated by systemd before 252
+		"memory":            {"cpu": {"/c", "/c/a"}, "pids": {"/p", "/p/a"}},
+		"memory, pids, cpu": unified("hugetlb\n"),
+	} {
+		_, err := choosePlace(trees, "x")
+		if want := "no cgroup can limit " + names + " here: "; err == nil ||
+			!strings.HasPrefix(err.Error(), want) {
+			t.Errorf("got %v, want %s...", err, want)
+		}
+	}
+	got, err := choosePlace(map[string]cgroupTree{
+		"memory": {"/m", "/m/a"}, "pids": {"/p", "/p/a"}, "cpu": {"/c", "/c/a"},
+	}, "x")
+	if want := (cgroup1{"/m/a/x", "/p/a/x", "/c/a/x"}); err != nil || got != want {
+		t.Errorf("got %v, %v, want %v", got, err, want)
+	}
+}
+
 // TestPlaceInTree chooses a place in a tree that belongs to the caller, as root's does.
 func TestPlaceInTree(t *testing.T) {
 	top := t.TempDir()

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -114,21 +115,24 @@ func undoCgroup(which string) error {
 // choosePlace says where to make a cgroup of that name, and through which interface. A host can
 // have both mounted, but each controller belongs to only one.
 func choosePlace(trees map[string]cgroupTree, name string) (cgroup, error) {
-	if tree, ok := trees[""]; ok && lists(tree.top+"/cgroup.controllers", controllers...) {
-		parent, err := placeInTree(tree)
+	missing := unlisted(trees[""].top+"/cgroup.controllers", controllers)
+	switch len(missing) {
+	case 0:
+		parent, err := placeInTree(trees[""])
 		return cgroup2{parent + "/" + name}, err
+	case len(controllers): // cgroup v2 has none of them
+		missing = slices.DeleteFunc(missing, func(name string) bool {
+			_, ok := trees[name]
+			return ok
+		})
 	}
-	var dirs [3]string
-	for i, controller := range controllers {
-		tree, ok := trees[controller]
-		if !ok {
-			return nil, fmt.Errorf("no cgroup can limit %s here: no hierarchy under "+
-				"/sys/fs/cgroup has that controller (does the kernel's command line turn it "+
-				"off?)", controller)
-		}
-		dirs[i] = tree.own + "/" + name
+	if len(missing) > 0 {
+		return nil, fmt.Errorf("no cgroup can limit %s here: no hierarchy under /sys/fs/cgroup "+
+			"has that controller (is it mounted? does the kernel's command line turn it off?)",
+			strings.Join(missing, ", "))
 	}
-	return cgroup1{dirs[0], dirs[1], dirs[2]}, nil
+	dir := func(controller string) string { return trees[controller].own + "/" + name }
+	return cgroup1{dir("memory"), dir("pids"), dir("cpu")}, nil
 }
 
 // mkdirCgroup makes a cgroup that every user can look into, whatever the caller's umask. The

@@ -240,10 +240,11 @@ func inContainer() bool {
 	return err1 == nil && mode == unix.SECCOMP_MODE_FILTER || err2 == nil && admin == 0
 }
 
-// isRoot reports whether the caller is the host's root, not an ordinary user in a user namespace.
+// isRoot reports whether root started this program. An ordinary user is uid 0, too, where this
+// program has started itself again in a user namespace.
 func isRoot() bool {
 	var inside, outside int
 	text, _ := os.ReadFile("/proc/self/uid_map") // without it, root is root
 	_, _ = fmt.Sscan(string(text), &inside, &outside)
-	return os.Geteuid() == 0 && outside == 0
+	return os.Geteuid() == 0 && (outside == 0 || !strings.HasSuffix(os.Args[0], role("")))
 }

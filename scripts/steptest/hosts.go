@@ -91,8 +91,14 @@ func Remedy(t *testing.T, inContainer bool) {
 		if u.UID == 0 {
 			want = "you are root, but this root may not: run this outside, as the host's root\n"
 		}
-		if got := Output(t, asItsRoot(u, "test:remedy")); got != want {
+		cmd := asItsRoot(u, "test:remedy")
+		cmd.Args[0] = "host of " + step.Name // what the step itself starts for an ordinary user
+		if got := Output(t, cmd); got != want {
 			t.Errorf("on a host: %q, want %q", got, want)
+		}
+		want = "you are root, but this root may not: run this outside, as the host's root\n"
+		if got := Output(t, asItsRoot(u, "test:remedy")); got != want {
+			t.Errorf("in a user namespace that the user made: %q, want %q", got, want)
 		}
 		want = "this is a container whose runtime forbids it: start that one with --privileged, " +
 			"or run this on the host\n"
