@@ -500,6 +500,7 @@ func TestOtherNames(t *testing.T)              { steptest.OtherNames(t) }
 func TestNameIsNoProof(t *testing.T)           { steptest.NameIsNoProof(t) }
 func TestUserNamespacesForbidden(t *testing.T) { steptest.UserNamespacesForbidden(t) }
 func TestRemedy(t *testing.T)                  { steptest.Remedy(t, inContainer()) }
+func TestAnothersNetwork(t *testing.T)         { steptest.AnothersNetwork(t) }
 func TestNoexec(t *testing.T)                  { steptest.Noexec(t) }
 func TestMountBelowUsr(t *testing.T)           { steptest.MountBelowUsr(t) }
 func TestHidepid(t *testing.T)                 { steptest.Hidepid(t) }

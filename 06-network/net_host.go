@@ -24,13 +24,27 @@ func asksForLesson(args []string) bool {
 
 // notRoot returns why the caller can't connect a container to the host, or "" if it can.
 func notRoot() string {
-	if holds(unix.CAP_NET_ADMIN) && holds(unix.CAP_SYS_ADMIN) {
+	switch admin := holds(unix.CAP_NET_ADMIN) && holds(unix.CAP_SYS_ADMIN); {
+	case admin && ownsNetwork():
 		return ""
-	}
-	if os.Geteuid() == 0 {
+	case admin:
+		return "root of a user namespace that this network doesn't belong to"
+	case os.Geteuid() == 0:
 		return "root without CAP_NET_ADMIN or CAP_SYS_ADMIN"
 	}
 	return "not root"
+}
+
+// ownsNetwork reports whether this process could return from another network namespace to its own.
+// Each belongs to a user namespace, and outside of that one root's capabilities don't count
+// (user_namespaces(7)).
+func ownsNetwork() bool {
+	own, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		return false
+	}
+	defer own.Close()
+	return unix.Setns(int(own.Fd()), unix.CLONE_NEWNET) == nil
 }
 
 // playHost starts this program again as root of a user namespace with a network namespace that

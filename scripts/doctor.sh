@@ -259,9 +259,10 @@ need_names_and_queues() { # WHO
 
 need_network() { # WHO STEP
     need_namespace net
-    [ "$1$tried_network" != meno ] || [ -n "$why" ] || blame_policy 'change its network'
-    # The lessons of 06 and 08 connect to it. A user's have a network namespace that plays the host.
-    if [ "$2" -ne 7 ] && can "$1" NET_ADMIN && there /proc/net/fib_trie &&
+    # The lessons of 06 and 08 connect to it. A user's have a network namespace that plays the host,
+    # and so have those of root that has no power over its network.
+    if [ "$2" -ne 7 ] && can "$1" NET_ADMIN && [ "$1$tried_network" != meno ] &&
+        there /proc/net/fib_trie &&
         ! content /proc/net/fib_trie | grep -q '127\.0\.0\.1'; then
         blame_root 'the loopback is down' 'ip link set lo up'
     fi

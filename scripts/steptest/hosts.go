@@ -108,6 +108,17 @@ func Remedy(t *testing.T, inContainer bool) {
 	})
 }
 
+// AnothersNetwork runs as root of a user namespace to which its network doesn't belong, as after
+// unshare -Ur: it can't connect anything to that network.
+func AnothersNetwork(t *testing.T) {
+	NeedUserNamespaces(t)
+	AsEveryUser(t, func(t *testing.T, u User) {
+		if got := Output(t, asItsRoot(u, "echo", "inside")); got != "inside\n" {
+			t.Errorf("got %q", got)
+		}
+	})
+}
+
 // Noexec expects the reason why nothing can be executed, where that isn't the file's mode.
 func Noexec(t *testing.T) {
 	NeedNamespaces(t)
