@@ -17,9 +17,9 @@ import (
 // enough to escape: 01's escape (b), and CVE-2024-21626 in runc. Go's runtime also holds some of
 // the host's files open, from which it has read the CPU limit.
 //
-// It comes first, because while a descriptor is open any path may lead to it. Marking them
-// close-on-exec, as CLOSE_RANGE_CLOEXEC does (close_range(2)), would be too late: execve(2) looks
-// its path up before it closes them, so /proc/self/fd/5/bin/sh would be the host's.
+// It comes before anything is built, because while a descriptor is open any path may lead to it.
+// Marking them close-on-exec, as CLOSE_RANGE_CLOEXEC does (close_range(2)), would be too late:
+// execve(2) looks its path up before it closes them, so /proc/self/fd/5/bin/sh would be the host's.
 func closeDescriptors() error {
 	open, err := os.ReadDir("/proc/self/fd")
 	if err != nil {

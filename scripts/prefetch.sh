@@ -57,6 +57,10 @@ GOBIN=$cache/bin go install "$crane"
 
 say "the image $image"
 file=$cache/$(tr -c 'A-Za-z0-9.\n' - <<<"$image").tar
-"$cache/bin/crane" pull --platform "linux/$(go env GOARCH)" "$image" "$file.part"
+"$cache/bin/crane" pull --platform "linux/$(go env GOARCH)" "$image" "$file.part" || {
+    rm -f "$file.part"
+    printf "\nEverything is here but the image, which only 08's -image needs.\n" >&2
+    exit 1
+}
 mv "$file.part" "$file"
 printf '\nAll is here. To try the image: go run ./08-full-container -image %s sh\n' "$file"

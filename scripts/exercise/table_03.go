@@ -20,8 +20,8 @@ var exercises03 = []exercise{
 		attacks: []string{"descriptors"},
 		hints: []string{
 			"cat <&5 in the container reads a file of the host. No path was looked up for that.",
-			"descriptors.go has what it takes, and its comment says when: before anything else " +
-				"is done.",
+			"descriptors.go has what it takes, and its comment says when: before anything is " +
+				"built.",
 			"if err := closeDescriptors(); err != nil { return err }, in container.",
 		},
 		near: []near{{"defercloseDescriptors()", "", "A deferred call runs when container " +

@@ -72,6 +72,13 @@ esac`)
 		t.Errorf("no %q in %q", root, out)
 	}
 
+	// Without the registry, the rest is there.
+	m.program(t, "go", `[ "$1" != install ] || ln -sf /bin/false "$GOBIN/crane"`)
+	if out, err := run("-i", "alpine:3.21"); err == nil ||
+		!strings.HasSuffix(out, "\nEverything is here but the image, which only 08's -image needs.\n") {
+		t.Errorf("crane failed, and prefetch.sh (%v) says: %s", err, out)
+	}
+
 	// If one thing fails, so does all of it, and what comes after isn't begun.
 	m.program(t, "go", `echo "$*" >>`+m.dir+`/second; [ "$1" != vet ]`)
 	if out, err := run(); err == nil {
