@@ -74,8 +74,8 @@ esac`)
 
 	// Without the registry, the rest is there.
 	m.program(t, "go", `[ "$1" != install ] || ln -sf /bin/false "$GOBIN/crane"`)
-	if out, err := run("-i", "alpine:3.21"); err == nil ||
-		!strings.HasSuffix(out, "\nEverything is here but the image, which only 08's -image needs.\n") {
+	missing := "\nEverything is here but the image, which only 08's -image needs.\n"
+	if out, err := run("-i", "alpine:3.21"); err == nil || !strings.HasSuffix(out, missing) {
 		t.Errorf("crane failed, and prefetch.sh (%v) says: %s", err, out)
 	}
 
