@@ -54,7 +54,7 @@ for command in go ip ldd nft unshare; do
     command -v "$command" >/dev/null || die "no $command command in PATH"
 done
 
-repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+repo=$(CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 tmp=$(mktemp -d)
 name=$(basename "$tmp")
 cleanup() {

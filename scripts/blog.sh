@@ -36,8 +36,8 @@ if (($# != 1)) || ! [[ $date =~ ^[0-9]{4}-[0-9]{2}-[0-9]{2}$ && $first =~ ^[0-9]
     usage >&2
     exit 2
 fi
-site=$(mkdir -p "$1" && cd "$1" && pwd)
-cd "$(dirname "$0")/.."
+site=$(mkdir -p "$1" && CDPATH='' cd "$1" && pwd)
+CDPATH='' cd "$(dirname "$0")/.."
 
 # part CHAPTER: the number of its post.
 part() {

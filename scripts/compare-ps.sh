@@ -38,11 +38,11 @@ done
 shift $((OPTIND - 1))
 (($# <= 1)) || { usage >&2 && exit 2; }
 
-root=$(cd "$(dirname "$0")/.." && pwd -P)
+root=$(CDPATH='' cd "$(dirname "$0")/.." && pwd -P)
 step=
 for dir in "$root/${1:-03}" "$root/${1:-03}"-* "${1:-03}"; do
     if [[ -z $step && -f $dir/main.go ]]; then
-        step=$(cd "$dir" && pwd -P)
+        step=$(CDPATH='' cd "$dir" && pwd -P)
     fi
 done
 [[ ${step##*/} == [0-9][0-9]-* ]] || die 2 "no step $1; there are: $(cd "$root" && echo [0-9][0-9]-*)"

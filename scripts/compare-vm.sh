@@ -42,7 +42,7 @@ done
 
 die() { printf 'compare-vm.sh: %s\n' "$1" >&2 && exit 1; }
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+root=$(CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 [[ $(uname) == Linux ]] || die "this needs Linux: Lima, WSL 2 or the devcontainer"
 command -v go >/dev/null || die "no go command in PATH; with sudo: sudo env \"PATH=\$PATH\" $0"
 

@@ -64,9 +64,11 @@ if grep -qs memory "$tree/cgroup.controllers"; then
     parents=("$tree$place")
 else
     for controller in memory pids cpu; do
-        mount=$(findmnt -rno TARGET -t cgroup -O "$controller" | head -n 1)
-        [[ -n $mount ]] || die "no cgroup hierarchy has $controller"
-        parents+=("$mount$(own "$controller")")
+        read -r mount top < <(findmnt -rno TARGET,FSROOT -t cgroup -O "$controller" | head -n 1) ||
+            die "no cgroup hierarchy has $controller"
+        # In a container, the mount may show only the part from the cgroup "top" on.
+        place=$(own "$controller")
+        parents+=("$mount${place#"${top%/}"}")
     done
 fi
 

@@ -80,7 +80,7 @@ while [[ ${1:-} == -* ]]; do
 done
 (($# >= 2)) || { usage >&2 && exit 2; }
 command -v git >/dev/null || die "no git command in PATH"
-cd "$(dirname "$0")/.."
+CDPATH='' cd "$(dirname "$0")/.."
 from=$(directory "$1") && to=$(directory "$2")
 shift 2
 

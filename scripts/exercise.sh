@@ -3,7 +3,7 @@
 # and runs it.
 set -euo pipefail
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+root=$(CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 if ! command -v go >/dev/null; then
     echo "exercise.sh: no go command in PATH; with sudo: sudo env \"PATH=\$PATH\" $0" >&2
     exit 1

@@ -3,7 +3,7 @@
 # builds what is needed, all of it static, and runs the program in scripts/leaks.
 set -euo pipefail
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+root=$(CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 if ! command -v go >/dev/null; then
     echo "leaks.sh: no go command in PATH; with sudo: sudo env \"PATH=\$PATH\" $0" >&2
     exit 1

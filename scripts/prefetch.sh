@@ -29,7 +29,7 @@ if ((OPTIND <= $#)); then
     usage >&2
     exit 2
 fi
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")/.."
 crane=github.com/google/go-containerregistry/cmd/crane@v0.21.9
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/jail-to-container
 steps=(./[0-9]*-*)

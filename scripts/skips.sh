@@ -20,7 +20,7 @@ if (($# > 0)); then
     usage >&2
     exit 2
 fi
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # The name of a list is its package's directory, and each line is TEST, a tab, REASON.
 shopt -s nullglob
@@ -53,11 +53,13 @@ done | sort -u | awk -F '\t' '
         }
     }'
 packages=$(cat "${lists[@]}" | sed -n 's/.*: apt-get install \(.*\)/\1/p' | tr ' ' '\n' | sort -u | xargs)
+sudo='sudo ' flag=' -exec sudo'
+((EUID > 0)) || sudo='' flag='' # root is root already, and may have no sudo
 if [[ -n $packages ]]; then
-    printf '\nTo run most of them as well:\n\n    sudo apt-get install %s\n' "$packages"
+    printf '\nTo run most of them as well:\n\n    %sapt-get install %s\n' "$sudo" "$packages"
 fi
 steps=$(awk '/run it as root|-exec sudo/ { print FILENAME }' "${lists[@]}" | uniq |
     sed -n 's|^.skips/\([0-9]\)|./\1|p' | xargs)
 if [[ -n $steps ]]; then
-    printf '\nTo run those that need root:\n\n    go test -count=1 -exec sudo %s\n' "$steps"
+    printf '\nTo run those that need root:\n\n    go test -count=1%s %s\n' "$flag" "$steps"
 fi

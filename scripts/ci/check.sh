@@ -31,7 +31,7 @@ while getopts uqah option; do
         *) usage >&2 && exit 2 ;;
     esac
 done
-cd "$(dirname "$0")/../.."
+CDPATH='' cd "$(dirname "$0")/../.."
 
 # The checking tools, by exact version, so that a check means the same tomorrow.
 staticcheck=honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -144,7 +144,7 @@ if [ "$(id -u)" -eq 0 ]; then
     roots+="|TestLargeSet|TestEnvironmentOfPID1|TestWhiteoutOnOverlay|TestQuotaOfRoot"
     roots+="|TestPublishWhereTheHostForwards|TestOtherUserIsRefused"
     roots+="|TestCheckCache|TestGroups|TestUserOwnsTerminal|TestUptimeInATimeNamespace|TestCompareVMKilled"
-    roots+="|TestCrane|TestChildrenInOrder|TestInAChroot"
+    roots+="|TestCrane|TestChildrenInOrder|TestInAChroot|TestDelegateInAContainer"
     login=(HOME="$scratch/home" USER=reader LOGNAME=reader SHELL=/bin/bash LANG=C.UTF-8
         PATH="/usr/local/bin:/usr/bin:/bin:/usr/games:$(dirname "$(command -v go)")")
     ordinary=("${account[@]}" "${shared[@]}" "${tun[@]}"

@@ -60,7 +60,7 @@ while getopts ahlr:s: option; do
     esac
 done
 shift $((OPTIND - 1))
-cd "$(dirname "$0")/../.."
+CDPATH='' cd "$(dirname "$0")/../.."
 ((EUID == 0)) || die "only root can do this"
 if [[ $# -eq 0 ]]; then
     mapfile -t all < <(printf '%s\n' "${!change[@]}" | sort)

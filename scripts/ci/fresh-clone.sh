@@ -68,12 +68,12 @@ if [[ -n $owner ]]; then
     ((EUID == 0)) || die "-u $owner: only root can give files away"
 fi
 
-tree=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
+tree=$(CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 case $(realpath -m -- "$1")/ in
     "$tree"/*) die "$1 lies in the tree that it would be a copy of" ;;
 esac
 mkdir -p "$1"
-copy=$(cd "$1" && pwd -P)
+copy=$(CDPATH='' cd "$1" && pwd -P)
 [[ -z $(ls -A "$copy") ]] || die "$copy is not empty"
 
 cd "$tree"

@@ -45,7 +45,7 @@ while getopts hkr:s:u:x: option; do
         *) usage >&2 && exit 2 ;;
     esac
 done
-cd "$(dirname "$0")/../.."
+CDPATH='' cd "$(dirname "$0")/../.."
 ((EUID == 0)) || die "only root can do this"
 
 # shellcheck source=scripts/ci/fresh-root.sh

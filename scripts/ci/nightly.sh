@@ -28,7 +28,7 @@ while getopts h option; do
         *) usage >&2 && exit 2 ;;
     esac
 done
-cd "$(dirname "$0")/../.."
+CDPATH='' cd "$(dirname "$0")/../.."
 [ $# -gt 0 ] || set -- mutation kills kernels leaks compare fresh environments exercises
 
 mutation() {

@@ -43,11 +43,15 @@ func TestSkips(t *testing.T) {
 	if path := Need(t, "bash", "bash"); filepath.Base(path) != "bash" {
 		t.Errorf("bash is %q", path)
 	}
+	sudo, flag := "sudo ", " -exec sudo"
+	if os.Geteuid() == 0 {
+		sudo, flag = "", ""
+	}
 	says("2 skipped: no no-such-program here: apt-get install nothing more\n" +
 		"    01-chroot: A\n    02-pid-namespace: C\n" +
 		"1 skipped: only root can; run it as root\n    01-chroot: B\n" +
-		"\nTo run most of them as well:\n\n    sudo apt-get install more nothing\n" +
-		"\nTo run those that need root:\n\n    go test -count=1 -exec sudo ./01-chroot\n")
+		"\nTo run most of them as well:\n\n    " + sudo + "apt-get install more nothing\n" +
+		"\nTo run those that need root:\n\n    go test -count=1" + flag + " ./01-chroot\n")
 	for _, name := range []string{"D", "E", "F", "G", "H"} {
 		skipped(t, name, func(t testing.TB) { Skip(t, "it rains") })
 	}

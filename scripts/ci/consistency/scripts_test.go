@@ -45,6 +45,35 @@ func TestDiff(t *testing.T) {
 	}
 }
 
+// TestCDPATH: a script finds its repository although CDPATH, where cd looks first, leads to another
+// directory named scripts.
+func TestCDPATH(t *testing.T) {
+	elsewhere := t.TempDir()
+	if err := os.Mkdir(elsewhere+"/scripts", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("scripts/diff.sh", "-stat", "02", "03")
+	cmd.Dir = "../../.."
+	cmd.Env = append(os.Environ(), "CDPATH="+elsewhere)
+	if out, err := cmd.CombinedOutput(); err != nil || !strings.HasPrefix(string(out), "main.go") {
+		t.Errorf("diff.sh: %v\n%s", err, out)
+	}
+	scripts, err := filepath.Glob("../../*.sh")
+	more, err2 := filepath.Glob("../../ci/*.sh")
+	if scripts = append(scripts, more...); len(scripts) < 15 || err != nil || err2 != nil {
+		t.Fatal(scripts, err, err2)
+	}
+	for _, script := range scripts {
+		text, err := os.ReadFile(script)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if line := regexp.MustCompile(`(?m)^(.*[^'] )?cd .*\$\(dirname.*`).Find(text); line != nil {
+			t.Errorf("%s: without CDPATH='', this may lead elsewhere: %s", script, line)
+		}
+	}
+}
+
 // TestBlog writes the chapters as posts and reads them: the front matter, no link that leads
 // nowhere in a blog, nothing in a block that Jekyll would take for its own.
 func TestBlog(t *testing.T) {

@@ -4,7 +4,7 @@
 # status, whatever that is, and wouldn't pass on signals.)
 set -euo pipefail
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd -P)
+root=$(CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd -P)
 if ! command -v go >/dev/null; then
     echo "run.sh: no go command in PATH" >&2
     exit 2

@@ -23,7 +23,7 @@ elif [ $# -gt 0 ]; then
     usage >&2
     exit 2
 fi
-cd "$(dirname "${BASH_SOURCE[0]}")/../../.."
+CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")/../../.."
 if [ "$(id -u)" -ne 0 ]; then
     echo "systemd.sh: this takes root" >&2
     exit 2
