@@ -560,6 +560,21 @@ func TestMissingControllers(t *testing.T) {
 	}
 }
 
+// TestOldSystemd hands the controllers on in a cgroup without cpu: systemd before version 252
+// delegates no others.
+func TestOldSystemd(t *testing.T) {
+	dir := t.TempDir()
+	err := os.WriteFile(dir+"/cgroup.controllers", []byte("memory pids\n"), 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := dir + " has no controller cpu (systemd delegates cpu from version 252 on; " + remedy() +
+		")"
+	if err := enable(dir); err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
 // TestPlaceInTree chooses a place in a tree that belongs to the caller, as root's does.
 func TestPlaceInTree(t *testing.T) {
 	top := t.TempDir()

@@ -225,7 +225,8 @@ func usesControllers(dir string) bool {
 // enable enables the controllers for the cgroups in dir.
 func enable(dir string) error {
 	if missing := unlisted(dir+"/cgroup.controllers", controllers); len(missing) > 0 {
-		return fmt.Errorf("%s has no controller %s", dir, strings.Join(missing, ", "))
+		return fmt.Errorf("%s has no controller %s (systemd delegates cpu from version 252 on; %s)",
+			dir, strings.Join(missing, ", "), remedy())
 	}
 	return writeFile(dir+"/cgroup.subtree_control", "+"+strings.Join(controllers, " +"))
 }

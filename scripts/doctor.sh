@@ -420,7 +420,6 @@ look_at_system() {
     fact kernel "Linux $kernel, $machine"
     fact user "uid $uid${container:+, in a container}${chroot:+, in a chroot}"
     case $kernel in
-        *Microsoft) note 'This is WSL 1, which has no namespaces: wsl --set-version NAME 2' ;;
         [1-4].* | 5.[0-9].*) note 'The steps are tested on Linux 5.10 and newer.' ;;
     esac
 }
@@ -489,7 +488,8 @@ look_at_network() {
         fact nft yes
     else
         fact nft no
-        note "Without nft, a container can't connect beyond this machine (06 to 08): install nftables."
+        note "Without nft, a container can't connect beyond this machine (06 to 08): \
+install nftables."
     fi
     if ! has pasta; then
         pasta="no, and root doesn't need it"
@@ -656,11 +656,21 @@ if [ ! -f "$repo/go.mod" ]; then
 fi
 system=$(uname -s)
 case $system in
-    Linux) ;;
+    Linux)
+        there /proc/self/status || elsewhere Linux "won't here" \
+            'nothing is mounted on /proc: as root, mount -t proc proc /proc, and ask again'
+        case $(content /proc/sys/kernel/osrelease) in
+            *Microsoft)
+                elsewhere 'WSL 1' 'works after' "wsl.exe --set-version \"\$WSL_DISTRO_NAME\" 2"
+                ;;
+        esac
+        ;;
     Darwin) elsewhere macOS 'works after' \
         'brew install lima && limactl start .lima/steps.yaml && limactl shell steps' ;;
     CYGWIN* | MINGW* | MSYS* | Windows*) elsewhere Windows 'works after' 'wsl --install' ;;
-    *) elsewhere "$system" "won't here" "$system has no namespaces; a Linux virtual machine has" ;;
+    *)
+        elsewhere "$system" "won't here" "$system has no namespaces; a Linux virtual machine has"
+        ;;
 esac
 look_at_system
 look_at_namespaces

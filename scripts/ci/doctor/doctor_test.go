@@ -650,6 +650,16 @@ var cases = []struct {
 		m.program(t, "uname", "echo MINGW64_NT-10.0-22631")
 		m.remove(t, "sys")
 	}, steps("works after: wsl --install", 8)},
+	{"WSL 1", func(t *testing.T, m *machine) {
+		m.file(t, "proc/sys/kernel/osrelease", "4.4.0-22621-Microsoft\n")
+	}, steps(`works after: wsl.exe --set-version "$WSL_DISTRO_NAME" 2`, 8)},
+	{"WSL 2", func(t *testing.T, m *machine) {
+		m.file(t, "proc/sys/kernel/osrelease", "5.15.167.4-microsoft-standard-WSL2\n")
+	}, steps("works", 8)},
+	{"no /proc", func(t *testing.T, m *machine) {
+		m.remove(t, "proc")
+	}, steps("won't here: nothing is mounted on /proc: as root, mount -t proc proc /proc, and ask "+
+		"again", 8)},
 	{"FreeBSD", func(t *testing.T, m *machine) {
 		m.program(t, "uname", "echo FreeBSD")
 		m.remove(t, "proc", "sys")
