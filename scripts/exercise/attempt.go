@@ -49,14 +49,19 @@ func (c *attempt) save() error {
 	if err != nil {
 		return err
 	}
-	// Written aside, since a full disk would leave half of it.
-	path := filepath.Join(c.dir, stateFile)
-	err = os.WriteFile(path+"-new", append(text, '\n'), 0o644)
+	// Written aside, since a full disk would leave half of it, and under a name of its own, since
+	// another check may be writing, too.
+	file, err := os.CreateTemp(c.dir, stateFile+"-")
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(append(text, '\n'))
+	err = errors.Join(err, file.Chmod(0o644), file.Close())
 	if err == nil {
-		err = os.Rename(path+"-new", path)
+		err = os.Rename(file.Name(), filepath.Join(c.dir, stateFile))
 	}
 	if err != nil {
-		_ = os.Remove(path + "-new") // it may not be there
+		_ = os.Remove(file.Name())
 	}
 	return err
 }

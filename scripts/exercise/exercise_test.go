@@ -391,6 +391,25 @@ func TestTwoAtOnce(t *testing.T) {
 	}
 }
 
+// TestSavesAtOnce: what two of them remember doesn't collide, and leaves one file.
+func TestSavesAtOnce(t *testing.T) {
+	c := &attempt{ID: "02-1", dir: t.TempDir()}
+	failed := make(chan error)
+	for range 100 {
+		go func() { failed <- c.save() }()
+	}
+	for range 100 {
+		must(t, <-failed)
+	}
+	files, err := os.ReadDir(c.dir)
+	must(t, err)
+	if len(files) != 1 {
+		t.Errorf("there are %v", files)
+	}
+	_, err = readCopy(c.dir)
+	must(t, err)
+}
+
 // TestInterrupted: Ctrl-C ends everything, and leaves the files alone.
 func TestInterrupted(t *testing.T) {
 	spoiled := spoil(t, "\tcmd := exec.Command(\"sleep\", \"4712\")\n\t_ = cmd.Run()\n\treturn nil")
