@@ -51,6 +51,9 @@ GOPROXY=off go test -count=1 -run '^TestExitStatus$' "${steps[@]}"
 printf '\nAs root, without a network, type this first: export GOMODCACHE=%s\n' "$(go env GOMODCACHE)"
 
 [[ -n $image ]] || exit 0
+# 08 keeps unpacked images there as well, and refuses a directory that others could have written to.
+mkdir -p "$cache"
+chmod 700 "$cache"
 # Installed, because "go run crane@VERSION" asks the network each time.
 say "crane"
 GOBIN=$cache/bin go install "$crane"

@@ -20,7 +20,8 @@ install) mkdir -p "$GOBIN" && printf '%s\n' '#!/bin/sh' 'for last; do :; done' \
 	'echo "$*" >"$last"' >"$GOBIN/crane" && chmod +x "$GOBIN/crane" ;;
 esac`)
 	run := func(args ...string) (string, error) {
-		cmd := exec.Command("../../prefetch.sh", args...)
+		cmd := exec.Command("sh", append([]string{"-c", `umask 002; exec ../../prefetch.sh "$@"`,
+			"sh"}, args...)...)
 		cmd.Env = []string{"PATH=" + m.dir + "/bin:" + os.Getenv("PATH"), "XDG_CACHE_HOME=" + m.dir}
 		out, err := cmd.CombinedOutput()
 		return string(out), err
@@ -58,6 +59,11 @@ esac`)
 	if strings.Join(calls, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got calls of go:\n%s\nwant:\n%s", strings.Join(calls, "\n"),
 			strings.Join(want, "\n"))
+	}
+	// A cache that others could write to is none for 08 (TestCacheOfOthers).
+	cache, err := os.Stat(m.dir + "/jail-to-container")
+	if err != nil || cache.Mode().Perm() != 0o700 {
+		t.Errorf("the cache is %v (%v), and should have mode 700", cache.Mode(), err)
 	}
 	image := m.dir + "/jail-to-container/alpine-3.22.tar"
 	got := read("jail-to-container/alpine-3.22.tar")
