@@ -126,7 +126,8 @@ func (d cacheDir) claim(dir *os.File) error {
 	ours := int(is.Uid) == d.uid || int(is.Uid) == os.Getuid() // which a new one is
 	if !ours || is.Mode&0o022 != 0 {
 		return fmt.Errorf("%s belongs to user %d and has mode %03o: others could have written to "+
-			"it (chmod 700 %[1]s if you trust what is in it, otherwise rm -r)", d.path, is.Uid, is.Mode&0o777)
+			"it (chmod 700 %[1]s if you trust what is in it, otherwise rm -r)",
+			d.path, is.Uid, is.Mode&0o777)
 	}
 	return errors.Join(dir.Chown(d.uid, d.gid), dir.Chmod(0o700))
 }
