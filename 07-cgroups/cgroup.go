@@ -169,7 +169,7 @@ func whyRefused(err error, group cgroup) string {
 			", or root delegates one: scripts/delegate.sh)"
 	case errors.Is(err, unix.EINVAL) && !one:
 		return " (with cgroup v1 a limit can't exceed that of the cgroup above)"
-	case errors.Is(err, unix.EROFS):
+	case errors.Is(err, unix.EROFS) && !inContainer(): // else hint says so
 		return " (read-only, as in most containers: run this on the host)"
 	case errors.Is(err, fs.ErrNotExist):
 		return " (the parent cgroup doesn't enable that controller: see its cgroup.subtree_control)"

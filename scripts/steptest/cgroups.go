@@ -141,7 +141,7 @@ func UnlimitedIsRefused(t *testing.T, lines ...string) (start func(args ...strin
 		helps = "systemd-run --user --scope -p Delegate=yes"
 	}
 	if readOnlyCgroups() {
-		helps = "read-only, as in most containers: run this on the host"
+		helps = "run this on the host"
 	}
 	Contains(t, r.Stderr, helps)
 	r = Run(t, start())
