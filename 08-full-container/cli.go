@@ -244,10 +244,11 @@ func inContainer() bool {
 }
 
 // isRoot reports whether root started this program. An ordinary user is uid 0, too, where this
-// program has started itself again in a user namespace.
+// program has started itself again in a user namespace; but there 0 is the user's one ID outside.
 func isRoot() bool {
-	var inside, outside int
+	var inside, outside, count int
 	text, _ := os.ReadFile("/proc/self/uid_map") // without it, root is root
-	_, _ = fmt.Sscan(string(text), &inside, &outside)
-	return os.Geteuid() == 0 && (outside == 0 || !strings.HasSuffix(os.Args[0], role("")))
+	_, _ = fmt.Sscan(string(text), &inside, &outside, &count)
+	oneUser := outside != 0 && count == 1 && strings.HasSuffix(os.Args[0], role(""))
+	return os.Geteuid() == 0 && !oneUser
 }

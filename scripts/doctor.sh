@@ -241,6 +241,8 @@ need_root_directory() { # WHO STEP
     for device in null zero full random urandom tty; do
         there "/dev/$device" || blame "there is no /dev/$device"
     done
+    [ "$2" -ge 5 ] || ! can "$1" SYS_ADMIN || can "$1" SYS_CHROOT || # they look what is above /
+        blame "root needs CAP_SYS_CHROOT here"
     attempt=$tried_root
     if [ "$2" -ge 5 ] || ! can "$1" SYS_ADMIN; then attempt=$tried_user_root; fi
     if [ "$2" -ge 5 ] || [ -z "$initial" ] || ! can "$1" SYS_ADMIN; then

@@ -100,6 +100,14 @@ func Remedy(t *testing.T, inContainer bool) {
 		if got := Output(t, asItsRoot(u, "test:remedy")); got != want {
 			t.Errorf("in a user namespace that the user made: %q, want %q", got, want)
 		}
+		if u.UID == 0 { // without capabilities, root gets the same, but maps more IDs
+			cmd := asItsRoot(u, "test:remedy")
+			cmd.Args[0] = "host of " + step.Name
+			cmd.SysProcAttr.UidMappings[0] = syscall.SysProcIDMap{HostID: 100000, Size: 2}
+			if got := Output(t, cmd); got != want {
+				t.Errorf("what the step starts for root: %q, want %q", got, want)
+			}
+		}
 		want = "this is a container whose runtime forbids it: start that one with --privileged, " +
 			"or run this on the host\n"
 		for _, sign := range []string{"bounding", "covered"} {

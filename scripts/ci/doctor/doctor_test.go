@@ -485,6 +485,9 @@ var cases = []struct {
 		m.container(t, withAdminNetwork)
 		m.replace(t, "proc/self/mountinfo", "/sys/fs/cgroup rw", "/sys/fs/cgroup ro")
 	}, steps("works", 6, "works after: mount -o remount,bind,rw /sys/fs/cgroup", 2)},
+	{"root without CAP_SYS_CHROOT", func(t *testing.T, m *machine) {
+		m.root(t, "000001fffffbffff")
+	}, steps("works", 2, "won't here: root needs CAP_SYS_CHROOT here", 2, "works", 4)},
 	{"a container with CAP_SYS_ADMIN only", func(t *testing.T, m *machine) {
 		m.container(t, withAdmin)
 	}, steps("works", 6,
