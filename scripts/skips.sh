@@ -22,6 +22,10 @@ if (($# > 0)); then
 fi
 CDPATH='' cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+if [[ -d .skips && ! -w .skips ]]; then
+    echo "skips.sh: your tests can't write to .skips, which root has made: sudo rm -r .skips" >&2
+    exit 1
+fi
 # The name of a list is its package's directory, and each line is TEST, a tab, REASON.
 shopt -s nullglob
 lists=(.skips/*)
