@@ -292,6 +292,32 @@ func TestMistakes(t *testing.T) {
 	s.expect(statusTrouble, "go build: exit status 1: ", "check")
 }
 
+// TestSudo: what root makes in a user's clone belongs to that user, who wants to edit it.
+func TestSudo(t *testing.T) {
+	s := spoil(t, "\treturn nothing")
+	owner := os.Getuid()
+	if owner == 0 {
+		owner = steptest.Ordinary.UID
+		must(t, os.Chown(s.root, owner, steptest.Ordinary.GID()))
+	}
+	s.expect(0, "your files are in", "reset")
+	seen := 0
+	must(t, filepath.WalkDir(filepath.Join(s.root, "_exercise"),
+		func(path string, entry fs.DirEntry, err error) error {
+			must(t, err)
+			info, err := entry.Info()
+			must(t, err)
+			if uid := info.Sys().(*syscall.Stat_t).Uid; int(uid) != owner {
+				t.Errorf("%s belongs to user %d, not %d", path, uid, owner)
+			}
+			seen++
+			return nil
+		}))
+	if seen < 10 {
+		t.Errorf("saw only %d files", seen)
+	}
+}
+
 // TestWithoutHome: scripts/exercise.sh finds a home for the go command's cache itself.
 func TestWithoutHome(t *testing.T) {
 	cmd := exec.Command("bash", "../exercise.sh", "list")

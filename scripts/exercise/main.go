@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -68,6 +69,7 @@ func main() {
 	defer stop()
 	w := &workshop{ctx, os.Args[1], os.Args[2]}
 	status, err := w.run(os.Args[3:])
+	w.giveBack()
 	if err != nil { // Ctrl-C may have ended a child, and be on its way to us
 		select {
 		case <-ctx.Done():
@@ -82,6 +84,20 @@ func main() {
 		status = trouble("%v", err)
 	}
 	os.Exit(status)
+}
+
+// giveBack gives what root has made in _exercise to the user whose clone this is. After sudo, they
+// couldn't edit it otherwise. Where that can't be done, it stays root's.
+func (w *workshop) giveBack() {
+	info, err := os.Stat(w.root)
+	if err != nil || os.Getuid() != 0 {
+		return
+	}
+	owner := info.Sys().(*syscall.Stat_t)
+	_ = filepath.WalkDir(filepath.Join(w.root, "_exercise"),
+		func(path string, _ fs.DirEntry, err error) error {
+			return errors.Join(err, os.Lchown(path, int(owner.Uid), int(owner.Gid)))
+		})
 }
 
 // run does what the command line says.
