@@ -204,7 +204,7 @@ blame_policy() { # WHAT: is refused, for no reason that this script knows
 }
 
 forbidden() { # SETTING VALUE BETTER: whether the setting has this value
-    file=/proc/sys/$(echo "$1" | tr . /)
+    file=/proc/sys/${1%.*}/${1#*.}
     [ "$(content "$file")" = "$2" ] || return 1
     change="sysctl -w $1=$3"
     in_sbin sysctl || change="sh -c 'echo $3 >$file'"
@@ -632,7 +632,9 @@ look_at_directories() {
     free=$(df -Pk "$root$at/" 2>/dev/null | awk 'END { print int($4 / 1024) }')
     fact 'disk space' "${free:-?} MB free in ${at:-/}"
     [ "${free:-999}" -ge 500 ] || note 'Building all steps takes about 200 MB, a newer Go 250 more.'
-    case $repo in /mnt/[a-z]/*) note 'This clone is on a Windows disk: clone it below ~.' ;; esac
+    case $kernel$repo in
+        *microsoft*/mnt/[a-z]/*) note 'This clone is on a Windows disk: clone it below ~.' ;;
+    esac
     ! grep -q "$(printf '\r')" "$repo/go.mod" ||
         note 'This clone has CRLF line endings, so scripts fail: clone it again, inside Linux.'
 }
