@@ -212,6 +212,23 @@ func forbiddenHint() string {
 		return fmt.Sprintf(" (this system forbids user namespaces to ordinary users: %s. "+
 			"Allow them with `sudo %s`, or run as root with `%s`)", forbids, allow, remedy())
 	}
+	return limitHint()
+}
+
+// limitHint names a limit of 0 for another kind of namespace, which forbids it to root as well.
+func limitHint() string {
+	sudo := "sudo "
+	if isRoot() {
+		sudo = ""
+	}
+	for _, kind := range []string{"mnt", "pid", "uts", "ipc", "net", "cgroup", "time"} {
+		limit := "max_" + kind + "_namespaces"
+		value, err := os.ReadFile("/proc/sys/user/" + limit)
+		if err == nil && strings.TrimSpace(string(value)) == "0" {
+			return fmt.Sprintf(" (this system forbids %s namespaces: user.%s = 0. "+
+				"Allow them with `%ssysctl -w user.%[2]s=15000`)", kind, limit, sudo)
+		}
+	}
 	return ""
 }
 

@@ -58,6 +58,21 @@ func UserNamespacesForbidden(t *testing.T) {
 	})
 }
 
+// LimitForbids runs where no namespace of a kind may be made, which the kernel calls "no space".
+func LimitForbids(t *testing.T, kind string) {
+	NeedUserNamespaces(t)
+	NeedSettings(t)
+	AsEveryUser(t, func(t *testing.T, u User) {
+		r := Run(t, asItsRoot(u, "test:limit", kind, "echo", "the command ran"))
+		want := "no space left on device (this system forbids " + kind + " namespaces: user.max_" +
+			kind + "_namespaces = 0. Allow them with `sysctl -w user.max_" + kind +
+			"_namespaces=15000`)\n"
+		if r.Status != 125 || r.Stdout != "" || !strings.HasSuffix(r.Stderr, want) {
+			t.Errorf("exit status %d, output %q, %q, want %q", r.Status, r.Stdout, r.Stderr, want)
+		}
+	})
+}
+
 // NeedSettings skips a test that changes settings of its own namespaces where none can be changed.
 func NeedSettings(t *testing.T) {
 	t.Helper()
@@ -303,6 +318,11 @@ func init() {
 			unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0),
 			become(args),
 		)
+	}
+	// test:limit allows no namespaces of a kind, and becomes the step's program.
+	experiments["test:limit"] = func(args []string) error {
+		file := "/proc/sys/user/max_" + args[0] + "_namespaces"
+		return errors.Join(os.WriteFile(file, []byte("0"), 0), become(args[1:]))
 	}
 	// test:fail returns an error about a file. Nobody may link a directory, or make one in /sys.
 	experiments["test:fail"] = func(args []string) error {
