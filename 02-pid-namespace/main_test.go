@@ -205,7 +205,7 @@ func TestFiftyAtOnce(t *testing.T)             { steptest.FiftyAtOnce(t) }
 func TestOtherNames(t *testing.T)              { steptest.OtherNames(t) }
 func TestNameIsNoProof(t *testing.T)           { steptest.NameIsNoProof(t) }
 func TestUserNamespacesForbidden(t *testing.T) { steptest.UserNamespacesForbidden(t) }
-func TestLimitForbids(t *testing.T)            { steptest.LimitForbids(t, "pid") }
+func TestLimitForbids(t *testing.T)            { steptest.LimitForbids(t, inContainer(), "pid") }
 func TestRemedy(t *testing.T)                  { steptest.Remedy(t, inContainer()) }
 func TestNoexec(t *testing.T)                  { steptest.Noexec(t) }
 func TestMountBelowUsr(t *testing.T)           { steptest.MountBelowUsr(t) }

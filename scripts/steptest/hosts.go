@@ -59,7 +59,10 @@ func UserNamespacesForbidden(t *testing.T) {
 }
 
 // LimitForbids runs where no namespace of a kind may be made, which the kernel calls "no space".
-func LimitForbids(t *testing.T, kind string) {
+func LimitForbids(t *testing.T, inContainer bool, kind string) {
+	if inContainer {
+		Skip(t, "this is a container; run it on a host")
+	}
 	NeedUserNamespaces(t)
 	NeedSettings(t)
 	AsEveryUser(t, func(t *testing.T, u User) {
@@ -136,7 +139,10 @@ func Remedy(t *testing.T, inContainer bool) {
 // AnothersNetwork runs as root of a user namespace to which its network doesn't belong, as after
 // unshare -Ur: it can't connect anything to that network.
 func AnothersNetwork(t *testing.T) {
+	NeedNamespaces(t)
 	NeedUserNamespaces(t)
+	NeedProc(t)
+	NeedSettings(t)
 	AsEveryUser(t, func(t *testing.T, u User) {
 		if got := Output(t, asItsRoot(u, "echo", "inside")); got != "inside\n" {
 			t.Errorf("got %q", got)
