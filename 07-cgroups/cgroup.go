@@ -201,6 +201,13 @@ func (c counter) read() (int, error) {
 	return 0, fmt.Errorf("%s: no %s in it: %w", c.file, c.key, fs.ErrNotExist)
 }
 
+// warnOfNoCPULimit tells the reader which limit is missing.
+func warnOfNoCPULimit(group cgroup) {
+	if reason := noCPULimit(group); reason != "" && cpuLimit >= 0 {
+		fmt.Fprintf(os.Stderr, "%s: there is no CPU limit: %s\n", step, reason)
+	}
+}
+
 // warnOfOOM tells the reader what an exit status of 137 doesn't: that the limit was the reason.
 func warnOfOOM(group cgroup) {
 	counter := group.counters().oomKills

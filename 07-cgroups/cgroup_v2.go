@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -49,6 +50,9 @@ func (c cgroup2) create() error {
 
 // settings are the limits.
 func (c cgroup2) settings() []setting {
+	if noCPULimit(c) != "" {
+		return c.shown(c.limits)
+	}
 	quota := strconv.Itoa(cpuLimit)
 	if cpuLimit < 0 {
 		quota = "max" // none; cgroup v1 says -1
@@ -167,7 +171,7 @@ func divisible(dir string) bool {
 // divide enables the controllers for a cgroup's children. It makes the child "outside" too, which
 // marks that it was us, so that stepBack can undo it.
 func divide(dir string) error {
-	if lists(dir+"/cgroup.subtree_control", controllers...) {
+	if lists(dir+"/cgroup.subtree_control", enabled(dir)...) {
 		return nil
 	}
 	if err := mkdirCgroup(dir + "/" + aside); err != nil && !errors.Is(err, fs.ErrExist) {
@@ -224,11 +228,31 @@ func usesControllers(dir string) bool {
 
 // enable enables the controllers for the cgroups in dir.
 func enable(dir string) error {
-	if missing := unlisted(dir+"/cgroup.controllers", controllers); len(missing) > 0 {
-		return fmt.Errorf("%s has no controller %s (systemd delegates cpu from version 252 on; %s)",
-			dir, strings.Join(missing, ", "), remedy())
+	return writeFile(dir+"/cgroup.subtree_control", "+"+strings.Join(enabled(dir), " +"))
+}
+
+// enabled lists the controllers to enable for the cgroups in dir. Those are all of them, but for
+// one: systemd before version 252, as on Ubuntu 22.04, delegates no cpu to a user.
+func enabled(dir string) []string {
+	missing := unlisted(dir+"/cgroup.controllers", controllers)
+	if slices.Equal(missing, []string{"cpu"}) {
+		return []string{"memory", "pids"}
 	}
-	return writeFile(dir+"/cgroup.subtree_control", "+"+strings.Join(controllers, " +"))
+	return controllers
+}
+
+// noCPULimit returns why a container has no limit on CPU time, or "" if it has one.
+func noCPULimit(group cgroup) string {
+	c, one := group.(cgroup2)
+	if !one {
+		return ""
+	}
+	dir := filepath.Dir(c.limits)
+	if slices.Contains(enabled(dir), "cpu") {
+		return ""
+	}
+	return fmt.Sprintf("%s has no controller cpu (systemd delegates it from version 252 on; %s)",
+		dir, remedy())
 }
 
 // moveAll moves all processes of a cgroup to another one.

@@ -125,6 +125,9 @@ func readLimits(n *narrator) error {
 			}
 			say("host", "%s: %s", filepath.Base(s.file), strings.TrimSpace(string(value)))
 		}
+		if reason := noCPULimit(group); reason != "" {
+			sayLong("host", "there is no CPU limit: "+reason, "")
+		}
 		return nil
 	})
 }
@@ -224,7 +227,11 @@ func useCPU() (e experiment, counted string, err error) {
 		if throttled, _ := seen.throttled.read(); throttled > 0 {
 			suffix = stopped
 		}
-		periods, _ := seen.periods.read()
+		periods, err := seen.periods.read()
+		if errors.Is(err, fs.ErrNotExist) { // there is no controller cpu
+			e.expect = leak
+			return "no CPU limit"
+		}
 		return fmt.Sprintf("%s of %d", seen.throttled.show(), periods)
 	}, "lesson:busy")
 	e.inside += suffix

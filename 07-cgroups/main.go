@@ -77,6 +77,7 @@ func run(args []string) error {
 		args = args[1:]
 	}
 	err := inCgroup(func(group cgroup) error {
+		warnOfNoCPULimit(group)
 		defer warnOfOOM(group)
 		return host(group, args, os.Stdout)
 	})

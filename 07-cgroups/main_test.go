@@ -251,28 +251,10 @@ func TestUnlimitedIsRefused(t *testing.T) {
 // TestHandedOnForATime: without systemd, the top cgroup may hand no controllers on to those
 // below. For a container it does, and at the end that is undone.
 func TestHandedOnForATime(t *testing.T) {
-	trees, err := cgroupTrees()
-	if err != nil {
-		t.Fatal(err)
-	}
-	group, err := choosePlace(trees, fmt.Sprint(step, "-top-", os.Getpid()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	place, two := group.(cgroup2)
-	if !two || os.Getuid() != 0 {
+	top, two := ownTop(t, "top")
+	if !two {
 		return // cgroup v1 enables nothing top-down, and an ordinary user has a cgroup already
 	}
-	top := place.limits
-	if err := errors.Join(makeCgroup(top), os.Mkdir(top+"/leaf", 0o755)); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		none := func() error { return nil }
-		if err := errors.Join(removeCgroup(top+"/leaf", none), unmakeCgroup(top)); err != nil {
-			t.Error(err)
-		}
-	}()
 	handsOn := func() string {
 		text, err := os.ReadFile(top + "/cgroup.subtree_control")
 		if err != nil {
@@ -297,6 +279,34 @@ func TestHandedOnForATime(t *testing.T) {
 	if got := handsOn(); got != "" || err != nil || len(below) != 1 {
 		t.Errorf("afterwards %q are handed on, to the cgroups %q, %v", got, below, err)
 	}
+}
+
+// ownTop makes a cgroup and another, "leaf", in it, until the test ends. It reports whether it can:
+// on cgroup v2, and as root.
+func ownTop(t *testing.T, name string) (top string, two bool) {
+	trees, err := cgroupTrees()
+	if err != nil {
+		t.Fatal(err)
+	}
+	group, err := choosePlace(trees, fmt.Sprint(step, "-", name, "-", os.Getpid()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	place, two := group.(cgroup2)
+	if !two || os.Getuid() != 0 {
+		return "", false
+	}
+	top = place.limits
+	if err := errors.Join(makeCgroup(top), os.Mkdir(top+"/leaf", 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		none := func() error { return nil }
+		if err := errors.Join(removeCgroup(top+"/leaf", none), unmakeCgroup(top)); err != nil {
+			t.Error(err)
+		}
+	})
+	return top, true
 }
 
 // TestOthersEnter divides a cgroup that a process keeps entering, as another start of ours may.
@@ -560,18 +570,51 @@ func TestMissingControllers(t *testing.T) {
 	}
 }
 
-// TestOldSystemd hands the controllers on in a cgroup without cpu: systemd before version 252
-// delegates no others.
+// TestOldSystemd runs in a cgroup like those that systemd before version 252 delegates to a user:
+// without the controller cpu. All but that limit is there, and a line says which one isn't.
 func TestOldSystemd(t *testing.T) {
-	dir := t.TempDir()
-	err := os.WriteFile(dir+"/cgroup.controllers", []byte("memory pids\n"), 0o644)
-	if err != nil {
+	for listed, want := range map[string]string{
+		"cpu memory pids\n": "memory pids cpu", "memory pids\n": "memory pids",
+		"cpu pids\n": "memory pids cpu", "": "memory pids cpu", // which fails
+	} {
+		dir := t.TempDir()
+		err := os.WriteFile(dir+"/cgroup.controllers", []byte(listed), 0o644)
+		if got := strings.Join(enabled(dir), " "); err != nil || got != want {
+			t.Errorf("of %q it enables %s, %v, want %s", listed, got, err, want)
+		}
+	}
+	top, two := ownTop(t, "old")
+	if !two {
+		return // cgroup v1 can't be delegated in part, and an ordinary user can't make this cgroup
+	}
+	dir, u := top+"/leaf", steptest.Ordinary
+	if err := writeFile(top+"/cgroup.subtree_control", "+memory +pids"); err != nil {
 		t.Fatal(err)
 	}
-	want := dir + " has no controller cpu (systemd delegates cpu from version 252 on; " + remedy() +
-		")"
-	if err := enable(dir); err == nil || err.Error() != want {
-		t.Errorf("got %v, want %s", err, want)
+	for _, file := range []string{"", "cgroup.procs", "cgroup.threads", "cgroup.subtree_control"} {
+		if err := os.Chown(filepath.Join(dir, file), u.UID, u.GID()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	within := []string{"test:join", dir, strconv.Itoa(u.UID), strconv.Itoa(u.GID())}
+	r := steptest.Root.Run(t, append(within, "echo", "ran")...)
+	want := step + ": there is no CPU limit: " + dir + " has no controller cpu (systemd delegates " +
+		"it from version 252 on; "
+	if r.Status != 0 || r.Stdout != "ran\n" || !strings.HasPrefix(r.Stderr, want) {
+		t.Errorf("got %+v, want %q", r, want)
+	}
+	r = steptest.Root.Run(t, within...)
+	for _, line := range []string{
+		`host       there is no CPU limit: .*`,
+		`64 MiB    use 256 MiB   done    SIGKILL +oom_kill .*held`,
+		`20 % CPU  busy for 1 s  \d\.\d\d s  \d\.\d\d s +no CPU limit +(LEAK|n/a)`,
+	} {
+		if !regexp.MustCompile("(?m)^" + line + "$").MatchString(r.Stdout) {
+			t.Errorf("the lesson has no line %q", line)
+		}
+	}
+	if t.Failed() || r.Status != 0 {
+		t.Errorf("the lesson's exit status %d:\n%s%s", r.Status, r.Stdout, r.Stderr)
 	}
 }
 

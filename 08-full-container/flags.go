@@ -22,6 +22,7 @@ type options struct {
 	image, root             string
 	memory, pids            int // memory in bytes
 	cpus                    float64
+	asksForCPUs             bool // there is a flag for it
 	net, readOnly, tty      bool
 	hostname, workdir, user string
 	volumes                 []volume
@@ -242,9 +243,20 @@ func parseSize(text string) (int, error) {
 
 // parseCPUs reads a number of CPUs.
 func (o *options) parseCPUs(text string) (err error) {
+	o.asksForCPUs = true
 	if o.cpus, err = strconv.ParseFloat(text, 64); err != nil {
 		return errors.New("a number with a point was expected, such as 0.5")
 	}
+	return nil
+}
+
+// checkCPUs rejects -cpus where the container can have no limit on CPU time. Without that flag, the
+// container runs, and a line says which limit is missing.
+func (o *options) checkCPUs(group cgroup) error {
+	if reason := noCPULimit(group); reason != "" && o.asksForCPUs {
+		return fmt.Errorf("-cpus: %s", reason)
+	}
+	warnOfNoCPULimit(group)
 	return nil
 }
 

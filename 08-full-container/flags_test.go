@@ -764,3 +764,26 @@ func TestWithoutLimits(t *testing.T) {
 		t.Errorf("quotas %q, want none", got)
 	}
 }
+
+// TestNoCPULimit: in a cgroup without the controller cpu (see 07's TestOldSystemd), -cpus is an
+// error.
+func TestNoCPULimit(t *testing.T) {
+	for listed, want := range map[string]string{
+		"cpu memory pids\n": "<nil>",
+		"memory pids\n":     "-cpus: %s has no controller cpu (systemd delegates it from version 252 on; ",
+	} {
+		dir := t.TempDir()
+		err := os.WriteFile(dir+"/cgroup.controllers", []byte(listed), 0o644)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := &options{}
+		if err := o.parseCPUs("0.5"); err != nil {
+			t.Fatal(err)
+		}
+		want = strings.ReplaceAll(want, "%s", dir)
+		if got := fmt.Sprint(o.checkCPUs(cgroup2{dir + "/x"})); !strings.HasPrefix(got, want) {
+			t.Errorf("with %q: %s, want %s", listed, got, want)
+		}
+	}
+}

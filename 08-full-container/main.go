@@ -124,6 +124,9 @@ func host(o *options) error {
 		}
 	}
 	return inCgroup(func(group cgroup) error {
+		if err := o.checkCPUs(group); err != nil {
+			return err
+		}
 		defer warnOfOOM(group)
 		return contain(group, s, o, sockets)
 	})
