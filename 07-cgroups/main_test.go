@@ -598,8 +598,8 @@ func TestOldSystemd(t *testing.T) {
 	}
 	within := []string{"test:join", dir, strconv.Itoa(u.UID), strconv.Itoa(u.GID())}
 	r := steptest.Root.Run(t, append(within, "echo", "ran")...)
-	want := step + ": there is no CPU limit: " + dir + " has no controller cpu (systemd delegates " +
-		"it from version 252 on; "
+	want := step + ": there is no CPU limit: " + dir + " has no controller cpu (systemd " +
+		"delegates it from version 252 on; "
 	if r.Status != 0 || r.Stdout != "ran\n" || !strings.HasPrefix(r.Stderr, want) {
 		t.Errorf("got %+v, want %q", r, want)
 	}

@@ -324,12 +324,13 @@ need_writable() { # WHO
 delegated() { # whether the cgroup that we are in is this user's to divide (cgroup v2)
     own=${own%/outside}
     case ${own##*/} in run-*) ;; *) [ "$(owner "${own%/*}")" != "$uid" ] || return ;; esac
-    [ "$(owner "$own")" = "$uid" ] && lists "$own/cgroup.controllers" memory pids cpu
+    [ "$(owner "$own")" = "$uid" ] && lists "$own/cgroup.controllers" memory pids
 }
 
-systemd_delegates() { # 07 and 08 ask it. Before version 252, a user gets no cpu controller
+systemd_delegates() { # 07 and 08 ask it
+    service=$top/user.slice/user-$uid.slice/user@$uid.service
     has systemd-run && there "${XDG_RUNTIME_DIR:-/none}/systemd/private" &&
-        lists "$top/user.slice/user-$uid.slice/user@$uid.service/cgroup.controllers" memory pids cpu
+        lists "$service/cgroup.controllers" memory pids
 }
 
 need_walls() { # WHO
@@ -468,7 +469,13 @@ root_of_init() { # whether our / is process 1's, as far as this user may know
 
 look_at_cgroups() {
     if one_hierarchy; then
-        scope=$(! systemd_delegates || echo '; systemd delegates cgroups to you')
+        scope=''
+        if systemd_delegates; then
+            scope='; systemd delegates cgroups to you'
+            [ "$uid" -eq 0 ] || lists "$service/cgroup.controllers" cpu ||
+                note "systemd before version 252 delegates no cpu. So a container that you start \
+as an ordinary user has no CPU limit (07 and 08)."
+        fi
         fact cgroups "v2; in yours: $(content "$own/cgroup.controllers")$scope"
     else
         mounted=''
@@ -597,7 +604,7 @@ tar -C ~/.local -xz && export PATH=\"\$HOME/.local/go/bin:\$PATH\""
 usable() { # DIR: whether Go can make programs in it, and run them
     at=$1 obstacle="Go can't write to $1"
     case $at in /*) ;; *) at='' obstacle='HOME is not set' && return 1 ;; esac # or is relative
-    while [ -n "$at" ] && [ ! -e "$root$at" ]; do at=${at%/*}; done # Go makes those below
+    while [ -n "$at" ] && [ ! -e "$root$at" ]; do at=${at%/*}; done            # Go makes those below
     at=$(cd "$root$at/" 2>/dev/null && pwd -P) && [ -w "$at" ] || return
     at=${at#"$root"}
     obstacle="${at:-/} is mounted noexec"

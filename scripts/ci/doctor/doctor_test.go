@@ -301,7 +301,7 @@ var cases = []struct {
 	}, steps("works", 8)},
 	{"systemd before 252, which delegates no cpu", func(t *testing.T, m *machine) {
 		m.file(t, "sys/fs/cgroup"+service+"/cgroup.controllers", "memory pids\n")
-	}, steps("works", 6, "works with sudo", 2)},
+	}, steps("works", 8)},
 	{"no systemd session", func(t *testing.T, m *machine) {
 		m.remove(t, "run/user")
 	}, steps("works", 6, "works with sudo", 2)},
@@ -811,6 +811,19 @@ func TestNoClone(t *testing.T) {
 		": run it as scripts/doctor.sh in a clone\n"
 	if status := cmd.ProcessState.ExitCode(); status != 2 || string(out) != want {
 		t.Errorf("exit status %d, %q; want 2, %q", status, out, want)
+	}
+}
+
+// TestNoCPUController: the note says which limit a user's container won't have.
+func TestNoCPUController(t *testing.T) {
+	note := "So a container that you start as an ordinary user has no CPU limit (07 and 08).\n"
+	m := laptop(t)
+	if _, said, _ := m.doctor(t, sh); strings.Contains(said, note) {
+		t.Errorf("the control:\n%s", said)
+	}
+	m.file(t, "sys/fs/cgroup"+service+"/cgroup.controllers", "memory pids\n")
+	if _, said, _ := m.doctor(t, sh); !strings.Contains(said, note) {
+		t.Errorf("no %q in:\n%s", note, said)
 	}
 }
 

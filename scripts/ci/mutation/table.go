@@ -513,6 +513,7 @@ var table = []row{
 	{
 		step: "07-cgroups", file: "main.go",
 		find: `err := inCgroup(func(group cgroup) error {
+		warnOfNoCPULimit(group)
 		defer warnOfOOM(group)
 		return host(group, args, os.Stdout)
 		})`,
