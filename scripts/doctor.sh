@@ -52,7 +52,7 @@ print_text() {
         $1 == "fact" { facts = facts sprintf("%-18s %s\n", $2, $3) }
         $1 == "note" { notes = notes $2 "\n" }
         $1 == "step" { steps = steps sprintf("%-18s %s%s\n", $2, $3, $4 == "" ? "" : ": " $4) }
-        END { printf "%s\n%s%s", facts, notes == "" ? "" : notes "\n", steps }'
+        END { printf "%s\n%s%s", facts, (notes == "" ? "" : notes "\n"), steps }'
 }
 
 print_json() {

@@ -783,6 +783,31 @@ func TestStrangeText(t *testing.T) {
 	}
 }
 
+// TestAwks: all of them print the same, also macOS's, which is original-awk and the strictest.
+func TestAwks(t *testing.T) {
+	m := laptop(t)
+	for _, name := range []string{"mawk", "gawk", "original-awk", "busybox"} {
+		path, err := exec.LookPath(name)
+		if err != nil {
+			continue
+		}
+		if name == "busybox" {
+			name = "busybox awk"
+			path += " awk"
+		}
+		m.remove(t, "bin/awk")
+		m.program(t, "awk", "exec "+path+` "$@"`)
+		if verdicts, said, _ := m.doctor(t, sh); !slices.Equal(verdicts, steps("works", 8)) {
+			t.Errorf("%s:\n%s", name, said)
+		}
+		var got struct{ Steps []struct{ Verdict string } }
+		_, said, _ := m.doctor(t, sh, "-format", "json")
+		if err := json.Unmarshal([]byte(said), &got); err != nil || len(got.Steps) != 8 {
+			t.Errorf("%s: %v:\n%s", name, err, said)
+		}
+	}
+}
+
 // TestLostOutput: the exit status says so, and doctor.sh ends at once if it has no standard output.
 func TestLostOutput(t *testing.T) {
 	m := laptop(t)
