@@ -604,7 +604,8 @@ tar -C ~/.local -xz && export PATH=\"\$HOME/.local/go/bin:\$PATH\""
 usable() { # DIR: whether Go can make programs in it, and run them
     at=$1 obstacle="Go can't write to $1"
     case $at in /*) ;; *) at='' obstacle='HOME is not set' && return 1 ;; esac # or is relative
-    while [ -n "$at" ] && [ ! -e "$root$at" ]; do at=${at%/*}; done            # Go makes those below
+    # Go makes the directories that aren't there.
+    while [ -n "$at" ] && [ ! -e "$root$at" ]; do at=${at%/*}; done
     at=$(cd "$root$at/" 2>/dev/null && pwd -P) && [ -w "$at" ] || return
     at=${at#"$root"}
     obstacle="${at:-/} is mounted noexec"
