@@ -71,6 +71,16 @@ for step in /opt/steps/*; do
     done
 done
 
+# A cgroup such as systemd before version 252 delegates: without the controller cpu.
+old() { systemd-run --quiet --user --scope --property "Delegate=memory pids" "$@"; }
+says_no_limit() { old "$@" 2>&1 | grep 'there is no CPU limit: .* has no controller cpu'; }
+try 0 old /opt/steps/07-cgroups
+for step in /opt/steps/07-* /opt/steps/08-*; do
+    try 0 says_no_limit "$step" true
+    try 7 old "$step" sh -c 'exit 7'
+done
+try 125 old /opt/steps/08-full-container -cpus 0.5 true
+
 # What doctor.sh says of this laptop, with systemd and without.
 verdicts() { # NUMBER VERDICT WAY: whether so many steps have that verdict
     local said
