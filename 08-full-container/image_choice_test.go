@@ -284,6 +284,7 @@ func TestChoiceByFlag(t *testing.T) {
 			t.Errorf("of %q: %q and %q, want %q", text, file, name, want)
 		}
 	}
+	needsOverlay(t)
 	steptest.AsEveryUser(t, func(t *testing.T, u steptest.User) {
 		b, m, other := newBench(t, u), small(), small()
 		other.architecture = "riscv64"

@@ -368,6 +368,10 @@ func TestEndWhileStarting(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		untilCaught := 200 * time.Millisecond // the signals
+		if testing.Short() {
+			untilCaught = 3 * time.Second // on an emulated machine
+		}
 		for _, signal := range []unix.Signal{
 			unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT,
 		} {
@@ -377,7 +381,7 @@ func TestEndWhileStarting(t *testing.T) {
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(200 * time.Millisecond) // for the signals to be caught; else it is easy
+			time.Sleep(untilCaught) // else it is easy
 			hung := time.AfterFunc(10*time.Second, func() { _ = cmd.Process.Kill() })
 			for _, other := range []unix.Signal{
 				unix.SIGUSR1, unix.SIGUSR2, unix.SIGALRM, unix.SIGWINCH, unix.SIGCONT, unix.SIGIO,

@@ -154,7 +154,7 @@ else
         step=${step##*/}
         for user in root user; do
             try "$step" "$user" \
-                "cd /steps/$step && exec ./$step.test -test.v -test.short -test.timeout=1500s"
+                "cd /steps/$step && exec ./$step.test -test.v -test.short -test.timeout=2700s"
         done
     done
 fi

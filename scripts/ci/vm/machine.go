@@ -21,9 +21,9 @@ import (
 // take until they begin, and silence how long nothing may be heard from it. An emulated processor
 // is ten times slower and more, and others may use this one. With KVM it isn't emulated.
 const (
-	testTimeout = 25 * time.Minute
+	testTimeout = 45 * time.Minute
 	bootTimeout = 2 * time.Minute
-	silence     = 26 * time.Minute
+	silence     = 46 * time.Minute
 
 	kvmBootTimeout = 20 * time.Second
 	kvmSilence     = 2 * time.Minute

@@ -59,7 +59,7 @@ CGO_ENABLED=0 GOARCH=amd64 go build -buildvcs=false -o "$disk/opt/exercise" ./sc
 {
     echo '#!/bin/sh'
     # shellcheck disable=SC2016
-    echo '[ "$1" != build ] || exec cp "/opt/steps/$BUILT" "$4"'
+    echo 'case $1 in build) exec cp "/opt/steps/$BUILT" "$4" ;; env) exit ;; esac'
     echo "echo '$(go version)'"
 } >"$disk/usr/local/bin/go"
 chmod 755 "$disk/usr/local/bin/go"
