@@ -30,11 +30,12 @@ var texts = map[string]string{
 	"etc/passwd": "root:x:0:0:root:/root:/bin/sh\n" +
 		"user:x:1000:1000::/home/user:/bin/sh\n" +
 		"nobody:x:65534:65534:nobody:/:/bin/false\n",
-	"etc/group":       "root:x:0:\ntty:x:5:\nuser:x:1000:\nnogroup:x:65534:\n",
-	"etc/subuid":      "user:100000:65536\n",
-	"etc/subgid":      "user:100000:65536\n",
-	"etc/hosts":       "127.0.0.1 localhost vm\n",
-	"etc/resolv.conf": "nameserver 192.0.2.53\n",
+	"etc/group":         "root:x:0:\ntty:x:5:\nuser:x:1000:\nnogroup:x:65534:\n",
+	"etc/subuid":        "user:100000:65536\n",
+	"etc/subgid":        "user:100000:65536\n",
+	"etc/nsswitch.conf": "group: files\n",
+	"etc/hosts":         "127.0.0.1 localhost vm\n",
+	"etc/resolv.conf":   "nameserver 192.0.2.53\n",
 }
 
 // pack writes the initramfs.
