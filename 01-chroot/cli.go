@@ -261,7 +261,7 @@ func inContainer() bool {
 }
 
 // isRoot reports whether root started this program. An ordinary user is uid 0, too, where this
-// program has started itself again in a user namespace; but there 0 is the user's one ID outside.
+// program has started itself again in a user namespace: there 0 stands for one uid, the user's.
 func isRoot() bool {
 	var inside, outside, count int
 	text, _ := os.ReadFile("/proc/self/uid_map") // without it, root is root
