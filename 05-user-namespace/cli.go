@@ -217,16 +217,12 @@ func forbiddenHint() string {
 
 // limitHint names a limit of 0 for another kind of namespace, which forbids it to root as well.
 func limitHint() string {
-	sudo := "sudo "
-	if isRoot() {
-		sudo = ""
-	}
 	for _, kind := range []string{"mnt", "pid", "uts", "ipc", "net", "cgroup", "time"} {
-		limit := "max_" + kind + "_namespaces"
-		value, err := os.ReadFile("/proc/sys/user/" + limit)
+		setting := "user.max_" + kind + "_namespaces"
+		value, err := os.ReadFile("/proc/sys/" + strings.ReplaceAll(setting, ".", "/"))
 		if err == nil && strings.TrimSpace(string(value)) == "0" {
-			return fmt.Sprintf(" (this system forbids %s namespaces: user.%s = 0. "+
-				"Allow them with `%ssysctl -w user.%[2]s=15000`)", kind, limit, sudo)
+			return fmt.Sprintf(" (this system forbids %s namespaces: %s = 0. "+
+				"As root, allow them with `sysctl -w %[2]s=15000`)", kind, setting)
 		}
 	}
 	return ""

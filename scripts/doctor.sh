@@ -27,8 +27,8 @@ and if the output is lost.
 END
 }
 
-# Output. Each line has a kind and two or three fields, separated by a control character. There is
-# no other in them: a path may contain any.
+# Output. Each line has a kind and two or three fields, with a control character in between. A path
+# may contain such characters, too: line turns them into question marks.
 
 lines='' status=0
 line() { lines="$lines$(printf '%s\037%s\037%s\037%s' "$@" | tr '\001-\036\177' '?')

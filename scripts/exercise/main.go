@@ -87,17 +87,22 @@ func main() {
 }
 
 // giveBack gives what root has made in _exercise to the user whose clone this is. After sudo, they
-// couldn't edit it otherwise. Where that can't be done, it stays root's.
+// couldn't edit it otherwise. Where that can't be done, it stays root's. A link that the user puts
+// there meanwhile doesn't lead out of the clone (os.Root).
 func (w *workshop) giveBack() {
 	info, err := os.Stat(w.root)
 	if err != nil || os.Getuid() != 0 {
 		return
 	}
+	clone, err := os.OpenRoot(w.root)
+	if err != nil {
+		return
+	}
+	defer clone.Close()
 	owner := info.Sys().(*syscall.Stat_t)
-	_ = filepath.WalkDir(filepath.Join(w.root, "_exercise"),
-		func(path string, _ fs.DirEntry, err error) error {
-			return errors.Join(err, os.Lchown(path, int(owner.Uid), int(owner.Gid)))
-		})
+	_ = fs.WalkDir(clone.FS(), "_exercise", func(path string, _ fs.DirEntry, err error) error {
+		return errors.Join(err, clone.Lchown(path, int(owner.Uid), int(owner.Gid)))
+	})
 }
 
 // run does what the command line says.

@@ -68,7 +68,7 @@ func LimitForbids(t *testing.T, inContainer bool, kind string) {
 	AsEveryUser(t, func(t *testing.T, u User) {
 		r := Run(t, asItsRoot(u, "test:limit", kind, "echo", "the command ran"))
 		want := "no space left on device (this system forbids " + kind + " namespaces: user.max_" +
-			kind + "_namespaces = 0. Allow them with `sysctl -w user.max_" + kind +
+			kind + "_namespaces = 0. As root, allow them with `sysctl -w user.max_" + kind +
 			"_namespaces=15000`)\n"
 		if r.Status != 125 || r.Stdout != "" || !strings.HasSuffix(r.Stderr, want) {
 			t.Errorf("exit status %d, output %q, %q, want %q", r.Status, r.Stdout, r.Stderr, want)
